@@ -1,0 +1,58 @@
+# Every target makes .venv when it is missing and reuses it afterwards.
+PYTHON ?= python3
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+READY := .venv/.ready
+DOCS_READY := .venv/.docs-ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint format docs tutorials bench clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+demo: $(READY) ## train on real blood cells, write demo/
+	$(BIN)/scdual demo --out demo
+
+test: $(READY) ## run the tests
+	$(BIN)/python -m pytest
+
+test-slow: $(READY) ## run the tests that take minutes
+	$(BIN)/python -m pytest -m "slow and not gpu"
+
+lint: $(READY) ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY) ## repair style where a tool can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(DOCS_READY) ## build the pages, docs/_build/html
+	$(BIN)/sphinx-build -W -b html docs docs/_build/html
+
+tutorials: $(DOCS_READY) ## run every notebook, fail on the first error
+	$(BIN)/jupyter-execute tutorials/*.ipynb
+
+bench: $(READY) ## measure speed and memory
+	$(BIN)/python benchmarks/speed.py
+
+clean: ## remove what was built, keep .venv
+	rm -rf build demo dist docs/_build docs/generated docs/tutorials/*.ipynb lightning_logs scvi_log
+	rm -rf .coverage .mypy_cache .pytest_cache .ruff_cache
+
+# torch goes first so that its version is settled before anything asks for another.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("scdual needs Python 3.11 or newer: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing into .venv; the first time takes minutes."
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"  # older ones cannot read dependency groups
+	$(PIP) torch
+	$(PIP) --editable ".[demo]" --group dev
+	touch $@
+
+$(DOCS_READY): $(READY)
+	$(PIP) --group docs
+	touch $@

@@ -1,0 +1,5 @@
+"""The command line: ``scdual demo``, ``fit``, ``edges`` and ``info``."""
+
+from scdual.cli._app import main
+
+__all__ = ["main"]

@@ -1,0 +1,61 @@
+"""``scdual edges``: the network of an annotated file as a table."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scdual._constants import RESULT_KEYS
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+def edges(
+    path: Annotated[Path, typer.Argument(metavar="OUT.h5ad", help="File written by `scdual fit`.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="CSV", help="Table to write; without it, to the screen.")
+    ] = None,
+    top: Annotated[int | None, typer.Option(min=1, help="Only this many edges; without it, all.")] = None,
+    group: Annotated[str | None, typer.Option(help="Group of cells; without it, all cells.")] = None,
+) -> None:
+    """Write the edges as CSV with the columns source, target and weight, the strongest first."""
+    from scdual.cli._files import check_output, read_counts
+    from scdual.grn import from_varp
+
+    if out is not None:
+        check_output(out)
+    adata = read_counts(path, backed="r")
+    network = from_varp(adata.varp[_network_key(adata, path, group)], adata.var_names, group=group)
+    frame = network.to_frame(top)
+    if out is None:
+        typer.echo(frame.to_csv(index=False), nl=False)
+        return
+    frame.to_csv(out, index=False)
+    typer.echo(f"{len(frame)} edges written to {out}", err=True)
+
+
+def _network_key(adata: "AnnData", path: Path, group: str | None) -> str:
+    """Return the key in ``varp`` of the network of a group, or of all cells.
+
+    Raises
+    ------
+    KeyError
+        If it is not there; the message names the networks that are.
+    """
+    base = RESULT_KEYS.REGULATION
+    key = base if group is None else f"{base}_{group}"
+    if key in adata.varp:
+        return key
+    groups = [found.removeprefix(f"{base}_") for found in adata.varp if found.startswith(f"{base}_")]
+    if base not in adata.varp and not groups:
+        msg = (
+            f"{path} has no varp[{base!r}]; its varp has {list(adata.varp)}. "
+            f"Fit a model first: scdual fit {path} -o OUT.h5ad"
+        )
+        raise KeyError(msg)
+    msg = (
+        f"{path} has no network of the group {group!r}; it has networks of {groups or 'no groups, only of all cells'}. "
+        "Choose one of these, leave out --group, or fit with --labels-key to get one network per label."
+    )
+    raise KeyError(msg)

@@ -1,0 +1,133 @@
+"""``scdual fit``: train on a file of counts and write the same file with the results."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scdual._constants import RESULT_KEYS
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from scdual.model import SCDual
+
+_WORDS = {"auto": "auto", "human": "human", "mouse": "mouse", "none": None}
+
+
+def fit(  # noqa: PLR0913 - each is one option
+    path: Annotated[Path, typer.Argument(metavar="IN.h5ad", help="Counts of cells by genes.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="OUT.h5ad", help="File to write.", show_default=False)],
+    layer: Annotated[str | None, typer.Option(help="Layer with the counts; without it, X.")] = None,
+    batch_key: Annotated[str | None, typer.Option(help="Column of obs with the batch.")] = None,
+    labels_key: Annotated[
+        str | None, typer.Option(help="Column of obs with labels; gives one network per label too.")
+    ] = None,
+    regulators: Annotated[
+        str,
+        typer.Option(help="auto, human, mouse, none (every gene), a boolean column of var, or a file of gene names."),
+    ] = "auto",
+    prior: Annotated[
+        Path | None,
+        typer.Option(metavar="CSV", help="Known edges with the columns source, target and, if known, weight."),
+    ] = None,
+    max_epochs: Annotated[int | None, typer.Option(min=1, help="Epochs; without it, chosen from the data.")] = None,
+    accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu or mps.")] = "auto",
+    model_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Save the model here too.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+) -> None:
+    """Train on counts and write cell states and the signed network beside them."""
+    _check_files(path, out, prior, model_dir)
+    import pandas as pd
+
+    from scdual.cli._files import read_counts
+    from scdual.cli._training import start, train
+    from scdual.model import SCDual
+
+    adata = read_counts(path)
+    keys = {"layer": layer, "batch_key": batch_key, "labels_key": labels_key}
+    _check_keys(adata, path, **keys)
+    chosen = _regulators(regulators, adata)
+    known_edges = None if prior is None else pd.read_csv(prior)
+    start(seed)
+    SCDual.setup_anndata(adata, **keys)
+    model = SCDual(adata, regulators=chosen, prior=known_edges)
+    seconds = train(model, max_epochs=max_epochs, accelerator=accelerator)
+    model.annotate(groupby=labels_key)
+    adata.write_h5ad(out)
+    if model_dir is not None:
+        model.save(str(model_dir), overwrite=True)
+    _report(model, seconds, out=out, model_dir=model_dir)
+
+
+def _check_files(path: Path, out: Path, prior: Path | None, model_dir: Path | None) -> None:
+    """Raise an error before the hours of training, not after."""
+    from scdual.cli._files import check_h5ad, check_output, check_suffix
+
+    check_h5ad(path)
+    check_suffix(out, ".h5ad")
+    check_output(out)
+    if out.exists() and out.samefile(path):
+        msg = f"{out} is the input itself, expected another file to write. Choose another name for --out."
+        raise ValueError(msg)
+    if prior is not None and not prior.is_file():
+        msg = f"{prior} of --prior is no file, expected a CSV file. Check the path."
+        raise FileNotFoundError(msg)
+    if model_dir is not None and not model_dir.is_dir():
+        check_output(model_dir)
+        if model_dir.exists():
+            msg = f"{model_dir} of --model-dir is a file, expected a directory or a new name. Choose another name."
+            raise NotADirectoryError(msg)
+
+
+def _check_keys(
+    adata: "AnnData", path: Path, *, layer: str | None, batch_key: str | None, labels_key: str | None
+) -> None:
+    """Raise ``KeyError`` for a name that is not in the file."""
+    options = {
+        "--layer": (layer, "layers", list(adata.layers)),
+        "--batch-key": (batch_key, "obs", list(adata.obs)),
+        "--labels-key": (labels_key, "obs", list(adata.obs)),
+    }
+    for option, (name, room, available) in options.items():
+        if name is not None and name not in available:
+            msg = f"{option} is {name!r}, but the {room} of {path} has {available}. Choose one of these."
+            raise KeyError(msg)
+
+
+def _regulators(text: str, adata: "AnnData") -> str | list[str] | None:
+    """Return what the model takes as regulators: a word, a column of ``var``, or the names in a file."""
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    if text in adata.var:
+        return text
+    if not Path(text).is_file():
+        msg = (
+            f"--regulators is {text!r}, which is no file and none of the columns of var {list(adata.var)}; "
+            f"expected one of {list(_WORDS)}, a boolean column of var, or a text file with one gene name per line."
+        )
+        raise ValueError(msg)
+    lines = Path(text).read_text(encoding="utf-8").splitlines()
+    names = [line.strip() for line in lines if line.strip()]
+    if not names:
+        msg = f"The file {text} of --regulators is empty, expected one gene name per line. Add the names."
+        raise ValueError(msg)
+    return names
+
+
+def _report(model: "SCDual", seconds: float, *, out: Path, model_dir: Path | None) -> None:
+    from scdual.cli._tables import show_rows
+
+    adata = model.adata
+    rows = {
+        "cells": adata.n_obs,
+        "genes": adata.n_vars,
+        "regulators": int(adata.var[RESULT_KEYS.REGULATOR].sum()),
+        "edges": adata.varp[RESULT_KEYS.REGULATION].nnz,
+        "training": f"{seconds:.0f} s, {len(model.history['train_loss'])} epochs",
+        "file": str(out),
+    }
+    if model_dir is not None:
+        rows["model"] = str(model_dir)
+    show_rows("scdual fit", rows)
+    typer.echo(f"Next: scdual edges {out} -o edges.csv")

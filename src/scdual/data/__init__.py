@@ -1,0 +1,1 @@
+"""Registration, regulators, priors and simulated counts."""

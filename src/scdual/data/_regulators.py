@@ -1,0 +1,282 @@
+"""Decide which genes may regulate: by organism and gene family, by name, or by a column of `var`.
+
+The families are in `_tf_families.py`; nothing is downloaded and no list of genes is shipped.
+"""
+
+import re
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Literal, cast
+
+import numpy as np
+import pandas as pd
+
+from scdual.data._tf_families import FAMILIES, HUMAN_FAMILIES, MOUSE_FAMILIES, NOT_HUMAN, NOT_MOUSE
+
+Organism = Literal["human", "mouse"]
+
+SYMBOL_COLUMNS = (
+    "gene_symbols",
+    "gene_symbol",
+    "gene_name",
+    "gene_names",
+    "feature_name",
+    "symbol",
+    "symbols",
+    "hgnc_symbol",
+    "mgi_symbol",
+    "gene_short_name",
+)
+
+# Gene0001 and GENE12 are names of simulated genes, not symbols. One capital with digits (G1, X12) says nothing either.
+_HUMAN_STYLE = re.compile(r"ENSG\d+.*|(?!GENE\d|ENS[A-Z]*G\d)[A-Z][A-Z0-9]*[A-Z][A-Z0-9.\-]*|C[0-9XY]+orf\d+")
+_MOUSE_STYLE = re.compile(r"ENSMUSG\d+.*|(?!Gene\d)[A-Z][a-z][a-z0-9.\-]*|mt-[A-Z]\w*|\d+[A-Z]\d+Rik")
+_ENSEMBL_ID = re.compile(r"(ENS[A-Z]*G\d{6,})(\.\d+)?")
+_N_EXAMPLES = 5
+
+
+def guess_organism(gene_names: Iterable[str]) -> Organism | None:
+    """Return the organism whose way of writing gene names fits, or None when it is unclear.
+
+    Human symbols are in capitals (``GATA1``, ``MT-CO1``), mouse symbols are capitalised (``Gata1``, ``mt-Co1``), and
+    Ensembl ids start with ``ENSG`` or ``ENSMUSG``. At least half of the names must look like either, and four in five
+    of these must agree.
+
+    Parameters
+    ----------
+    gene_names
+        Gene symbols or Ensembl ids, ``(n_genes,)``.
+
+    Notes
+    -----
+    Symbols of rat look like mouse and those of macaque or pig like human; the families are close enough to serve.
+    """
+    names = [str(name) for name in gene_names]
+    n_human = sum(_HUMAN_STYLE.fullmatch(name) is not None for name in names)
+    n_mouse = sum(_MOUSE_STYLE.fullmatch(name) is not None for name in names)
+    n_either = n_human + n_mouse
+    if n_either == 0 or 2 * n_either < len(names) or 5 * max(n_human, n_mouse) < 4 * n_either:
+        return None
+    return "human" if n_human > n_mouse else "mouse"
+
+
+def transcription_factors(gene_names: Iterable[str], organism: Organism) -> np.ndarray:
+    """Return which genes are transcription factors by the family of their symbol, bool ``(n_genes,)``.
+
+    Parameters
+    ----------
+    gene_names
+        Gene symbols in the spelling of the organism, ``(n_genes,)``.
+    organism
+        Human symbols are compared in capitals, mouse symbols capitalised; another spelling is not recognised.
+
+    Raises
+    ------
+    ValueError
+        If the organism is neither human nor mouse.
+    """
+    if organism not in ("human", "mouse"):
+        msg = f"Found organism {organism!r}, expected 'human' or 'mouse'; name the regulators yourself for others."
+        raise ValueError(msg)
+    is_factor = _is_human_factor if organism == "human" else _is_mouse_factor
+    return np.array([is_factor(str(name)) for name in gene_names], dtype=bool)
+
+
+def resolve_regulators(
+    regulators: str | Sequence[str] | None,
+    gene_names: Iterable[str],
+    var: pd.DataFrame | None = None,
+    *,
+    minimum: int = 5,
+) -> np.ndarray:
+    """Return the positions of the genes that may regulate, sorted int64 ``(R,)``.
+
+    Parameters
+    ----------
+    regulators
+        ``"auto"`` guesses the organism and takes its transcription factors, or every gene (with a warning) when this
+        fails. ``"human"`` and ``"mouse"`` take that organism's. A sequence names the regulators, another string names
+        a boolean column of `var`, None takes every gene. The three words win over columns of the same name.
+    gene_names
+        Names of all genes, ``(n_genes,)``. For Ensembl ids the symbols come from a column of `var`.
+    var
+        Table with one row per gene in the order of `gene_names`, such as ``adata.var``.
+    minimum
+        With ``"auto"``, fewer transcription factors than this mean every gene.
+
+    Raises
+    ------
+    ValueError
+        If names are missing or repeated, no gene is selected, or `var` lacks the column.
+    TypeError
+        If the column is not boolean or the names are not strings.
+    """
+    names = [str(name) for name in gene_names]
+    if var is not None and len(var) != len(names):
+        msg = f"`var` has {len(var)} rows for {len(names)} gene names. Pass the table that belongs to these genes."
+        raise ValueError(msg)
+    if regulators is None:
+        return np.arange(len(names))
+    if not isinstance(regulators, str):
+        return _named_positions(regulators, names)
+    if regulators in ("human", "mouse"):
+        return _organism_positions(cast("Organism", regulators), names, var)
+    if regulators != "auto":
+        return _column_positions(regulators, var)
+    positions, problem = _auto_positions(names, var, minimum)
+    if problem:
+        warnings.warn(
+            f"{problem}; all {len(names)} genes are used as regulators. Pass `regulators='human'` or 'mouse', a list "
+            "of gene names or a boolean `var` column to choose them, or `regulators=None` for every gene.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return positions
+
+
+def _auto_positions(names: list[str], var: pd.DataFrame | None, minimum: int) -> tuple[np.ndarray, str | None]:
+    """Return positions and None, or all positions and what stood in the way of a choice."""
+    every = np.arange(len(names))
+    organism = guess_organism(names)
+    if organism is None:
+        return every, f"The organism is unclear from the gene names, e.g. {names[:_N_EXAMPLES]}"
+    symbols = _symbols(names, var)
+    if symbols is None:
+        return (
+            every,
+            f"The genes are Ensembl ids ({organism}) and `var` has no column of symbols such as 'gene_symbols'",
+        )
+    positions = np.flatnonzero(transcription_factors(symbols, organism))
+    if len(positions) < minimum:
+        found = f"Only {len(positions)} {organism} transcription factors found among {len(names)} genes"
+        return every, f"{found} (at least {minimum} expected)"
+    return positions, None
+
+
+def _organism_positions(organism: Organism, names: list[str], var: pd.DataFrame | None) -> np.ndarray:
+    symbols = _symbols(names, var)
+    if symbols is None:
+        msg = (
+            f"The genes are Ensembl ids, e.g. {names[:_N_EXAMPLES]}, but `regulators={organism!r}` needs symbols. "
+            f"Add a `var` column of symbols named one of {list(SYMBOL_COLUMNS)}, or pass a list of gene names."
+        )
+        raise ValueError(msg)
+    positions = np.flatnonzero(transcription_factors(symbols, organism))
+    if len(positions) == 0:
+        msg = (
+            f"Found no {organism} transcription factor among {len(names)} genes, e.g. {symbols[:_N_EXAMPLES]}; expected "
+            f"symbols written as {'GATA1' if organism == 'human' else 'Gata1'}. "
+            "Pass the right organism, or a list of gene names."
+        )
+        raise ValueError(msg)
+    return positions
+
+
+def _named_positions(regulators: Sequence[str], names: list[str]) -> np.ndarray:
+    wanted = _wanted_names(regulators)
+    count = Counter(map(_without_version, names))
+    missing = [name for name in wanted if name not in count]
+    if missing:
+        msg = (
+            f"{len(missing)} of {len(wanted)} regulators are not among the gene names, e.g. {missing[:_N_EXAMPLES]}; "
+            f"the genes look like {names[:3]}. "
+            "Use the same identifiers (symbols or Ensembl) in both, or drop these regulators."
+        )
+        raise ValueError(msg)
+    ambiguous = [name for name in wanted if count[name] > 1]
+    if ambiguous:
+        msg = (
+            f"{len(ambiguous)} regulators stand for several genes of the same name, e.g. {ambiguous[:_N_EXAMPLES]}; "
+            "expected unique gene names. Call `adata.var_names_make_unique()` first."
+        )
+        raise ValueError(msg)
+    position = {_without_version(name): i for i, name in enumerate(names)}
+    return np.sort(np.array([position[name] for name in wanted], dtype=np.int64))
+
+
+def _wanted_names(regulators: Sequence[str]) -> list[str]:
+    """Return the names the user asked for, without Ensembl versions, after checking type and repetition."""
+    wanted = list(regulators)
+    strangers = [name for name in wanted if not isinstance(name, str)]
+    if strangers:
+        msg = (
+            f"Found regulators of type {type(strangers[0]).__name__}, expected gene names (str). "
+            "Put a boolean mask into a `var` column and pass the name of that column."
+        )
+        raise TypeError(msg)
+    if not wanted:
+        msg = "Found an empty list of regulators, expected at least one gene name. Use None for every gene."
+        raise ValueError(msg)
+    wanted = [_without_version(name) for name in wanted]
+    repeated = [name for name, n in Counter(wanted).items() if n > 1]
+    if repeated:
+        msg = f"{len(repeated)} regulators are named more than once, e.g. {repeated[:_N_EXAMPLES]}. Name each once."
+        raise ValueError(msg)
+    return wanted
+
+
+def _column_positions(column: str, var: pd.DataFrame | None) -> np.ndarray:
+    if var is None or column not in var.columns:
+        available = [] if var is None else [str(name) for name in var.columns if pd.api.types.is_bool_dtype(var[name])]
+        msg = (
+            f"`regulators={column!r}` is not 'auto', 'human', 'mouse' or a column of `var`, whose boolean columns are "
+            f"{available}. Name one of these, or pass gene names as a list, e.g. [{column!r}]."
+        )
+        raise ValueError(msg)
+    values = var[column]
+    if not pd.api.types.is_bool_dtype(values) or values.isna().any():
+        msg = (
+            f"`var[{column!r}]` is of type {values.dtype} with {int(values.isna().sum())} missing values, expected "
+            "True or False for each gene. Convert the column to bool, or pass a list of gene names."
+        )
+        raise TypeError(msg)
+    positions = np.flatnonzero(values.to_numpy(dtype=bool))
+    if len(positions) == 0:
+        msg = f"`var[{column!r}]` is False for all {len(values)} genes, expected at least one regulator. Mark some."
+        raise ValueError(msg)
+    return positions
+
+
+def _symbols(names: list[str], var: pd.DataFrame | None) -> list[str] | None:
+    """Return symbols, from `var` when the names are mostly Ensembl ids; None when it has no such column."""
+    n_ensembl = sum(_ENSEMBL_ID.match(name) is not None for name in names)
+    if 2 * n_ensembl <= len(names):
+        return names
+    columns = [] if var is None else [column for column in SYMBOL_COLUMNS if column in var.columns]
+    if var is None or not columns:
+        return None
+    return ["" if pd.isna(symbol) else str(symbol) for symbol in var[columns[0]]]
+
+
+def _without_version(name: str) -> str:
+    """Return ``ENSG00000102145`` for ``ENSG00000102145.14``; other names unchanged."""
+    ensembl = _ENSEMBL_ID.fullmatch(name)
+    return ensembl.group(1) if ensembl else name
+
+
+def _is_human_factor(symbol: str) -> bool:
+    if symbol in _excluded(NOT_HUMAN):
+        return False
+    return bool(_pattern("human").fullmatch(symbol) or _pattern("shared").fullmatch(symbol))
+
+
+def _is_mouse_factor(symbol: str) -> bool:
+    is_capitalised = symbol[1:] == symbol[1:].lower() and symbol[:1].isupper()
+    if not is_capitalised or symbol.replace("Znf", "Zfp") in _excluded(NOT_MOUSE):
+        return False
+    return bool(_pattern("mouse").fullmatch(symbol) or _pattern("shared").fullmatch(symbol.upper()))
+
+
+@cache
+def _pattern(group: Literal["shared", "human", "mouse"]) -> re.Pattern[str]:
+    """Return one regular expression for all families of a group."""
+    families = {"shared": FAMILIES, "human": HUMAN_FAMILIES, "mouse": MOUSE_FAMILIES}[group]
+    return re.compile("|".join(" ".join(families.values()).split()))
+
+
+@cache
+def _excluded(rules: str) -> frozenset[str]:
+    """Return the symbols in the lines of `rules`, comments left out."""
+    return frozenset(re.sub("#.*", "", rules).split())

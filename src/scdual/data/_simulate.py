@@ -1,0 +1,393 @@
+r"""Simulate counts from a known signed network with Hill kinetics.
+
+The kinetics follow SERGIO :cite:p:`Dibaeinia20`, with each cell at its steady state instead of a stochastic
+differential equation, so that a data set takes a second. The constants are choices from the literature named beside
+them, not fits to any data set or method.
+
+Dimension key
+    C  cells      G  genes      E  edges      P  proteins
+"""
+
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+import mudata
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+from scipy.sparse import csr_matrix
+
+from scdual.grn._convert import check_columns, list_names
+
+_STRENGTH_RANGE = (1.0, 5.0)  # SERGIO: uniform
+_HILL_COEFFICIENT = 2.0  # SERGIO
+_BASAL_PRODUCTION = 0.1  # leak: a few percent of full activation
+_MASTER_SHARE = 1 / 3  # of the regulators
+_OUT_DEGREE_STD = 1.0  # log scale: few regulators have many targets
+_TYPE_STD = 0.7  # log scale: a master differs about twofold between cell types
+_NOISE_STD = 0.5  # log scale: bursts give a coefficient of variation of about one half
+_GENE_STD = 1.0  # log scale: genes differ in abundance
+_LIBRARY_STD = 0.35  # log scale
+_BATCH_STD = 0.2  # log scale
+_MOLECULES_PER_GENE = 0.5  # UMI protocols; pbmc68k has 0.9 among its most variable genes
+_PROTEIN_STD = 0.3  # log scale
+_PROTEIN_MEAN = 20.0  # antibody counts of an expressed protein
+_PROTEIN_BACKGROUND = 2.0  # ambient antibody
+
+
+def simulate(  # noqa: PLR0913 - each is one property of the data
+    n_obs: int = 2000,
+    n_vars: int = 300,
+    *,
+    n_regulators: int = 30,
+    n_cell_types: int = 5,
+    n_batches: int = 1,
+    edges_per_target: tuple[int, int] = (1, 4),
+    fraction_repressing: float = 0.35,
+    library_size: float | None = None,
+    dropout: float = 0.0,
+    network: pd.DataFrame | None = None,
+    seed: int = 0,
+) -> AnnData:
+    r"""Return integer counts whose signed regulatory network is known.
+
+    Gene :math:`i` of cell :math:`c` has the steady-state expression
+
+    .. math::
+        x_{ci} = \epsilon_{ci} \left( b + \sum_j |w_{ji}| \, \phi_{ji}(x_{cj}) \right), \quad
+        \phi_{ji}(x) = \begin{cases} H_j(x) & w_{ji} > 0 \\ 1 - H_j(x) & w_{ji} < 0 \end{cases}, \quad
+        H_j(x) = \frac{x^2}{x^2 + h_j^2}
+
+    as in SERGIO :cite:p:`Dibaeinia20`: contributions of the regulators :math:`j` add up, and :math:`h_j` is the mean
+    of the regulator over all cells. The noise :math:`\epsilon` is lognormal with mean 1 and runs down the cascade. The
+    bracket is one lognormal value per cell type for a master regulator (one that has no regulator), and 1 for a gene
+    outside the network. Counts are Poisson with mean :math:`l_c s_i a_{ki} x_{ci}`: capture :math:`l_c`, abundance
+    :math:`s_i` and effect :math:`a_{ki}` of batch :math:`k`, all lognormal. UMI counts need no dropout beyond that
+    :cite:p:`Svensson20`; if asked for, a count of mean :math:`\mu` is lost with probability
+    :math:`\mu_0 / (\mu_0 + \mu)`, which is logistic in :math:`\log \mu` :cite:p:`Andrews19`.
+
+    Parameters
+    ----------
+    n_obs
+        Number of cells ``C``, divided evenly among the cell types and the batches.
+    n_vars
+        Number of genes ``G``. With ``network``, the table's genes are always there, and unconnected genes fill up.
+    n_regulators
+        Number of genes that may regulate, the first third of them masters. Not used with ``network``.
+    n_cell_types
+        Number of cell types; they differ in the production of the masters.
+    n_batches
+        Number of batches. With several, each gene has a mild multiplicative effect per batch.
+    edges_per_target
+        Smallest and largest number of regulators of a gene, both possible. Not used with ``network``.
+    fraction_repressing
+        Chance that an edge represses, by default as in TRRUST :cite:p:`Han18`. Not used with ``network``.
+    library_size
+        Median over cells of the expected molecules per cell; by default half a molecule per gene.
+    dropout
+        Quantile, over genes and cells, of the mean :math:`\mu` at which half of the counts are lost; 0 loses none.
+    network
+        Acyclic network with columns ``source, target, weight``, one row per edge. The sign of the weight is the sign
+        of the regulation, its size the strength; leaky production is 0.1.
+    seed
+        Seed of everything random; the same seed gives the same data.
+
+    Returns
+    -------
+    ``X``
+        Counts, ``(C, G)``, CSR float32, genes in random order.
+    ``layers["true_expression"]``
+        Expression :math:`x` before capture, ``(C, G)``, in arbitrary units.
+    ``varp["true_regulation"]``
+        Signed strengths :math:`w`, ``(G, G)``, CSR float32, row = regulator, column = target.
+    ``var["regulator"]``
+        True for the genes that may regulate (with ``network``: its sources).
+    ``obs["cell_type"]``, ``obs["batch"]``
+        Categories; ``batch`` only with several batches.
+    ``uns["simulation"]``
+        The parameters.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range, or the network has a cycle, a self edge, a repeated edge or a bad weight.
+    TypeError
+        If a number of things is not an integer.
+
+    Examples
+    --------
+    >>> chain = pd.DataFrame({"source": ["A", "B"], "target": ["B", "C"], "weight": [1.0, -1.0]})
+    >>> adata = simulate(500, 50, network=chain)
+    """
+    _check_count("n_obs", n_obs)
+    _check_count("n_vars", n_vars)
+    _check_count("n_cell_types", n_cell_types, high=n_obs)
+    _check_count("n_batches", n_batches, high=n_obs)
+    _check_range("dropout", dropout, low=0, high=0.99)
+    if library_size is not None:
+        _check_range("library_size", library_size, low=1)
+    rng = np.random.default_rng(seed)
+    if network is None:
+        edges, regulators, others = _random_network(
+            n_vars, n_regulators, edges_per_target=edges_per_target, fraction_repressing=fraction_repressing, rng=rng
+        )
+    else:
+        edges, regulators, others = _given_network(network, n_vars)
+    gene_names = pd.Index(rng.permutation(regulators + others).tolist(), dtype=object)
+    library_size = _MOLECULES_PER_GENE * len(gene_names) if library_size is None else library_size
+
+    weight = _weight_matrix(edges, gene_names)  # (G, G)
+    obs, batch_index = _cells(n_obs, n_cell_types=n_cell_types, n_batches=n_batches, rng=rng)
+    var = pd.DataFrame({"regulator": gene_names.isin(regulators)}, index=gene_names)
+    production = _master_production(obs["cell_type"], is_regulator=var["regulator"].to_numpy(), rng=rng)
+    expression = _steady_state(weight, production, gene_names=gene_names, rng=rng)  # (C, G)
+    mean = _expected_counts(expression, library_size, rng=rng) * _batch_effect(batch_index, len(gene_names), rng=rng)
+    adata = AnnData(csr_matrix(_sample_counts(mean, dropout, rng=rng)), obs=obs, var=var)
+    adata.layers["true_expression"] = expression.astype(np.float32)
+    adata.varp["true_regulation"] = weight
+    adata.uns["simulation"] = {
+        "n_cell_types": n_cell_types,
+        "n_batches": n_batches,
+        "library_size": float(library_size),
+        "dropout": float(dropout),
+        "network": "random" if network is None else "given",
+        "seed": seed,
+    }
+    if network is None:
+        adata.uns["simulation"] |= {
+            "n_regulators": n_regulators,
+            "edges_per_target": list(edges_per_target),
+            "fraction_repressing": float(fraction_repressing),
+        }
+    return adata
+
+
+def simulate_mudata(
+    n_obs: int = 2000, n_vars: int = 300, *, n_proteins: int = 30, seed: int = 0, **rna_options: Any
+) -> MuData:
+    r"""Return paired RNA and protein counts of the same cells, with a known signed network among the genes.
+
+    Protein :math:`p` of cell :math:`c` has a Poisson count with mean
+    :math:`l_c a_{kp} (r_p + m_p \, \epsilon_{cp} \, x_{ci} / \bar{x}_i)`: antibody capture :math:`l`, batch effect
+    :math:`a`, background :math:`r`, abundance :math:`m` and noise :math:`\epsilon`, all lognormal, and the expression
+    :math:`x` of one gene :math:`i`. Each protein follows another gene, drawn at random.
+
+    Parameters
+    ----------
+    n_obs
+        Number of cells ``C``.
+    n_vars
+        Number of genes ``G``.
+    n_proteins
+        Number of proteins ``P``, at most one per gene.
+    seed
+        Seed of everything random; the RNA is that of :func:`simulate` with the same seed.
+    **rna_options
+        Everything else that :func:`simulate` takes.
+
+    Returns
+    -------
+    ``mod["rna"]``
+        As :func:`simulate` returns it, ``(C, G)``.
+    ``mod["prot"]``
+        Counts, ``(C, P)``, CSR float32, with the followed gene in ``var["gene"]``.
+    ``obs``
+        The columns of the RNA's ``obs``, also on top.
+
+    Raises
+    ------
+    ValueError
+        If ``n_proteins`` is not between 1 and the number of genes, or :func:`simulate` refuses an argument.
+    """
+    rna = simulate(n_obs, n_vars, seed=seed, **rna_options)
+    _check_count("n_proteins", n_proteins, high=rna.n_vars)
+    with mudata.set_options(pull_on_update=False):  # the default of mudata 0.4
+        mdata = MuData({"rna": rna, "prot": _proteins(rna, n_proteins, seed=seed)})
+        mdata.obs = rna.obs.copy()
+    return mdata
+
+
+def _check_range(name: str, value: float, *, low: float, high: float = np.inf) -> None:
+    if not low <= value <= high or value == np.inf:  # nan fails the comparison
+        expected = f"at least {low}" if high == np.inf else f"between {low} and {high}"
+        msg = f"`{name}` is {value}, expected a finite number {expected}."
+        raise ValueError(msg)
+
+
+def _check_count(name: str, value: int, *, low: int = 1, high: float = np.inf) -> None:
+    if not isinstance(value, int | np.integer):
+        msg = f"`{name}` is {value!r}, expected an integer."
+        raise TypeError(msg)
+    _check_range(name, value, low=low, high=high)
+
+
+def _numbered(prefix: str, n: int) -> list[str]:
+    width = max(len(str(n)), {"REG": 2, "GENE": 3}.get(prefix, 1))
+    return [f"{prefix}{number:0{width}d}" for number in range(1, n + 1)]
+
+
+def _random_network(
+    n_vars: int,
+    n_regulators: int,
+    *,
+    edges_per_target: tuple[int, int],
+    fraction_repressing: float,
+    rng: np.random.Generator,
+) -> tuple[pd.DataFrame, list[str], list[str]]:
+    """Return an acyclic table of edges, the regulators and the other genes; a regulator's regulators precede it."""
+    _check_count("n_regulators", n_regulators, high=n_vars)
+    fewest, most = edges_per_target
+    _check_count("edges_per_target[0]", fewest)
+    _check_count("edges_per_target[1]", most, low=fewest)
+    _check_range("fraction_repressing", fraction_repressing, low=0, high=1)
+    regulators, others = _numbered("REG", n_regulators), _numbered("GENE", n_vars - n_regulators)
+    popularity = rng.lognormal(sigma=_OUT_DEGREE_STD, size=n_regulators)
+    pairs: list[tuple[str, str]] = []
+    for position, target in enumerate(regulators + others):
+        if position < _MASTER_SHARE * n_regulators:
+            continue
+        prob = popularity[:position] / popularity[:position].sum()
+        n_edges = min(int(rng.integers(fewest, most, endpoint=True)), len(prob))
+        pairs += [(regulators[i], target) for i in rng.choice(len(prob), n_edges, replace=False, p=prob)]
+    edges = pd.DataFrame(pairs, columns=["source", "target"])
+    sign = np.where(rng.random(len(edges)) < fraction_repressing, -1.0, 1.0)
+    return edges.assign(weight=sign * rng.uniform(*_STRENGTH_RANGE, size=len(edges))), regulators, others
+
+
+def _given_network(network: pd.DataFrame, n_vars: int) -> tuple[pd.DataFrame, list[str], list[str]]:
+    """Return the checked table of edges, the regulators and the other genes, fillers included."""
+    check_columns(network, ["source", "target", "weight"])
+    _check_edges(network)
+    network = network.astype({"source": str, "target": str})
+    regulators = list(network["source"].unique())
+    others = list(network.loc[~network["target"].isin(regulators), "target"].unique())
+    n_fillers = max(0, n_vars - len(regulators) - len(others))
+    fillers = [name for name in _numbered("GENE", n_vars) if name not in {*regulators, *others}]
+    return network, regulators, others + fillers[:n_fillers]
+
+
+def _check_edges(network: pd.DataFrame) -> None:
+    """Raise ``ValueError`` for a table that names no genes, repeats an edge, or has self edges or bad weights."""
+    source, target = network["source"].astype(str), network["target"].astype(str)
+    weight = pd.to_numeric(network["weight"], errors="coerce").to_numpy(np.float64)
+    wrong = {
+        "without a gene name": network[["source", "target"]].isna().any(axis=1).to_numpy(),
+        "from a gene to itself": (source == target).to_numpy(),
+        "that occur more than once": network.duplicated(["source", "target"]).to_numpy(),
+        "whose weight is zero or not a finite number": ~np.isfinite(weight) | (weight == 0),
+    }
+    for problem, is_wrong in wrong.items():
+        if is_wrong.any():
+            msg = (
+                f"`network` has {int(is_wrong.sum())} edges {problem}: {list_names((source + ' -> ' + target)[is_wrong])}; "
+                "expected one row per pair of different genes, with a signed weight. Drop or correct these rows."
+            )
+            raise ValueError(msg)
+
+
+def _weight_matrix(edges: pd.DataFrame, gene_names: pd.Index) -> csr_matrix:
+    """Return the signed strengths, ``(G, G)``, row = regulator, column = target, aligned by name."""
+    row, column = gene_names.get_indexer(edges["source"]), gene_names.get_indexer(edges["target"])
+    weight = edges["weight"].to_numpy(np.float32)
+    return csr_matrix((weight, (row, column)), shape=(len(gene_names), len(gene_names)))
+
+
+def _cells(
+    n_obs: int, *, n_cell_types: int, n_batches: int, rng: np.random.Generator
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the annotation of the cells and the batch of each, ``(C,)``."""
+    type_index = rng.permutation(np.arange(n_obs) % n_cell_types)
+    batch_index = rng.permutation(np.arange(n_obs) % n_batches)
+    obs = pd.DataFrame(index=_numbered("cell_", n_obs))
+    obs["cell_type"] = pd.Categorical.from_codes(type_index, _numbered("type_", n_cell_types))
+    if n_batches > 1:
+        obs["batch"] = pd.Categorical.from_codes(batch_index, _numbered("batch_", n_batches))
+    return obs, batch_index
+
+
+def _master_production(cell_type: pd.Series, *, is_regulator: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the production of genes that nothing regulates, ``(C, G)``: by cell type for regulators, else 1."""
+    n_cell_types = len(cell_type.cat.categories)
+    by_type = rng.lognormal(sigma=_TYPE_STD, size=(n_cell_types, len(is_regulator)))
+    return np.where(is_regulator, by_type, 1.0)[cell_type.cat.codes.to_numpy()]
+
+
+def _steady_state(
+    weight: csr_matrix, production: np.ndarray, *, gene_names: pd.Index, rng: np.random.Generator
+) -> np.ndarray:
+    """Return the expression of every gene in every cell, ``(C, G)``, each gene after its regulators."""
+    noise = rng.lognormal(-(_NOISE_STD**2) / 2, _NOISE_STD, size=production.shape)
+    expression = production * noise
+    incoming = weight.tocsc()
+    for target in _regulators_first(weight, gene_names):
+        own = slice(incoming.indptr[target], incoming.indptr[target + 1])
+        if own.start == own.stop:
+            continue
+        regulator = expression[:, incoming.indices[own]]  # (C, regulators of this target)
+        signed_strength = incoming.data[own]
+        active = regulator**_HILL_COEFFICIENT
+        active = active / (active + regulator.mean(axis=0) ** _HILL_COEFFICIENT)
+        contribution = np.abs(signed_strength) * np.where(signed_strength > 0, active, 1.0 - active)
+        expression[:, target] = (_BASAL_PRODUCTION + contribution.sum(axis=1)) * noise[:, target]
+    return expression
+
+
+def _regulators_first(weight: csr_matrix, gene_names: pd.Index) -> list[int]:
+    """Return the genes in an order in which each comes after its regulators."""
+    incoming = weight.tocsc()
+    graph = {
+        target: incoming.indices[incoming.indptr[target] : incoming.indptr[target + 1]].tolist()
+        for target in range(len(gene_names))
+    }
+    try:
+        return list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        cycle = " -> ".join(gene_names[error.args[1]])
+        msg = (
+            f"`network` has the cycle {cycle}; expected none, for the steady state is found gene by gene. Cut an edge."
+        )
+        raise ValueError(msg) from error
+
+
+def _expected_counts(expression: np.ndarray, library_size: float, *, rng: np.random.Generator) -> np.ndarray:
+    """Return the mean of each count, ``(C, G)``: abundance of the gene times capture of the cell."""
+    n_obs, n_genes = expression.shape
+    abundance = rng.lognormal(sigma=_GENE_STD, size=n_genes)
+    capture = rng.lognormal(sigma=_LIBRARY_STD, size=(n_obs, 1))
+    mean = capture * abundance * expression
+    return mean * (library_size / np.median(mean.sum(axis=1)))
+
+
+def _batch_effect(batch_index: np.ndarray, n_features: int, *, rng: np.random.Generator) -> np.ndarray:
+    """Return the factor of each cell and feature, ``(C, n_features)``; ones for a single batch."""
+    n_batches = int(batch_index.max()) + 1
+    std = _BATCH_STD if n_batches > 1 else 0.0
+    return rng.lognormal(sigma=std, size=(n_batches, n_features))[batch_index]
+
+
+def _sample_counts(mean: np.ndarray, dropout: float, *, rng: np.random.Generator) -> np.ndarray:
+    """Return integer counts as float32, ``(C, G)``."""
+    counts = rng.poisson(mean).astype(np.float32)
+    if dropout == 0:
+        return counts
+    half_lost = np.quantile(mean, dropout)
+    return np.where(rng.random(mean.shape) < half_lost / (half_lost + mean), np.float32(0), counts)
+
+
+def _proteins(rna: AnnData, n_proteins: int, *, seed: int) -> AnnData:
+    """Return protein counts, ``(C, P)``, that follow the expression of randomly drawn genes."""
+    rng = np.random.default_rng([seed, 1])  # another stream than the RNA's
+    gene_index = rng.choice(rna.n_vars, n_proteins, replace=False)
+    relative = rna.layers["true_expression"][:, gene_index].astype(np.float64)  # (C, P)
+    relative = relative / relative.mean(axis=0)
+    noise = rng.lognormal(-(_PROTEIN_STD**2) / 2, _PROTEIN_STD, size=relative.shape)
+    abundance = _PROTEIN_MEAN * rng.lognormal(sigma=_GENE_STD, size=n_proteins)
+    background = _PROTEIN_BACKGROUND * rng.lognormal(sigma=_GENE_STD, size=n_proteins)
+    capture = rng.lognormal(sigma=_LIBRARY_STD, size=(rna.n_obs, 1))
+    batch_index = rna.obs["batch"].cat.codes.to_numpy() if "batch" in rna.obs else np.zeros(rna.n_obs, dtype=int)
+    mean = capture * (background + abundance * noise * relative) * _batch_effect(batch_index, n_proteins, rng=rng)
+    genes = rna.var_names[gene_index].to_numpy()
+    var = pd.DataFrame({"gene": genes}, index=[f"{gene}_protein" for gene in genes])
+    counts = csr_matrix(rng.poisson(mean).astype(np.float32))
+    return AnnData(counts, obs=pd.DataFrame(index=rna.obs_names), var=var)

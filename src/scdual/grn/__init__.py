@@ -1,0 +1,29 @@
+"""The result of scdual: a signed regulatory network, its conversions and its scores."""
+
+from scdual.grn._convert import from_attention_layout, from_frame, from_varp
+from scdual.grn._network import RegulatoryNetwork
+from scdual.grn._scores import (
+    NetworkScores,
+    auprc_ratio,
+    auroc,
+    balanced_sign_accuracy,
+    early_precision_ratio,
+    score_network,
+    sign_accuracy,
+    sign_majority,
+)
+
+__all__ = [
+    "NetworkScores",
+    "RegulatoryNetwork",
+    "auprc_ratio",
+    "auroc",
+    "balanced_sign_accuracy",
+    "early_precision_ratio",
+    "from_attention_layout",
+    "from_frame",
+    "from_varp",
+    "score_network",
+    "sign_accuracy",
+    "sign_majority",
+]

@@ -1,0 +1,181 @@
+"""A signed regulatory network with gene names.
+
+Dimension key
+    R  regulator genes (rows)      T  target genes (columns)
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import csr_matrix
+
+from scdual.grn._convert import (
+    list_names,
+    name_positions,
+    self_pairs,
+    strongest_edges,
+    unique_names,
+    weight_to_frame,
+    weight_to_varp,
+)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RegulatoryNetwork:
+    """Hold the signed edges of one group of cells, with the names of their genes.
+
+    Positive weights activate, negative weights repress, zero means no edge; the size is the strength.
+    The network keeps read-only copies, so later changes to the caller's arrays do not reach it.
+
+    Parameters
+    ----------
+    weight
+        Signed weights, shape ``(R, T)``: row = regulator, column = target. Kept as ``float32``.
+    regulators
+        Names of the ``R`` rows, unique.
+    targets
+        Names of the ``T`` columns, unique. A gene may be both regulator and target.
+    group
+        Name of the group of cells the network belongs to, if any.
+
+    Raises
+    ------
+    ValueError
+        If the shapes disagree, a weight is not finite, a name is missing or repeated, or a gene regulates itself.
+
+    Notes
+    -----
+    The weights are associations. They become causal claims only with perturbation data.
+    """
+
+    weight: np.ndarray
+    regulators: pd.Index
+    targets: pd.Index
+    group: str | None = None
+
+    def __post_init__(self) -> None:
+        regulators = unique_names(self.regulators, role="regulators")
+        targets = unique_names(self.targets, role="targets")
+        with np.errstate(over="ignore"):  # too large for float32 becomes inf, which the check below reports
+            weight = np.array(self.weight, dtype=np.float32)  # a copy
+        _check_shape(weight, regulators, targets)
+        _check_finite(weight)
+        _check_self_edges(weight, regulators, targets)
+        weight.setflags(write=False)
+        for name, value in {"weight": weight, "regulators": regulators, "targets": targets}.items():
+            object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        group = "" if self.group is None else f", group={self.group!r}"
+        share = f" ({np.count_nonzero(self.weight > 0) / self.n_edges:.0%} activating)" if self.n_edges else ""
+        size = f"{len(self.regulators)} regulators x {len(self.targets)} targets"
+        return f"RegulatoryNetwork({size}, {self.n_edges} edges{share}{group})"
+
+    @property
+    def n_edges(self) -> int:
+        """Number of edges, that is of non-zero weights."""
+        return int(np.count_nonzero(self.weight))
+
+    def to_frame(self, top: int | None = None) -> pd.DataFrame:
+        """Return the edges as a table ``source, target, weight``, the strongest first.
+
+        Ties are ordered by source, then target. decoupler and networkx read the table as it is.
+
+        Parameters
+        ----------
+        top
+            Number of edges to keep; ``None`` keeps all.
+        """
+        return weight_to_frame(self.weight, self.regulators, targets=self.targets, top=top)
+
+    def to_varp(self, var_names: Iterable[str] | None = None) -> csr_matrix:
+        """Return the edges as a matrix for ``adata.varp``, shape ``(n_vars, n_vars)``, row = regulator.
+
+        Rows of genes that are no regulators are empty; neither zeros nor the diagonal are stored.
+
+        Parameters
+        ----------
+        var_names
+            Gene names in the wanted order; ``None`` means the targets.
+
+        Raises
+        ------
+        ValueError
+            If a regulator or target is not in ``var_names``.
+        """
+        names = self.targets if var_names is None else unique_names(var_names, role="var_names")
+        return weight_to_varp(self.weight, self.regulators, targets=self.targets, var_names=names)
+
+    def subset(
+        self, regulators: Iterable[str] | None = None, targets: Iterable[str] | None = None
+    ) -> "RegulatoryNetwork":
+        """Return the network of these regulators and targets, in this order; ``None`` keeps all.
+
+        Raises
+        ------
+        ValueError
+            If a name is unknown or repeated.
+        """
+        rows = self.regulators if regulators is None else unique_names(regulators, role="regulators")
+        columns = self.targets if targets is None else unique_names(targets, role="targets")
+        row = name_positions(rows, self.regulators, role="regulators", where="the regulators of this network")
+        column = name_positions(columns, self.targets, role="targets", where="the targets of this network")
+        return RegulatoryNetwork(self.weight[np.ix_(row, column)], rows, columns, self.group)
+
+    def top(self, n: int, sign: Literal[1, -1] | None = None) -> "RegulatoryNetwork":
+        """Return the network with only its ``n`` strongest edges; ties are kept in the order of names.
+
+        Parameters
+        ----------
+        n
+            Number of edges to keep; a larger number than there are keeps all.
+        sign
+            Keep only activating (1) or only repressing (-1) edges.
+
+        Raises
+        ------
+        ValueError
+            If ``n`` is negative or ``sign`` is neither 1, -1 nor ``None``.
+        """
+        if sign not in (None, 1, -1):
+            msg = f"`sign` is {sign!r}, expected 1 (activating), -1 (repressing) or None (both). Pass one of these."
+            raise ValueError(msg)
+        eligible = self.weight if sign is None else np.where(self.weight * sign > 0, self.weight, 0)
+        row, column = strongest_edges(eligible, self.regulators, targets=self.targets, n=n)
+        weight = np.zeros_like(self.weight)
+        weight[row, column] = self.weight[row, column]
+        return RegulatoryNetwork(weight, self.regulators, self.targets, self.group)
+
+
+def _check_shape(weight: np.ndarray, regulators: pd.Index, targets: pd.Index) -> None:
+    expected = (len(regulators), len(targets))
+    if weight.shape != expected:
+        msg = (
+            f"`weight` has shape {weight.shape}, expected {expected}: one row per regulator, one column per target. "
+            "If the rows are targets, use `from_attention_layout`."
+        )
+        raise ValueError(msg)
+
+
+def _check_finite(weight: np.ndarray) -> None:
+    n_bad = weight.size - np.count_nonzero(np.isfinite(weight))
+    if n_bad:
+        msg = (
+            f"{n_bad} of {weight.size} weights are not finite in float32, expected none. "
+            "Replace missing weights by 0 (no edge); if they come from a model, its training has diverged."
+        )
+        raise ValueError(msg)
+
+
+def _check_self_edges(weight: np.ndarray, regulators: pd.Index, targets: pd.Index) -> None:
+    row, column = self_pairs(regulators, targets)
+    looped = regulators[row[weight[row, column] != 0]]
+    if len(looped):
+        msg = (
+            f"{len(looped)} genes regulate themselves: {list_names(looped)}; expected weight 0 for these pairs. "
+            "Set these weights to 0, or drop these rows from the table."
+        )
+        raise ValueError(msg)

@@ -1,0 +1,5 @@
+"""The model class."""
+
+from scdual.model._scdual import SCDual
+
+__all__ = ["SCDual"]

@@ -1,0 +1,189 @@
+"""Read the regulatory map and the gene embedding off a trained SCDual, and write results into the data.
+
+Dimension key
+    C  cells      G  genes      R  regulators      T  targets of one chunk      D  embedding width
+"""
+
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from mudata import MuData
+from scvi import REGISTRY_KEYS, settings
+from scvi.data._constants import _SETUP_ARGS_KEY
+
+from scdual._constants import ORIENTATION, RESULT_KEYS
+from scdual._types import MapKind
+from scdual.grn import RegulatoryNetwork, from_attention_layout
+
+_TARGET_CHUNK = 512
+
+
+class RegulationMixin:
+    """Methods of SCDual that return or write the regulatory map."""
+
+    @torch.inference_mode()
+    def get_regulation(
+        self,
+        adata: AnnData | MuData | None = None,
+        *,
+        indices: Sequence[int] | None = None,
+        groupby: str | None = None,
+        kind: MapKind = "regulation",
+        batch_size: int | None = None,
+    ) -> RegulatoryNetwork | dict[str, RegulatoryNetwork]:
+        r"""Return the signed regulatory network, row = regulator and column = target.
+
+        The weight of an edge is the change of the target, in its standard deviations, per standard deviation of the
+        regulator, while most other regulators are unknown,
+
+        .. math:: I_{ij} = \mathrm{mean}_{cells} \sum_h A_{jih} M_{ji} g_{jih}
+
+        with attention A, signed gate M and value gain g of target j and regulator i. Positive weights activate,
+        negative weights repress. They are associations in the data; only perturbations show causes.
+
+        Parameters
+        ----------
+        adata
+            Data with the genes of the model; None takes the data it was built with.
+        indices
+            Positions of the cells to average over; None takes all.
+        groupby
+            Column of ``obs``; one network is returned for each of its groups.
+        kind
+            One of:
+
+            * ``'regulation'`` - signed influence
+            * ``'attention'`` - mean attention of target on regulator, not negative; no network by itself
+            * ``'gate'`` - p(activates) - p(represses)
+        batch_size
+            Cells per minibatch.
+
+        Returns
+        -------
+        A network, or with ``groupby`` a dict of networks by group.
+
+        Raises
+        ------
+        RuntimeError
+            If the model is not trained.
+        KeyError
+            If ``groupby`` is no column of ``obs``.
+        """
+        self._check_if_trained(warn=False)
+        adata = self._validate_anndata(adata)
+        if groupby is None:
+            return self._maps(adata, indices, batch_size)[kind]
+        groups = self._groups(adata, groupby, indices)
+        return {name: self._maps(adata, cells, batch_size, group=name)[kind] for name, cells in groups}
+
+    @torch.inference_mode()
+    def get_gene_embedding(self) -> pd.DataFrame:
+        """Return the gene states after the gene branch, one row per gene, shape ``(G, D)``.
+
+        Raises
+        ------
+        RuntimeError
+            If the model is not trained.
+        """
+        self._check_if_trained(warn=False)
+        states = self.module.gene_state().cpu().numpy().copy()
+        return pd.DataFrame(states, index=pd.Index(self.gene_names))
+
+    @torch.inference_mode()
+    def annotate(
+        self, adata: AnnData | MuData | None = None, *, groupby: str | None = None, batch_size: int | None = None
+    ) -> None:
+        """Write embedding, regulatory map and gene embedding into the data.
+
+        The latent representation goes to ``obsm["X_scdual"]``; regulation, attention and gate to ``varp``, row =
+        regulator and column = target; the gene embedding to ``varm``, the regulators to ``var``, and parameters to
+        ``uns["scdual"]``. Of MuData, ``obsm`` and ``uns`` are written at the top and the others to the RNA modality.
+
+        Parameters
+        ----------
+        adata
+            Data with the genes of the model; None takes the data it was built with.
+        groupby
+            Column of ``obs``; the regulation of each group is written as well.
+        batch_size
+            Cells per minibatch.
+
+        Raises
+        ------
+        RuntimeError
+            If the model is not trained.
+        KeyError
+            If ``groupby`` is no column of ``obs``.
+        """
+        self._check_if_trained(warn=False)
+        adata = self._validate_anndata(adata)
+        by_group = {} if groupby is None else self.get_regulation(adata, groupby=groupby, batch_size=batch_size)
+        latent = self.get_latent_representation(adata, batch_size=batch_size)
+        maps = self._maps(adata, None, batch_size)
+
+        rna = adata.mod[self._rna_modality] if isinstance(adata, MuData) else adata
+        adata.obsm[RESULT_KEYS.LATENT] = latent
+        keys = {"regulation": RESULT_KEYS.REGULATION, "attention": RESULT_KEYS.ATTENTION, "gate": RESULT_KEYS.GATE}
+        for kind, key in keys.items():
+            rna.varp[key] = maps[kind].to_varp(rna.var_names)
+        for name, network in by_group.items():
+            rna.varp[f"{RESULT_KEYS.REGULATION}_{name}"] = network.to_varp(rna.var_names)
+        rna.varm[RESULT_KEYS.GENE_EMBEDDING] = self.get_gene_embedding().to_numpy()
+        rna.var[RESULT_KEYS.REGULATOR] = rna.var_names.isin(self.regulators)
+        adata.uns[RESULT_KEYS.PARAMETERS] = self._parameters(groupby, list(by_group))
+
+    def _maps(
+        self, adata: AnnData | MuData, indices: Any, batch_size: int | None, group: str | None = None
+    ) -> dict[str, RegulatoryNetwork]:
+        """Return the three maps averaged over the cells at ``indices``."""
+        n_genes, n_regulators = self.module.n_input, len(self.regulators)
+        total = {kind: np.zeros((n_genes, n_regulators)) for kind in ("regulation", "attention", "gate")}
+        n_cells = 0
+        for tensors in self._make_data_loader(adata=adata, indices=indices, batch_size=batch_size or 512):
+            values = self.module.regulator_values(tensors)
+            n_cells += len(values.value)
+            for target in torch.arange(n_genes, device=self.module.device).split(_TARGET_CHUNK):
+                maps = self.module.maps(values, target)._asdict()
+                for kind, matrix in total.items():
+                    matrix[target.cpu().numpy()] += len(values.value) * maps[kind].cpu().numpy()
+        total["gate"] *= self.module.gene_context(torch.arange(n_genes, device=self.module.device)).keep_mask.cpu().numpy()
+        return {
+            kind: from_attention_layout(matrix / n_cells, self.regulators, self.gene_names, group=group)
+            for kind, matrix in total.items()
+        }
+
+    def _groups(
+        self, adata: AnnData | MuData, groupby: str, indices: Any
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """Return the groups of a column of ``obs`` with the positions of their cells."""
+        if groupby not in adata.obs:
+            msg = f"`groupby={groupby!r}` is not a column of `obs`, which has {list(adata.obs.columns)}; name one of those."
+            raise KeyError(msg)
+        cells = np.arange(adata.n_obs) if indices is None else np.arange(adata.n_obs)[np.asarray(indices)]
+        labels = adata.obs[groupby].iloc[cells].astype("category").cat.remove_unused_categories()
+        return ((str(name), cells[(labels == name).to_numpy()]) for name in labels.cat.categories)
+
+    def _parameters(self, groupby: str | None, groups: list[str]) -> dict[str, Any]:
+        """Return what ``uns["scdual"]`` holds; plain values only, so that ``write_h5ad`` can store it."""
+        setup = {key: str(value) for key, value in self.registry_[_SETUP_ARGS_KEY].items() if value is not None}
+        parameters = {
+            "version": version("scdual"),
+            "orientation": ORIENTATION,
+            "seed": "not set" if settings.seed is None else int(settings.seed),
+            "setup": setup,
+            "model": {key: value for key, value in self._module_kwargs.items() if value is not None},
+            "n_regulators": len(self.regulators),
+            "n_epochs": len(next(iter(self.history.values()))) if self.history else 0,
+        }
+        if groupby is not None:
+            parameters |= {"groupby": groupby, "groups": groups}
+        return parameters
+
+    @property
+    def _rna_modality(self) -> str:
+        return self.adata_manager.data_registry[REGISTRY_KEYS.X_KEY].mod_key

@@ -1,0 +1,302 @@
+"""The class that users meet."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from os import PathLike, fspath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from mudata import MuData
+from scvi import REGISTRY_KEYS, settings
+from scvi.data import AnnDataManager, fields
+from scvi.data._constants import _FIELD_REGISTRIES_KEY, _SETUP_ARGS_KEY, _SETUP_METHOD_NAME, _STATE_REGISTRY_KEY
+from scvi.model.base import BaseModelClass, VAEMixin
+
+from scdual._types import GeneLikelihood
+from scdual.data._fields import (
+    FiniteJointObsField,
+    GeneLayerField,
+    MuDataFiniteJointObsField,
+    MuDataGeneLayerField,
+)
+from scdual.data._prior import PriorNetwork, align_prior
+from scdual.data._regulators import resolve_regulators
+from scdual.model._regulation import RegulationMixin
+from scdual.model._training import TrainingMixin
+from scdual.module import SCDualModule
+
+
+class SCDual(RegulationMixin, TrainingMixin, VAEMixin, BaseModelClass):
+    """Dual-branch transformer that learns a cell embedding and a signed regulatory map from counts.
+
+    Parameters
+    ----------
+    adata
+        Data registered with :meth:`setup_anndata` or :meth:`setup_mudata`.
+    regulators
+        Genes that may regulate. One of:
+
+        * ``'auto'`` - transcription factors by gene family, the organism guessed from the gene names
+        * ``'human'``, ``'mouse'`` - transcription factors of that organism
+        * a list of gene names, or the name of a boolean column of ``var``
+        * ``None`` - every gene
+    prior
+        Known edges that bias the attention: a table ``source, target[, weight]`` as in decoupler; the sign of the
+        weight is the sign of the regulation.
+    registry
+        Registry of a datamodule, for training without AnnData; see :meth:`train`.
+    n_hidden
+        Width of the count decoder.
+    n_latent
+        Dimensions of the cell embedding.
+    n_layers
+        Transformer blocks of each branch.
+    gene_likelihood
+        Distribution of the counts: negative binomial, zero-inflated negative binomial or Poisson.
+    dropout_rate
+        Share of the expressed genes hidden from the encoder in training, and dropout of the transformer.
+    **module_kwargs
+        Further arguments of :class:`~scdual.module.SCDualModule`, such as ``n_embed``, ``n_heads`` or ``n_bins``.
+
+    Examples
+    --------
+    >>> import scdual
+    >>> from scdual.model import SCDual
+    >>> adata = scdual.datasets.pbmc68k()
+    >>> SCDual.setup_anndata(adata)
+    >>> model = SCDual(adata, regulators="human")
+    >>> model.train()
+    >>> adata.obsm["X_scdual"] = model.get_latent_representation()
+    >>> model.get_regulation().to_frame(top=10)
+    """
+
+    _module_cls = SCDualModule
+
+    def __init__(  # noqa: PLR0913 - scvi's arguments and two of ours
+        self,
+        adata: AnnData | MuData | None = None,
+        regulators: str | Sequence[str] | None = "auto",
+        prior: pd.DataFrame | Mapping[str, Sequence[Any]] | None = None,
+        registry: dict[str, Any] | None = None,
+        *,
+        n_hidden: int = 128,
+        n_latent: int = 10,
+        n_layers: int = 1,
+        gene_likelihood: GeneLikelihood = "nb",
+        dropout_rate: float = 0.1,
+        **module_kwargs: Any,
+    ) -> None:
+        super().__init__(adata, registry)
+        gene_names = pd.Index(np.asarray(self._state(REGISTRY_KEYS.X_KEY)["column_names"]).astype(str))
+        regulator_index = resolve_regulators(regulators, gene_names, self._var_table())
+        self.gene_names_ = list(gene_names)
+        self.regulators_ = list(gene_names[regulator_index])
+        self._module_kwargs = {
+            "n_hidden": n_hidden,
+            "n_latent": n_latent,
+            "n_layers": n_layers,
+            "gene_likelihood": gene_likelihood,
+            "dropout_rate": dropout_rate,
+            **module_kwargs,
+        }
+        known = None if prior is None else align_prior(pd.DataFrame(prior), gene_names, regulator_index)
+        self.module = self._module_cls(
+            len(gene_names),
+            regulators=regulator_index.tolist(),
+            **_prior_tensors(known),
+            **self._covariate_sizes(),
+            **self._module_kwargs,
+        )
+        self._model_summary_string = (
+            f"SCDual with {len(gene_names)} genes, {len(self.regulators_)} of them regulators, and parameters "
+            f"{', '.join(f'{key}: {value}' for key, value in self._module_kwargs.items())}."
+        )
+        self.init_params_ = self._get_init_params(locals())
+        # What was resolved is saved, not the wish: `var` columns need not be there when the model is loaded.
+        self.init_params_["non_kwargs"]["regulators"] = self.regulators_
+        if prior is not None:
+            self.init_params_["non_kwargs"]["prior"] = pd.DataFrame(prior).to_dict("list")
+
+    @property
+    def gene_names(self) -> list[str]:
+        """Names of all genes, in the order of the data."""
+        return self.gene_names_
+
+    @property
+    def regulators(self) -> list[str]:
+        """Names of the genes that may regulate."""
+        return self.regulators_
+
+    @classmethod
+    def setup_anndata(
+        cls,
+        adata: AnnData,
+        layer: str | None = None,
+        batch_key: str | None = None,
+        labels_key: str | None = None,
+        size_factor_key: str | None = None,
+        categorical_covariate_keys: list[str] | None = None,
+        continuous_covariate_keys: list[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Register the counts and covariates of an AnnData.
+
+        Parameters
+        ----------
+        adata
+            Cells by genes with raw counts. Rows are cells.
+        layer
+            Layer that holds the counts; None takes ``X``.
+        batch_key
+            Column of ``obs`` with the experiment of each cell.
+        labels_key
+            Column of ``obs`` with cell-type labels.
+        size_factor_key
+            Column of ``obs`` with size factors, which replace the library size in the count decoder.
+        categorical_covariate_keys, continuous_covariate_keys
+            Columns of ``obs`` whose effect is removed from the embedding.
+        **kwargs
+            Passed on to the data manager of scvi-tools.
+
+        Raises
+        ------
+        ValueError
+            If counts are negative or not finite, gene names repeat, or ``adata`` is a view.
+        KeyError
+            If a layer or column does not exist.
+        """
+        setup_method_args = cls._get_setup_method_args(**locals())
+        anndata_fields = [
+            GeneLayerField(REGISTRY_KEYS.X_KEY, layer),
+            fields.CategoricalObsField(REGISTRY_KEYS.BATCH_KEY, batch_key),
+            fields.CategoricalObsField(REGISTRY_KEYS.LABELS_KEY, labels_key),
+            fields.NumericalObsField(REGISTRY_KEYS.SIZE_FACTOR_KEY, size_factor_key, required=False),
+            fields.CategoricalJointObsField(REGISTRY_KEYS.CAT_COVS_KEY, categorical_covariate_keys),
+            FiniteJointObsField(REGISTRY_KEYS.CONT_COVS_KEY, continuous_covariate_keys),
+        ]
+        cls._register(anndata_fields, setup_method_args, adata, **kwargs)
+
+    @classmethod
+    def setup_mudata(  # noqa: PLR0913 - the signature of scvi-tools
+        cls,
+        mdata: MuData,
+        rna_layer: str | None = None,
+        protein_layer: str | None = None,
+        batch_key: str | None = None,
+        labels_key: str | None = None,
+        size_factor_key: str | None = None,
+        categorical_covariate_keys: list[str] | None = None,
+        continuous_covariate_keys: list[str] | None = None,
+        modalities: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Register the RNA counts of a MuData, and covariates of either level.
+
+        Parameters
+        ----------
+        mdata
+            Data whose modalities hold the same cells.
+        rna_layer
+            Layer of the RNA modality that holds the counts; None takes ``X``.
+        protein_layer
+            Accepted so that calls written for totalVI run; proteins are not modelled, and a warning says so.
+        batch_key, labels_key, size_factor_key, categorical_covariate_keys, continuous_covariate_keys
+            As in :meth:`setup_anndata`.
+        modalities
+            Modality of each argument, such as ``{"rna_layer": "rna", "batch_key": "rna"}``; an argument that is not
+            named is looked up in ``mdata.obs``.
+        **kwargs
+            Passed on to the data manager of scvi-tools.
+
+        Raises
+        ------
+        ValueError
+            If ``modalities`` does not name the RNA modality, or the data are not valid counts.
+        """
+        setup_method_args = cls._get_setup_method_args(**locals())
+        if not isinstance(mdata, MuData):
+            msg = f"`setup_mudata` expects a MuData but got {type(mdata).__name__}; use `setup_anndata` for AnnData."
+            raise TypeError(msg)
+        if not modalities or "rna_layer" not in modalities:
+            msg = (
+                f"`modalities` is {modalities}, but it has to name the RNA modality among {list(mdata.mod)}; "
+                'pass for example `modalities={"rna_layer": "rna"}`.'
+            )
+            raise ValueError(msg)
+        if protein_layer is not None or "protein_layer" in modalities:
+            warnings.warn(
+                "Proteins are not modelled yet: the protein layer is ignored, embedding and map come from the RNA.",
+                UserWarning,
+                stacklevel=settings.warnings_stacklevel,
+            )
+        unknown = sorted({name for name in modalities.values() if name is not None} - set(mdata.mod))
+        if unknown:
+            msg = f"`modalities` names {unknown}, but the data have {list(mdata.mod)}; name one of those."
+            raise ValueError(msg)
+        where = cls._create_modalities_attr_dict(dict(modalities), setup_method_args)
+        mudata_fields = [
+            MuDataGeneLayerField(REGISTRY_KEYS.X_KEY, rna_layer, mod_key=where.rna_layer, mod_required=True),
+            fields.MuDataCategoricalObsField(REGISTRY_KEYS.BATCH_KEY, batch_key, mod_key=where.batch_key),
+            fields.MuDataCategoricalObsField(REGISTRY_KEYS.LABELS_KEY, labels_key, mod_key=where.labels_key),
+            fields.MuDataNumericalObsField(
+                REGISTRY_KEYS.SIZE_FACTOR_KEY, size_factor_key, mod_key=where.size_factor_key, required=False
+            ),
+            fields.MuDataCategoricalJointObsField(
+                REGISTRY_KEYS.CAT_COVS_KEY, categorical_covariate_keys, mod_key=where.categorical_covariate_keys
+            ),
+            MuDataFiniteJointObsField(
+                REGISTRY_KEYS.CONT_COVS_KEY, continuous_covariate_keys, mod_key=where.continuous_covariate_keys
+            ),
+        ]
+        cls._register(mudata_fields, setup_method_args, mdata, **kwargs)
+
+    def save(self, dir_path: str | PathLike[str], *args: Any, **kwargs: Any) -> None:
+        """Save the model to a folder, as :meth:`scvi.model.base.BaseModelClass.save` does.
+
+        ``model.pt`` in that folder is a pickle: load only files you trust.
+
+        Parameters
+        ----------
+        dir_path
+            Folder to write.
+        *args, **kwargs
+            Arguments of scvi-tools such as ``overwrite`` and ``save_anndata``.
+        """
+        if isinstance(self.adata, MuData):
+            self.registry_[_SETUP_METHOD_NAME] = "setup_mudata"  # lost when `model.adata` was set
+        super().save(fspath(dir_path), *args, **kwargs)
+
+    @classmethod
+    def _register(
+        cls, data_fields: list[Any], setup_method_args: dict[str, Any], data: AnnData | MuData, **kwargs: Any
+    ) -> None:
+        adata_manager = AnnDataManager(fields=data_fields, setup_method_args=setup_method_args)
+        adata_manager.register_fields(data, **kwargs)
+        cls.register_manager(adata_manager)
+
+    def _state(self, key: str) -> dict[str, Any]:
+        """Return what the registry says about a field, empty when it is not used."""
+        return self.registry_[_FIELD_REGISTRIES_KEY].get(key, {}).get(_STATE_REGISTRY_KEY, {})
+
+    def _var_table(self) -> pd.DataFrame | None:
+        if isinstance(self.adata, MuData):
+            return self.adata.mod[self._rna_modality].var
+        return None if self.adata is None else self.adata.var
+
+    def _covariate_sizes(self) -> dict[str, Any]:
+        return {
+            "n_batch": self.summary_stats.n_batch,
+            "n_labels": self.summary_stats.n_labels,
+            "n_continuous_cov": self.summary_stats.get("n_extra_continuous_covs", 0),
+            "n_cats_per_cov": list(self._state(REGISTRY_KEYS.CAT_COVS_KEY).get("n_cats_per_key", [])),
+            "use_size_factor_key": bool(self.registry_[_SETUP_ARGS_KEY].get("size_factor_key")),
+        }
+
+
+def _prior_tensors(prior: PriorNetwork | None) -> dict[str, torch.Tensor | None]:
+    if prior is None:
+        return {"prior_strength": None, "prior_sign": None}
+    return {"prior_strength": torch.from_numpy(prior.strength), "prior_sign": torch.from_numpy(prior.sign)}

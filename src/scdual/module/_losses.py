@@ -1,0 +1,59 @@
+"""The loss terms beside the ELBO, as pure functions.
+
+Dimension key
+    B  cells      T  targets      R  regulators
+"""
+
+import torch
+
+
+def regulation_loss(prediction: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    r"""Return the mean squared error of each cell's targets, predicted from their regulators.
+
+    .. math:: \ell_b = \frac{1}{T} \sum_j (\hat x_{bj} - \tilde x_{bj})^2
+
+    Parameters
+    ----------
+    prediction
+        Predicted standardised values, shape ``(B, T)``.
+    truth
+        Observed standardised values, shape ``(B, T)``.
+
+    Returns
+    -------
+    Loss of each cell, shape ``(B,)``. It is near 1 when the regulators explain nothing.
+    """
+    return (prediction - truth).square().mean(-1)
+
+
+def edge_sparsity(weight: torch.Tensor) -> torch.Tensor:
+    r"""Return the summed strength of the edges into a target, averaged over targets: :math:`\sum_{ij} |w_{ij}| / T`.
+
+    Parameters
+    ----------
+    weight
+        Gated weights of target (row) on regulator (column), shape ``(T, R)``.
+    """
+    return weight.abs().sum(-1).mean()
+
+
+def prior_disagreement(gate: torch.Tensor, strength: torch.Tensor, sign: torch.Tensor) -> torch.Tensor:
+    r"""Return how far the gate is from the prior edges, 0 (as told) to 1 (opposite), weighted by their strength.
+
+    An edge of known sign s costs :math:`(1 - s M) / 2`, one of unknown sign :math:`(1 - |M|) / 2`.
+
+    Parameters
+    ----------
+    gate
+        Signed gate, shape ``(T, R)``.
+    strength
+        Prior strength, 0 where there is no prior edge, shape ``(T, R)``.
+    sign
+        Prior sign, 0 where it is unknown, shape ``(T, R)``.
+
+    Returns
+    -------
+    A scalar; 0 when no edge is given.
+    """
+    agreement = torch.where(sign == 0, gate.abs(), sign * gate)
+    return (strength * (1 - agreement) / 2).sum() / strength.sum().clamp_min(1e-12)

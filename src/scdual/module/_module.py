@@ -1,0 +1,402 @@
+"""The probabilistic model behind SCDual, in the scvi-tools module contract.
+
+Inside tensors row = target, column = regulator.
+
+Dimension key
+    B  cells in the minibatch      G  genes      R  regulators      T  targets
+    D  embedding width      S  expression states      Z  latent dimensions      U  covariates after one-hot coding
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from scvi import REGISTRY_KEYS
+from scvi.distributions import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
+from scvi.module.base import BaseModuleClass, LossOutput, auto_move_data
+from scvi.nn import DecoderSCVI
+from torch import nn
+from torch.distributions import Distribution, Normal, kl_divergence
+
+from scdual._constants import LOSS_KEYS
+from scdual._types import GeneLikelihood
+from scdual.module._losses import edge_sparsity, prior_disagreement, regulation_loss
+from scdual.module._scale import ExpressionScale, ValueMixture
+from scdual.nn import (
+    ExpressionBranch,
+    ExpressionEmbedding,
+    GeneBranch,
+    GeneContext,
+    GeneEmbedding,
+    LatentPooling,
+    NetworkMaps,
+    PosteriorHead,
+    RegulationDecoder,
+    RegulatorValues,
+    SignedGate,
+    expressed_tokens,
+)
+
+Tensors = dict[str, torch.Tensor]
+
+
+class Hidden(NamedTuple):
+    """What a step hides: values of targets from their own prediction, and most regulators from each target."""
+
+    target: torch.Tensor  # (T,), positions among the genes
+    visible_mask: torch.Tensor  # (B, R) or (1, R)
+
+
+class SCDualModule(BaseModuleClass):
+    r"""Variational model of counts whose encoder is a dual-branch transformer, with a regulation decoder beside it.
+
+    The loss of a minibatch is, in nats per cell,
+
+    .. math::
+        -\mathrm{ELBO} + G \left( \frac{\lambda}{2} \, \mathrm{MSE} + \lambda_s \, \mathrm{sparsity}
+        + \lambda_p \, \mathrm{disagreement} \right)
+
+    where the MSE is that of the sampled targets predicted from their visible regulators.
+
+    Parameters
+    ----------
+    n_input
+        Number of genes ``G``.
+    regulators
+        Positions of the regulators among the genes; None takes all.
+    prior_strength, prior_sign
+        Prior network, each ``(G, R)``.
+    n_batch, n_labels, n_continuous_cov, n_cats_per_cov
+        Numbers of batches, labels, continuous covariates, and categories of each categorical covariate.
+    n_hidden
+        Width of the count decoder.
+    n_latent
+        Number of latent dimensions ``Z``.
+    n_layers
+        Blocks of the gene branch and of the expression branch.
+    n_embed
+        Embedding width ``D`` of both branches.
+    n_heads
+        Attention heads of both branches.
+    n_pool
+        Latents that pool a cell, each of width ``D / 2``.
+    n_bins
+        Bins of non-zero expression values.
+    dropout_rate
+        Share of a cell's expressed genes hidden from the encoder while training, and dropout of the transformers.
+    gene_likelihood
+        Distribution of the counts.
+    use_size_factor_key
+        Whether a size factor replaces the library size in the decoder.
+    visible_share
+        Share of the regulators that a target may listen to in one training step.
+    target_share
+        Share of the genes that are targets in one training step.
+    denoised_weight
+        Weight of denoised beside observed regulator values.
+    regulation_weight, sparsity_weight, prior_weight
+        Weights of the loss terms.
+    extra_payload_autotune
+        Whether the loss carries the latent state for :mod:`scvi.autotune`.
+    """
+
+    table_names = ("gene_embedding.weight", "pooling.gene_value", "pooling.query")  # not decayed
+
+    def __init__(  # noqa: PLR0913 - the builder: the only place where all sizes meet
+        self,
+        n_input: int,
+        *,
+        regulators: Sequence[int] | None = None,
+        prior_strength: torch.Tensor | None = None,
+        prior_sign: torch.Tensor | None = None,
+        n_batch: int = 1,
+        n_labels: int = 1,
+        n_continuous_cov: int = 0,
+        n_cats_per_cov: Iterable[int] | None = None,
+        n_hidden: int = 128,
+        n_latent: int = 10,
+        n_layers: int = 1,
+        n_embed: int = 64,
+        n_heads: int = 4,
+        n_pool: int = 8,
+        n_bins: int = 8,
+        dropout_rate: float = 0.1,
+        gene_likelihood: GeneLikelihood = "nb",
+        use_size_factor_key: bool = False,
+        visible_share: float = 0.3,
+        denoised_weight: float = 0.5,
+        target_share: float = 0.25,
+        regulation_weight: float = 1.0,
+        sparsity_weight: float = 0.0,
+        prior_weight: float = 1.0,
+        extra_payload_autotune: bool = False,
+    ) -> None:
+        super().__init__()
+        n_cats_per_cov = list(n_cats_per_cov or [])
+        index = torch.arange(n_input) if regulators is None else torch.as_tensor(list(regulators), dtype=torch.int64)
+        self.n_input, self.n_batch, self.n_labels, self.n_latent = n_input, n_batch, n_labels, n_latent
+        self.n_cats_per_cov, self.gene_likelihood = n_cats_per_cov, gene_likelihood
+        self.use_size_factor_key, self.extra_payload_autotune = use_size_factor_key, extra_payload_autotune
+        self.visible_share, self.target_share = visible_share, target_share
+        self.regulation_weight, self.sparsity_weight = regulation_weight, sparsity_weight
+        self.prior_weight = prior_weight
+        self.register_buffer("regulator_index", index)
+        self.register_buffer("prior_strength", prior_strength)
+        self.register_buffer("prior_sign", prior_sign)
+
+        self.scale = ExpressionScale(n_input)
+        self.mixture = ValueMixture(n_input, index, n_components=10, denoised_weight=denoised_weight)
+        self.gene_embedding = GeneEmbedding(n_input, n_embed)
+        self.expr_embedding = ExpressionEmbedding(n_embed, n_bins=n_bins)
+        attention = {"n_heads": n_heads, "n_kv_latent": n_embed // 2, "n_layers": n_layers}
+        self.gene_branch = GeneBranch(n_embed, **attention, dropout_rate=dropout_rate)
+        self.gate = SignedGate(n_input, len(index), n_embed=n_embed)
+        self.expr_branch = ExpressionBranch(n_embed, n_head_width=n_embed // n_heads, **attention)
+        n_covariates = n_batch + sum(n_cats_per_cov) + n_continuous_cov
+        self.regulation_decoder = RegulationDecoder(n_input, n_covariates)
+
+        n_width = n_embed // 2
+        self.pooling = LatentPooling(
+            n_input, n_embed=n_embed, n_pool=n_pool, n_width=n_width, n_heads=n_heads, dropout_rate=dropout_rate
+        )
+        self.posterior = PosteriorHead(n_pool * n_width, n_latent)
+        self.decoder = DecoderSCVI(
+            n_latent + n_continuous_cov,
+            n_input,
+            n_cat_list=[n_batch, *n_cats_per_cov],
+            n_hidden=n_hidden,
+            use_batch_norm=False,
+            use_layer_norm=True,
+        )
+        self.log_inverse_dispersion = nn.Parameter(torch.randn(n_input))
+        self._gene_state: torch.Tensor | None = None
+        self.register_load_state_dict_post_hook(lambda module, _: module._forget())
+
+    # ---- scale ----------------------------------------------------------------------------------------------------
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether the scale of the expression values has been learnt."""
+        return bool(self.scale.is_fitted)
+
+    def fit_scale(self, dataloader: Iterable[Tensors]) -> None:
+        """Learn the scale of the expression values from minibatches of the training cells."""
+
+        def batches() -> Iterable[torch.Tensor]:
+            return (_dense(tensors[REGISTRY_KEYS.X_KEY]) for tensors in dataloader)
+
+        self.scale.fit(batches, self.expr_embedding)
+        self.mixture.fit(self.scale.standardise(self.scale.log_expr(counts.to(self.device))) for counts in batches())
+
+    # ---- genes, once per step -------------------------------------------------------------------------------------
+
+    def gene_state(self) -> torch.Tensor:
+        """Return the gene states ``(G, D)``; at inference they are computed once and kept."""
+        if not torch.is_inference_mode_enabled() or self.training:
+            return self.gene_branch(self.gene_embedding(), self.regulator_index)
+        if self._gene_state is None:
+            self._gene_state = self.gene_branch(self.gene_embedding(), self.regulator_index)
+        return self._gene_state
+
+    def gene_context(self, target: torch.Tensor) -> GeneContext:
+        """Return what the expression branch needs of targets ``(T,)`` and of all regulators."""
+        state = self.gene_state()
+        target_state, regulator_state = state[target], state[self.regulator_index]
+        return GeneContext(
+            target_state=target_state,
+            regulator_state=regulator_state,
+            expr_states=self.expr_embedding.states(),
+            gate=self.gate(target_state, regulator_state, target),
+            keep_mask=target[:, None] != self.regulator_index,
+            logit_bias=None if self.prior_strength is None else self.prior_weight * self.prior_strength[target],
+        )
+
+    def train(self, mode: bool = True) -> "SCDualModule":  # noqa: FBT001, FBT002 - torch's signature
+        """Switch between training and evaluation, as in torch."""
+        self._forget()
+        return super().train(mode)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> "SCDualModule":
+        self._forget()
+        return super()._apply(*args, **kwargs)
+
+    def _forget(self) -> None:
+        self._gene_state = None
+
+    # ---- what a step hides ----------------------------------------------------------------------------------------
+
+    def draw_hidden(self, n_cells: int) -> Hidden:
+        """Return a random choice of targets, and of visible regulators for each cell."""
+        device = self.regulator_index.device
+        target = torch.randperm(self.n_input, device=device)[: max(1, round(self.target_share * self.n_input))]
+        visible = torch.rand(n_cells, len(self.regulator_index), device=device) < self.visible_share
+        return Hidden(target, visible)
+
+    def fixed_hidden(self) -> Hidden:
+        """Return the choice on which validation losses are computed: every n-th gene and regulator, in all cells."""
+        target = torch.arange(self.n_input, device=self.regulator_index.device)
+        regulator = torch.arange(len(self.regulator_index), device=self.regulator_index.device)
+        visible = regulator % max(1, round(1 / self.visible_share)) == 0
+        return Hidden(target[:: max(1, round(1 / self.target_share))], visible[None])
+
+    # ---- scvi-tools contract --------------------------------------------------------------------------------------
+
+    def _get_inference_input(
+        self, tensors: Tensors, full_forward_pass: bool = False  # noqa: ARG002, FBT001, FBT002 - scvi's signature
+    ) -> dict[str, torch.Tensor]:
+        return {"x": tensors[REGISTRY_KEYS.X_KEY]}
+
+    @auto_move_data
+    def inference(self, x: torch.Tensor, n_samples: int = 1) -> dict[str, Any]:
+        """Return the posterior of the latent state and a sample of it, ``(B, Z)`` or ``(n_samples, B, Z)``."""
+        x = _dense(x)
+        qz = self.encode(x)
+        z = qz.rsample() if n_samples == 1 else qz.rsample((n_samples,))
+        library = x.sum(-1, keepdim=True).clamp_min(1.0).log()  # (B, 1)
+        if n_samples > 1:
+            library = library.expand(n_samples, *library.shape)
+        return {"z": z, "qz": qz, "ql": None, "library": library}
+
+    def encode(self, x: torch.Tensor) -> Normal:
+        """Return the posterior of the latent state, batch shape ``(B, Z)``, of counts ``(B, G)``."""
+        log_expr = self.scale.log_expr(x)
+        tokens = expressed_tokens(log_expr / self.scale.std, self.expr_embedding.state_of(log_expr))
+        return self.posterior(self.pooling(tokens, self.gene_state(), self.expr_embedding.states()))
+
+    def _get_generative_input(self, tensors: Tensors, inference_outputs: dict[str, Any]) -> dict[str, Any]:
+        size_factor = tensors.get(REGISTRY_KEYS.SIZE_FACTOR_KEY)
+        return {
+            "z": inference_outputs["z"],
+            "library": inference_outputs["library"],
+            "batch_index": tensors[REGISTRY_KEYS.BATCH_KEY],
+            "cont_covs": tensors.get(REGISTRY_KEYS.CONT_COVS_KEY),
+            "cat_covs": tensors.get(REGISTRY_KEYS.CAT_COVS_KEY),
+            "size_factor": None if size_factor is None else size_factor.log(),
+        }
+
+    @auto_move_data
+    def generative(
+        self,
+        z: torch.Tensor,
+        library: torch.Tensor,
+        batch_index: torch.Tensor,
+        cont_covs: torch.Tensor | None = None,
+        cat_covs: torch.Tensor | None = None,
+        size_factor: torch.Tensor | None = None,
+        transform_batch: int | None = None,
+    ) -> dict[str, Any]:
+        """Return the distribution of the counts ``(B, G)`` given the latent state."""
+        if transform_batch is not None:
+            batch_index = torch.ones_like(batch_index) * transform_batch
+        log_size = size_factor if self.use_size_factor_key and size_factor is not None else library
+        if cont_covs is not None:
+            z_in = torch.cat([z, cont_covs.expand(*z.shape[:-1], -1)], dim=-1)
+        else:
+            z_in = z
+        categories = [] if cat_covs is None else list(cat_covs.split(1, dim=1))
+        proportion, _, mean, zero_logits = self.decoder("gene", z_in, log_size, batch_index, *categories)
+        theta = self.log_inverse_dispersion.exp()
+        px: Distribution
+        if self.gene_likelihood == "zinb":
+            px = ZeroInflatedNegativeBinomial(mu=mean, theta=theta, zi_logits=zero_logits, scale=proportion)
+        elif self.gene_likelihood == "nb":
+            px = NegativeBinomial(mu=mean, theta=theta, scale=proportion)
+        else:
+            px = Poisson(rate=mean, scale=proportion)
+        pz = Normal(torch.zeros_like(z), torch.ones_like(z))
+        return {"px": px, "pl": None, "pz": pz}
+
+    def loss(
+        self,
+        tensors: Tensors,
+        inference_outputs: dict[str, Any],
+        generative_outputs: dict[str, Any],
+        kl_weight: float = 1.0,
+    ) -> LossOutput:
+        """Return the loss and its parts."""
+        x = _dense(tensors[REGISTRY_KEYS.X_KEY])
+        reconstruction_loss = -generative_outputs["px"].log_prob(x).sum(-1)  # (B,)
+        kl = kl_divergence(inference_outputs["qz"], Normal(0.0, 1.0)).sum(-1)  # (B,)
+        parts = self._regulation_parts(x, self._covariates(tensors))
+        regulation = (
+            0.5 * self.regulation_weight * parts[LOSS_KEYS.REGULATION]
+            + self.sparsity_weight * parts[LOSS_KEYS.SPARSITY]
+            + self.prior_weight * parts.get(LOSS_KEYS.PRIOR, 0.0)
+        )
+        loss = (reconstruction_loss + kl_weight * kl).mean() + self.n_input * regulation
+        extra = dict(parts)
+        if self.extra_payload_autotune:
+            extra["z"] = inference_outputs["z"]
+            extra |= {"batch": tensors[REGISTRY_KEYS.BATCH_KEY], "labels": tensors[REGISTRY_KEYS.LABELS_KEY]}
+        return LossOutput(
+            loss=loss,
+            reconstruction_loss=reconstruction_loss,
+            kl_local={"kl_divergence_z": kl},
+            extra_metrics=extra,
+        )
+
+    # ---- regulation -----------------------------------------------------------------------------------------------
+
+    @auto_move_data
+    def predict_targets(self, tensors: Tensors, hidden: Hidden) -> torch.Tensor:
+        """Return standardised targets predicted from the visible regulators, shape ``(B, T)``.
+
+        Neither the count of a target nor its part of the library size takes part in its prediction.
+        """
+        x = _dense(tensors[REGISTRY_KEYS.X_KEY])
+        observed = self.scale.standardise(self.scale.log_expr(x, hidden.target))
+        return self._predict(observed, self._covariates(tensors), self.gene_context(hidden.target), hidden)
+
+    @auto_move_data
+    def regulator_values(self, tensors: Tensors) -> RegulatorValues:
+        """Return values and expression states of all regulators, each ``(B, R)``."""
+        observed = self.scale.standardise(self.scale.log_expr(_dense(tensors[REGISTRY_KEYS.X_KEY])))
+        return self._regulator_values(observed)
+
+    def maps(self, values: RegulatorValues, target: torch.Tensor) -> NetworkMaps:
+        """Return the maps of targets ``(T,)``, each ``(T, R)``, averaged over cells with these regulator values."""
+        return self.expr_branch.maps(self.gene_context(target), values, self.visible_share)
+
+    def _regulation_parts(self, x: torch.Tensor, covariates: torch.Tensor) -> dict[str, torch.Tensor]:
+        hidden = self.draw_hidden(len(x)) if self.training else self.fixed_hidden()
+        observed = self.scale.standardise(self.scale.log_expr(x, hidden.target))
+        genes = self.gene_context(hidden.target)
+        prediction = self._predict(observed, covariates, genes, hidden)
+        parts = {
+            LOSS_KEYS.REGULATION: regulation_loss(prediction, observed[:, hidden.target]).mean(),
+            LOSS_KEYS.SPARSITY: edge_sparsity(genes.gate),
+        }
+        if self.prior_strength is not None:
+            strength, sign = self.prior_strength[hidden.target], self.prior_sign[hidden.target]
+            parts[LOSS_KEYS.PRIOR] = prior_disagreement(genes.gate, strength, sign)
+        return parts
+
+    def _predict(
+        self, observed: torch.Tensor, covariates: torch.Tensor, genes: GeneContext, hidden: Hidden
+    ) -> torch.Tensor:
+        values = self._regulator_values(observed, hidden.target)
+        values = values.hide(hidden.visible_mask, self.expr_embedding.mask_state)
+        return self.regulation_decoder(self.expr_branch(genes, values), covariates, hidden.target)
+
+    def _regulator_values(self, observed: torch.Tensor, unseen: torch.Tensor | None = None) -> RegulatorValues:
+        log_expr = (observed * self.scale.std + self.scale.mean)[:, self.regulator_index]
+        expressed = log_expr > 1e-5  # rounding must not turn a zero into an expressed gene
+        state = self.expr_embedding.state_of(log_expr * expressed)
+        return RegulatorValues(self.mixture(observed, unseen), state)
+
+    def _covariates(self, tensors: Tensors) -> torch.Tensor:
+        """Return one-hot batches and categories, then continuous covariates, shape ``(B, U)``."""
+        batch_index = tensors[REGISTRY_KEYS.BATCH_KEY].squeeze(-1).long()
+        columns = [F.one_hot(batch_index, self.n_batch).float()]
+        cat_covs, cont_covs = tensors.get(REGISTRY_KEYS.CAT_COVS_KEY), tensors.get(REGISTRY_KEYS.CONT_COVS_KEY)
+        if cat_covs is not None:
+            codes = cat_covs.long().unbind(1)
+            columns += [F.one_hot(code, n).float() for code, n in zip(codes, self.n_cats_per_cov, strict=True)]
+        if cont_covs is not None:
+            columns.append(cont_covs)
+        return torch.cat(columns, dim=1)
+
+
+def _dense(x: torch.Tensor) -> torch.Tensor:
+    return x if x.layout == torch.strided else x.to_dense()

@@ -1,0 +1,98 @@
+"""How SCDual is optimised."""
+
+import math
+from functools import partial
+from typing import Any
+
+import torch
+from scvi.module.base import BaseModuleClass
+from scvi.train import TrainingPlan
+
+
+def warmup_cosine(step: int, *, n_warmup: int, n_steps: int) -> float:
+    """Return the factor of the learning rate: a linear rise, then half a cosine down to zero."""
+    if step < n_warmup:
+        return (step + 1) / n_warmup
+    progress = (step - n_warmup) / max(1, n_steps - n_warmup)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+class SCDualTrainingPlan(TrainingPlan):
+    """AdamW with a warm-up and a cosine decay per step.
+
+    Vectors (biases, norms) and look-up tables are not decayed. At every start of a fit the module is put into
+    training mode and, at the first, told the scale of the expression values.
+
+    Parameters
+    ----------
+    module
+        The module to train.
+    lr
+        Peak learning rate.
+    weight_decay
+        Decoupled weight decay of matrices.
+    eps
+        Numerical constant of AdamW.
+    n_steps_warmup
+        Steps over which the learning rate rises; at most a tenth of all steps are spent on it.
+    n_steps_kl_warmup
+        Steps over which the weight of the KL divergence rises to 1.
+    compile
+        Whether to compile the module with :func:`torch.compile`.
+    compile_kwargs
+        Arguments of :func:`torch.compile`.
+    on_step, on_epoch
+        Whether metrics are logged per step and per epoch.
+    """
+
+    def __init__(
+        self,
+        module: BaseModuleClass,
+        *,
+        lr: float = 2e-3,
+        weight_decay: float = 1e-2,
+        eps: float = 1e-8,
+        n_steps_warmup: int = 50,
+        n_steps_kl_warmup: int = 400,
+        compile: bool = False,  # noqa: A002
+        compile_kwargs: dict[str, Any] | None = None,
+        on_step: bool | None = False,
+        on_epoch: bool | None = True,
+    ) -> None:
+        super().__init__(
+            module,
+            optimizer="AdamW",
+            lr=lr,
+            weight_decay=weight_decay,
+            eps=eps,
+            n_steps_kl_warmup=n_steps_kl_warmup,
+            n_epochs_kl_warmup=None,
+            compile=compile,
+            compile_kwargs=compile_kwargs,
+            on_step=on_step,
+            on_epoch=on_epoch,
+        )
+        self.n_steps_warmup = n_steps_warmup
+
+    def on_fit_start(self) -> None:
+        """Learn the scale of the expression values from the training cells, unless that has been done."""
+        if not self.module.is_scaled:
+            self.module.fit_scale(self.trainer.datamodule.train_dataloader())
+
+    def on_train_start(self) -> None:
+        """Switch dropout and hiding on; scvi-tools leaves a trained module in evaluation mode."""
+        self.module.train()
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Return the optimiser and its schedule."""
+        parameters = [p for p in self.module.named_parameters() if p[1].requires_grad]
+        tables = set(self.module.table_names)
+        decayed = [p for name, p in parameters if p.ndim > 1 and name not in tables]
+        others = [p for name, p in parameters if p.ndim <= 1 or name in tables]
+        groups = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        optimizer = torch.optim.AdamW(groups, lr=self.lr, eps=self.eps)
+        n_steps = int(self.trainer.estimated_stepping_batches)
+        n_warmup = max(1, min(self.n_steps_warmup, n_steps // 10))
+        schedule = partial(warmup_cosine, n_warmup=n_warmup, n_steps=n_steps)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -1,0 +1,29 @@
+"""Network parts, each one concept of the model."""
+
+from scdual.nn._attention import FeedForward, MultiHeadLatentAttention, TransformerBlock
+from scdual.nn._decoder import RegulationDecoder
+from scdual.nn._embedding import ExpressionEmbedding, GeneEmbedding
+from scdual.nn._expression_branch import ExpressionBlock, ExpressionBranch, GeneContext, NetworkMaps, RegulatorValues
+from scdual.nn._gate import SignedGate
+from scdual.nn._gene_branch import GeneBranch
+from scdual.nn._pooling import CellTokens, LatentPooling, PosteriorHead, expressed_tokens
+
+__all__ = [
+    "CellTokens",
+    "ExpressionBlock",
+    "ExpressionBranch",
+    "ExpressionEmbedding",
+    "FeedForward",
+    "GeneBranch",
+    "GeneContext",
+    "GeneEmbedding",
+    "LatentPooling",
+    "MultiHeadLatentAttention",
+    "NetworkMaps",
+    "PosteriorHead",
+    "RegulationDecoder",
+    "RegulatorValues",
+    "SignedGate",
+    "TransformerBlock",
+    "expressed_tokens",
+]

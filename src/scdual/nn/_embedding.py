@@ -1,0 +1,111 @@
+"""Embed gene identities and expression values.
+
+Dimension key
+    B  cells in the minibatch      G  genes           N  bins of non-zero values
+    D  embedding width             S  expression states: zero, N bins, masked (N + 2)
+"""
+
+import torch
+from torch import nn
+
+
+class GeneEmbedding(nn.Module):
+    r"""One learnable vector per gene, :math:`E_{gene} \in \mathbb{R}^{G \times D}`.
+
+    Parameters
+    ----------
+    n_genes
+        Number of genes ``G``.
+    n_embed
+        Embedding width ``D``.
+    """
+
+    def __init__(self, n_genes: int, n_embed: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(0.5 * torch.randn(n_genes, n_embed))
+
+    def forward(self) -> torch.Tensor:
+        """Return the embedding of every gene, shape ``(G, D)``."""
+        return self.weight
+
+
+class ExpressionEmbedding(nn.Module):
+    r"""Embed a log expression value by its bin and by its size.
+
+    .. math:: e(\tilde x) = W_{bin}[b(\tilde x)] + \alpha \, \tilde x \, v_{cont}
+
+    with :math:`\tilde x = \log(1 + x)` and :math:`b` its bin. Zero has a bin of its own; the edges of the others are
+    quantiles of the non-zero training values. A hidden value has the embedding :math:`e_{mask}` instead.
+
+    Parameters
+    ----------
+    n_embed
+        Embedding width ``D``.
+    n_bins
+        Number ``N`` of bins for non-zero values.
+    """
+
+    max_value = 14.0  # log1p of 1.2 million molecules
+    n_grid = 2**14
+
+    def __init__(self, n_embed: int, *, n_bins: int = 8) -> None:
+        super().__init__()
+        self.n_bins = n_bins
+        self.bin_emb = nn.Parameter(0.1 * torch.randn(n_bins + 1, n_embed))
+        self.mask_emb = nn.Parameter(0.1 * torch.randn(n_embed))
+        self.cont_direction = nn.Parameter(0.1 * torch.randn(n_embed))
+        self.alpha = nn.Parameter(torch.ones(()))
+        self.register_buffer("bin_edges", torch.linspace(0.5, 3.0, n_bins - 1))
+        self.register_buffer("bin_centers", torch.linspace(0.25, 3.25, n_bins))
+
+    @property
+    def n_states(self) -> int:
+        """Number ``S`` of expression states: zero, the bins, masked."""
+        return self.n_bins + 2
+
+    @property
+    def mask_state(self) -> int:
+        """Index of the masked state."""
+        return self.n_bins + 1
+
+    def set_bins(self, histogram: torch.Tensor) -> None:
+        """Place the bins at quantiles of the non-zero values.
+
+        Parameters
+        ----------
+        histogram
+            Number of non-zero log values in each of ``n_grid`` equal cells between 0 and ``max_value``,
+            shape ``(n_grid,)``.
+        """
+        total = histogram.sum()
+        if total == 0:
+            return
+        width = self.max_value / self.n_grid
+        grid = (torch.arange(self.n_grid, device=histogram.device, dtype=torch.float64) + 0.5) * width
+        quantile = torch.arange(1, self.n_bins, device=histogram.device, dtype=torch.float64) / self.n_bins
+        position = torch.searchsorted(histogram.cumsum(0).double() / total, quantile)
+        edges = grid[position] + width / 2
+        bin_index = torch.bucketize(grid, edges)
+        mass = torch.zeros(self.n_bins, dtype=torch.float64, device=grid.device)
+        mass = mass.index_add(0, bin_index, histogram.double())
+        value_sum = torch.zeros_like(mass).index_add(0, bin_index, histogram.double() * grid)
+        fallback = torch.cat([edges[:1], edges])
+        self.bin_edges.copy_(edges)
+        self.bin_centers.copy_(torch.where(mass > 0, value_sum / mass.clamp_min(1), fallback))
+
+    def state_of(self, log_expr: torch.Tensor) -> torch.Tensor:
+        """Return the expression state of each value (0 for zero, 1 to N for its bin), same shape, int64."""
+        return torch.where(log_expr > 0, torch.bucketize(log_expr, self.bin_edges) + 1, 0)
+
+    def forward(self, log_expr: torch.Tensor, hide_mask: torch.Tensor | None = None) -> torch.Tensor:
+        """Return embeddings ``(..., D)`` of log values ``(...)``; where ``hide_mask`` is True the value is unseen."""
+        emb = self.bin_emb[self.state_of(log_expr)] + self.alpha * log_expr[..., None] * self.cont_direction
+        if hide_mask is None:
+            return emb
+        return torch.where(hide_mask[..., None], self.mask_emb, emb)
+
+    def states(self) -> torch.Tensor:
+        """Return the embedding of each expression state at the centre of its bin, shape ``(S, D)``."""
+        centers = torch.cat([self.bin_centers.new_zeros(1), self.bin_centers])  # (N + 1,)
+        seen = self.bin_emb + self.alpha * centers[:, None] * self.cont_direction  # (N + 1, D)
+        return torch.cat([seen, self.mask_emb[None]])

@@ -1,0 +1,44 @@
+"""The command line as a whole: help, version, exit codes, speed of the start."""
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from scdual import __version__
+from scdual.cli import main
+from scdual.cli._app import app
+
+
+def test_version() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, f"scdual {__version__}\n")
+
+
+@pytest.mark.parametrize("command", ["demo", "fit", "edges", "info"])
+def test_every_command_has_help(command: str) -> None:
+    result = CliRunner().invoke(app, [command, "--help"])
+    assert result.exit_code == 0
+    assert "Usage" in result.stdout
+    assert command in CliRunner().invoke(app, ["--help"]).stdout
+
+
+def test_unknown_command_is_wrong_usage() -> None:
+    result = CliRunner().invoke(app, ["train"])
+    assert result.exit_code == 2
+    assert "train" in result.stderr
+
+
+def test_main_ends_with_the_exit_code(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["scdual", "info", "nope.h5ad"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 1
+    assert capsys.readouterr().err.startswith("Error: nope.h5ad does not exist")
+
+
+def test_help_loads_nothing_heavy() -> None:
+    heavy = {"anndata", "matplotlib", "numpy", "pandas", "scanpy", "scvi", "torch"}
+    code = f"import sys, scdual.cli; print(sorted({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -1,0 +1,56 @@
+"""`scdual demo` goes the whole way and leaves the files it promises. Simulated cells stand in for the real ones."""
+
+import sys
+from pathlib import Path
+
+import anndata
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from scdual import datasets
+from scdual.cli._app import app
+from scdual.datasets import simulate
+
+
+@pytest.fixture
+def _small_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    adata = simulate(n_obs=120, n_vars=40, n_regulators=6)
+    adata.obs["bulk_labels"] = adata.obs.pop("cell_type")
+    adata.var_names = [
+        f"SOX{i}" if is_regulator else f"RPL{i}" for i, is_regulator in enumerate(adata.var["regulator"])
+    ]
+    monkeypatch.setattr(datasets, "pbmc68k", adata.copy)
+
+
+def run(*args: object, code: int = 0) -> tuple[str, str]:
+    result = CliRunner().invoke(app, ["demo", *map(str, args)], env={"COLUMNS": "200"})
+    assert result.exit_code == code, result.output
+    return result.stdout, result.stderr
+
+
+@pytest.mark.usefixtures("_small_data")
+def test_leaves_every_promised_file_and_prints_one_table(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "demo"
+    stdout, _ = run("--out", out, "--max-epochs", 2)
+    names = {"pbmc68k.h5ad", "edges.csv", "umap.png", "loss.png", "heatmap.png", "network.png"}
+    assert {path.name for path in out.iterdir()} == names
+    adata = anndata.read_h5ad(out / "pbmc68k.h5ad")
+    assert {"X_scdual", "X_umap"} <= set(adata.obsm)
+    assert "leiden" in adata.obs
+    assert list(pd.read_csv(out / "edges.csv", nrows=1)) == ["source", "target", "weight"]
+    for expected in ("120", "40", "NMI", "ARI", "SCDual", "PCA", "best of 20 resolutions", "activating", "repressing"):
+        assert expected in stdout
+
+
+def test_output_that_is_a_file_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "demo").touch()
+    _, stderr = run("--out", tmp_path / "demo", code=1)
+    assert stderr == f"Error: {tmp_path / 'demo'} is a file, expected a directory. Choose another name for --out.\n"
+
+
+def test_missing_package_names_the_extra_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "igraph", None)
+    _, stderr = run("--out", tmp_path / "demo", code=1)
+    assert stderr == 'Error: igraph not found, needed here. Install with: pip install "scdual[demo]"\n'
+    assert not (tmp_path / "demo").exists()

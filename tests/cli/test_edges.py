@@ -1,0 +1,66 @@
+"""`scdual edges` writes the network of a file as a table, or says what is there instead."""
+
+import io
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from scdual.cli._app import app
+from scdual.grn import RegulatoryNetwork
+
+
+def run(*args: object, code: int = 0) -> tuple[str, str]:
+    result = CliRunner().invoke(app, ["edges", *map(str, args)])
+    assert result.exit_code == code, result.output
+    return result.stdout, result.stderr
+
+
+def test_writes_all_edges_strongest_first(annotated_path: Path, network: RegulatoryNetwork, tmp_path: Path) -> None:
+    out = tmp_path / "edges.csv"
+    stdout, stderr = run(annotated_path, "-o", out)
+    pd.testing.assert_frame_equal(pd.read_csv(out), network.to_frame(), check_dtype=False)
+    assert stdout == ""
+    assert stderr == f"5 edges written to {out}\n"
+
+
+def test_without_a_file_the_table_goes_to_stdout(annotated_path: Path, network: RegulatoryNetwork) -> None:
+    stdout, stderr = run(annotated_path, "--top", 2)
+    pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(stdout)), network.to_frame(2), check_dtype=False)
+    assert stderr == ""
+
+
+def test_group_chooses_its_network(annotated_path: Path) -> None:
+    stdout, _ = run(annotated_path, "--group", "NK")
+    assert stdout.splitlines() == ["source,target,weight", "SPI1,LYZ,0.9"]
+
+
+def test_unknown_group_names_the_groups_there_are(annotated_path: Path) -> None:
+    _, stderr = run(annotated_path, "--group", "B", code=1)
+    assert "no network of the group 'B'; it has networks of ['NK']" in stderr
+    assert stderr.count("\n") == 1
+
+
+def test_file_without_network_points_to_fit(counts_path: Path) -> None:
+    _, stderr = run(counts_path, code=1)
+    assert "has no varp['scdual_regulation']; its varp has []" in stderr
+    assert f"scdual fit {counts_path} -o OUT.h5ad" in stderr
+    assert stderr.startswith("Error: ")
+    assert stderr.count("\n") == 1
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    _, stderr = run(tmp_path / "nope.h5ad", code=1)
+    assert f"{tmp_path / 'nope.h5ad'} does not exist" in stderr
+
+
+def test_missing_output_directory_is_named(annotated_path: Path, tmp_path: Path) -> None:
+    _, stderr = run(annotated_path, "-o", tmp_path / "nope" / "edges.csv", code=1)
+    assert f"The directory {tmp_path / 'nope'}" in stderr
+    assert "mkdir" in stderr
+
+
+@pytest.mark.parametrize("args", [["--top", "0"], ["--top", "many"], ["--unknown"]])
+def test_wrong_usage_exits_with_two(annotated_path: Path, args: list[str]) -> None:
+    run(annotated_path, *args, code=2)

@@ -1,0 +1,54 @@
+"""Expected errors are one line on stderr; bugs keep their traceback."""
+
+import pytest
+import typer
+
+from scdual.cli._errors import one_line_errors
+
+
+def failing(error: BaseException) -> object:
+    def command() -> None:
+        raise error
+
+    return one_line_errors(command)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("two\n  lines"), "two lines"),
+        (KeyError("'batch' is not in obs"), "'batch' is not in obs"),
+        (FileNotFoundError(2, "No such file", "a.csv"), "[Errno 2] No such file: 'a.csv'"),
+        (ModuleNotFoundError("igraph not found"), "igraph not found"),
+        (ValueError(), "ValueError"),
+        (KeyError(), "KeyError"),
+    ],
+)
+def test_expected_error_is_one_line_and_exit_code_one(
+    error: Exception, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(typer.Exit) as stop:
+        failing(error)()
+    assert stop.value.exit_code == 1
+    captured = capsys.readouterr()
+    assert captured.err == f"Error: {line}\n"
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), BrokenPipeError(), KeyboardInterrupt()])
+def test_anything_else_passes_through(error: BaseException) -> None:
+    with pytest.raises(type(error)):
+        failing(error)()
+
+
+def test_command_keeps_its_name_and_options() -> None:
+    def edges(path: str, top: int = 3) -> None:
+        """Write edges."""
+        seen.append((path, top))
+
+    seen: list[tuple[str, int]] = []
+    wrapped = one_line_errors(edges)
+    wrapped("a", top=4)
+    assert seen == [("a", 4)]
+    assert wrapped.__name__ == "edges"
+    assert wrapped.__doc__ == "Write edges."

@@ -1,0 +1,123 @@
+"""`scdual fit` checks everything it can before training, then writes the annotated file."""
+
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from scdual.cli._app import app
+from scdual.datasets import simulate
+from scdual.model import SCDual
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    adata = simulate(n_obs=120, n_vars=40, n_regulators=6, n_batches=2)
+    adata.layers["raw"] = adata.X.copy()
+    adata.write_h5ad(tmp_path / "in.h5ad")
+    return tmp_path / "in.h5ad"
+
+
+def run(*args: object, code: int = 0) -> str:
+    """Return what `scdual fit` says: the summary if all is well, otherwise the error."""
+    result = CliRunner().invoke(app, ["fit", *map(str, args)], env={"COLUMNS": "300"})
+    assert result.exit_code == code, result.output
+    return result.stdout if code == 0 else result.stderr
+
+
+@pytest.fixture
+def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test fail if anything is trained."""
+
+    def train(*_: object, **__: object) -> None:
+        pytest.fail("trained before all arguments were checked")
+
+    monkeypatch.setattr(SCDual, "train", train)
+
+
+def test_writes_the_annotated_file_and_says_what_is_next(path: Path) -> None:
+    out = path.with_name("out.h5ad")
+    before = anndata.read_h5ad(path)
+    said = run(path, "-o", out, "--max-epochs", 2, "--regulators", "regulator", "--accelerator", "cpu")
+    after = anndata.read_h5ad(out)
+    assert after.obsm["X_scdual"].shape[0] == 120
+    assert after.varp["scdual_regulation"].shape == (40, 40)
+    assert set(after.var_names[after.var["scdual_regulator"]]) == set(before.var_names[before.var["regulator"]])
+    np.testing.assert_array_equal(after.X.toarray(), before.X.toarray())
+    assert f"scdual edges {out} -o edges.csv" in said
+    for expected in ("120", "40", "2 epochs"):
+        assert expected in said
+
+
+def test_options_reach_the_model(path: Path) -> None:
+    genes = anndata.read_h5ad(path).var_names
+    names, prior, folder = (path.with_name(name) for name in ("names.txt", "prior.csv", "model"))
+    names.write_text(f"{genes[0]}\n\n  {genes[1]}  \n", encoding="utf-8")
+    pd.DataFrame({"source": [genes[0]], "target": [genes[2]], "weight": [1.0]}).to_csv(prior, index=False)
+    keys = ["--layer", "raw", "--batch-key", "batch", "--labels-key", "cell_type"]
+    files = ["--regulators", names, "--prior", prior, "--model-dir", folder]
+    out = path.with_name("out.h5ad")
+    run(path, "-o", out, "--max-epochs", 1, "--accelerator", "cpu", *keys, *files)
+    after = anndata.read_h5ad(out)
+    assert set(after.var_names[after.var["scdual_regulator"]]) == {genes[0], genes[1]}
+    assert {f"scdual_regulation_type_{i}" for i in range(5)} <= set(after.varp)
+    setup = SCDual.load_registry(str(folder))["setup_args"]
+    assert (setup["layer"], setup["batch_key"], setup["labels_key"]) == ("raw", "batch", "cell_type")
+
+
+def test_same_seed_gives_the_same_result(path: Path) -> None:
+    latent = []
+    for seed in (1, 1, 2):
+        out = path.with_name("out.h5ad")
+        run(path, "-o", out, "--max-epochs", 1, "--regulators", "none", "--accelerator", "cpu", "--seed", seed)
+        latent.append(anndata.read_h5ad(out).obsm["X_scdual"])
+    np.testing.assert_array_equal(latent[0], latent[1])
+    assert not np.array_equal(latent[0], latent[2])
+
+
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        pytest.param(["-o", "in.h5ad"], "in.h5ad is the input itself", id="output is input"),
+        pytest.param(["-o", "nope/out.h5ad"], "nope of nope/out.h5ad does not exist", id="no directory"),
+        pytest.param(["-o", "out.csv"], "out.csv ends with '.csv', expected .h5ad", id="suffix"),
+        pytest.param(["--layer", "x"], "--layer is 'x', but the layers of in.h5ad has", id="layer"),
+        pytest.param(["--batch-key", "x"], "--batch-key is 'x', but the obs of in.h5ad has ['cell_type'", id="batch"),
+        pytest.param(["--labels-key", "x"], "--labels-key is 'x'", id="labels"),
+        pytest.param(["--regulators", "x"], "--regulators is 'x', which is no file and none of the", id="regulators"),
+        pytest.param(["--regulators", "empty.txt"], "empty.txt of --regulators is empty", id="empty file"),
+        pytest.param(["--regulators", "names.txt"], "NOPE", id="unknown regulator"),
+        pytest.param(["--prior", "nope.csv"], "nope.csv of --prior is no file", id="no prior"),
+        pytest.param(["--prior", "names.txt"], "source", id="prior without columns"),
+        pytest.param(["--model-dir", "empty.txt"], "empty.txt of --model-dir is a file", id="model directory"),
+        pytest.param(["--model-dir", "nope/model"], "nope of nope/model does not exist", id="parent of model"),
+    ],
+)
+def test_error_is_one_line_and_comes_before_training(
+    path: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], message: str
+) -> None:
+    monkeypatch.chdir(path.parent)
+    Path("empty.txt").touch()
+    Path("names.txt").write_text("NOPE\n", encoding="utf-8")
+    before = sorted(Path().iterdir())
+    args = args if "-o" in args else ["-o", "out.h5ad", *args]
+    said = run("in.h5ad", *args, code=1)
+    assert message in said
+    assert said.startswith("Error: ")
+    assert said.count("\n") == 1
+    assert sorted(Path().iterdir()) == before
+
+
+@pytest.mark.usefixtures("no_training")
+def test_mudata_file_says_what_is_expected(path: Path) -> None:
+    path = path.rename(path.with_suffix(".h5mu"))
+    assert "expected .h5ad. MuData is not supported here" in run(path, "-o", path.with_name("out.h5ad"), code=1)
+
+
+@pytest.mark.parametrize("args", [[], ["in.h5ad"], ["in.h5ad", "-o", "out.h5ad", "--max-epochs", "0"]])
+def test_wrong_usage_exits_with_two(args: list[str]) -> None:
+    run(*args, code=2)

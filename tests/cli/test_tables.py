@@ -1,0 +1,13 @@
+"""Names and values reach the screen as they are."""
+
+import pytest
+
+from scdual.cli._tables import show_rows
+
+
+def test_shows_names_and_values(capsys: pytest.CaptureFixture[str]) -> None:
+    show_rows("of a file", {"cells": 12345, "is_trained": True, "markup": "[bold]", "long": "x" * 1000})
+    text = capsys.readouterr().out
+    for expected in ("of a file", "12,345", "True", "[bold]", "..."):
+        assert expected in text
+    assert text.count("x") == 200

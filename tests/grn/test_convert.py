@@ -1,0 +1,180 @@
+"""Conversions keep the direction, the sign and the names of every edge."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy.sparse import csc_matrix, csr_array, csr_matrix
+
+from scdual.grn import RegulatoryNetwork, from_attention_layout, from_frame, from_varp
+
+REGULATORS = ["GATA1", "SPI1"]
+TARGETS = ["HBB", "SPI1", "CD14", "GATA1"]
+WEIGHT = np.array([[0.9, -0.5, 0.0, 0.0], [-0.5, 0.0, 0.7, -0.2]], dtype=np.float32)
+GENES = list("abcdef")
+
+
+@pytest.fixture
+def network() -> RegulatoryNetwork:
+    return RegulatoryNetwork(WEIGHT, REGULATORS, TARGETS)
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> RegulatoryNetwork:
+    """Draw a network of up to six genes; coarse weights give ties and zeros."""
+    regulators = draw(st.lists(st.sampled_from(GENES), unique=True))
+    targets = draw(st.permutations(GENES))
+    weight = draw(hnp.arrays(np.int8, (len(regulators), len(targets)), elements=st.integers(-3, 3)))
+    is_self = np.array(regulators)[:, None] == np.array(targets)[None, :]
+    return RegulatoryNetwork(np.where(is_self, 0, weight) / 4, regulators, targets)
+
+
+def assert_same(found: RegulatoryNetwork, expected: RegulatoryNetwork) -> None:
+    np.testing.assert_array_equal(found.weight, expected.weight)
+    assert list(found.regulators) == list(expected.regulators)
+    assert list(found.targets) == list(expected.targets)
+
+
+def test_table_lists_edges_by_strength_then_name(network: RegulatoryNetwork) -> None:
+    expected = pd.DataFrame(
+        {
+            "source": ["GATA1", "SPI1", "GATA1", "SPI1", "SPI1"],
+            "target": ["HBB", "CD14", "SPI1", "HBB", "GATA1"],
+            "weight": np.array([0.9, 0.7, -0.5, -0.5, -0.2], dtype=np.float32),
+        }
+    )
+    pd.testing.assert_frame_equal(network.to_frame(), expected)
+
+
+@given(networks(), st.integers(0, 40), st.randoms(use_true_random=False))
+@settings(deadline=None, max_examples=50)
+def test_table_does_not_depend_on_gene_order(network: RegulatoryNetwork, top: int, random: object) -> None:
+    frame = network.to_frame()
+    regulators, targets = list(network.regulators), list(network.targets)
+    random.shuffle(regulators)
+    random.shuffle(targets)
+    shuffled = network.subset(regulators, targets)
+    pd.testing.assert_frame_equal(shuffled.to_frame(), frame)
+    pd.testing.assert_frame_equal(shuffled.to_frame(top=top), frame.head(top))
+    assert shuffled.top(top).to_frame().equals(frame.head(top))
+
+
+@given(networks())
+@settings(deadline=None, max_examples=50)
+def test_round_trips_return_the_same_network(network: RegulatoryNetwork) -> None:
+    regulators, targets = network.regulators, network.targets
+    assert_same(from_frame(network.to_frame(), targets, regulators=regulators), network)
+    assert_same(from_attention_layout(network.weight.T, regulators, targets), network)
+    has_edges = [name for name in targets if name in set(network.to_frame()["source"])]
+    assert_same(from_varp(network.to_varp(), targets), network.subset(has_edges))
+
+
+def test_varp_has_regulators_in_rows_and_targets_in_columns(network: RegulatoryNetwork) -> None:
+    var_names = ["CD14", "extra", "GATA1", "HBB", "SPI1"]
+    varp = network.to_varp(var_names)
+    expected = np.zeros((5, 5), dtype=np.float32)
+    for r, source in enumerate(REGULATORS):
+        for t, target in enumerate(TARGETS):
+            expected[var_names.index(source), var_names.index(target)] = WEIGHT[r, t]
+    np.testing.assert_array_equal(varp.toarray(), expected)
+    assert isinstance(varp, csr_matrix)
+    assert varp.dtype == np.float32
+    assert varp.nnz == network.n_edges
+    assert varp.has_canonical_format
+
+
+def test_varp_defaults_to_the_targets(network: RegulatoryNetwork) -> None:
+    np.testing.assert_array_equal(network.to_varp().toarray(), network.to_varp(TARGETS).toarray())
+
+
+@pytest.mark.parametrize(
+    ("var_names", "message"),
+    [
+        pytest.param(["GATA1", "HBB", "CD14"], r"1 of 2 regulators .*\['SPI1'\]", id="regulator missing"),
+        pytest.param(["GATA1", "SPI1"], r"2 of 4 targets .*\['HBB', 'CD14'\]", id="targets missing"),
+        pytest.param([*TARGETS, "HBB"], r"more than once in `var_names`: \['HBB'\]", id="repeated"),
+    ],
+)
+def test_varp_lists_names_that_do_not_fit(network: RegulatoryNetwork, var_names: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        network.to_varp(var_names)
+
+
+def test_messages_shorten_long_lists_of_names() -> None:
+    targets = [f"g{i}" for i in range(30)]
+    with pytest.raises(ValueError, match="'g9'] and 20 more; "):
+        RegulatoryNetwork(np.zeros((0, 30)), [], targets).to_varp(["x"])
+
+
+def test_from_frame_sorts_the_names_of_the_table(network: RegulatoryNetwork) -> None:
+    frame = network.to_frame().sample(frac=1, random_state=0).assign(extra="x")
+    assert_same(from_frame(frame), network.subset(targets=sorted(TARGETS)))
+
+
+def test_from_frame_reads_categories_and_leaves_the_table_alone(network: RegulatoryNetwork) -> None:
+    frame = network.to_frame().astype({"source": "category", "target": "category"})
+    before = frame.copy()
+    assert_same(from_frame(frame, TARGETS, regulators=REGULATORS), network)
+    pd.testing.assert_frame_equal(frame, before)
+
+
+@pytest.mark.parametrize(
+    ("rows", "arguments", "message"),
+    [
+        pytest.param([("A", "b", 1), ("A", "b", 2)], {}, r"1 pairs .*\['A -> b'\]", id="repeated pair"),
+        pytest.param([("A", "A", 1)], {}, r"regulate themselves: \['A'\]", id="self edge"),
+        pytest.param([("A", "b", np.nan)], {}, "not finite", id="missing weight"),
+        pytest.param([("A", None, 1)], {}, "`targets` have no name", id="missing name"),
+        pytest.param([("A", "b", 1)], {"targets": ["c"]}, r"are not in `targets`: \['b'\]", id="unknown target"),
+        pytest.param([("A", "b", 1)], {"regulators": ["B"]}, r"not in `regulators`: \['A'\]", id="unknown regulator"),
+    ],
+)
+def test_from_frame_rejects_bad_tables(rows: list, arguments: dict, message: str) -> None:
+    frame = pd.DataFrame(rows, columns=["source", "target", "weight"])
+    with pytest.raises(ValueError, match=message):
+        from_frame(frame, **arguments)
+
+
+def test_from_frame_names_the_missing_columns() -> None:
+    with pytest.raises(ValueError, match=r"columns \['TF', 'target'\].*add \['source', 'weight'\]"):
+        from_frame(pd.DataFrame(columns=["TF", "target"]))
+
+
+@pytest.mark.parametrize("kind", [csr_matrix, csc_matrix, csr_array, np.asarray])
+def test_from_varp_reads_any_matrix(network: RegulatoryNetwork, kind: type) -> None:
+    found = from_varp(kind(network.to_varp().toarray()), TARGETS, group="B")
+    assert_same(found, network.subset(["SPI1", "GATA1"]))
+    assert found.group == "B"
+
+
+def test_from_varp_ignores_stored_zeros_and_leaves_the_matrix_alone() -> None:
+    matrix = csr_matrix((np.array([0.5, 0.0]), (np.array([0, 1]), np.array([1, 2]))), shape=(3, 3))
+    network = from_varp(matrix, ["A", "b", "c"])
+    assert list(network.regulators) == ["A"]
+    assert matrix.nnz == 2
+
+
+def test_from_varp_rejects_other_genes(network: RegulatoryNetwork) -> None:
+    with pytest.raises(ValueError, match=r"shape \(4, 4\), expected \(2, 2\)"):
+        from_varp(network.to_varp(), ["A", "b"])
+
+
+def test_attention_layout_is_transposed(network: RegulatoryNetwork) -> None:
+    weight_tr = np.array([[WEIGHT[r, t] for r in range(2)] for t in range(4)])
+    found = from_attention_layout(weight_tr, REGULATORS, TARGETS, group="B")
+    assert_same(found, network)
+    assert found.group == "B"
+
+
+def test_attention_layout_rejects_regulators_in_rows() -> None:
+    with pytest.raises(ValueError, match=r"`weight_tr` has shape \(2, 4\), expected \(4, 2\)"):
+        from_attention_layout(WEIGHT, REGULATORS, TARGETS)
+
+
+def test_networkx_reads_the_table_as_it_is(network: RegulatoryNetwork) -> None:
+    nx = pytest.importorskip("networkx")
+    graph = nx.from_pandas_edgelist(network.to_frame(), "source", "target", "weight", create_using=nx.DiGraph)
+    found = nx.to_pandas_adjacency(graph, nodelist=TARGETS, dtype=np.float32)
+    np.testing.assert_array_equal(found, network.to_varp().toarray())

@@ -1,0 +1,122 @@
+"""A network checks itself at birth, never changes, and finds its edges by name."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scdual.grn import RegulatoryNetwork
+
+REGULATORS = ["GATA1", "SPI1"]
+TARGETS = ["HBB", "SPI1", "CD14", "GATA1"]
+WEIGHT = np.array([[0.9, -0.5, 0.0, 0.0], [-0.5, 0.0, 0.7, -0.2]])
+
+
+@pytest.fixture
+def network() -> RegulatoryNetwork:
+    return RegulatoryNetwork(WEIGHT, pd.Index(REGULATORS), pd.Index(TARGETS), group="Mono")
+
+
+def edges(network: RegulatoryNetwork) -> list[tuple[str, str, float]]:
+    """Loop over all pairs, strongest first, ties by names."""
+    found = [
+        (source, target, float(network.weight[r, t]))
+        for r, source in enumerate(network.regulators)
+        for t, target in enumerate(network.targets)
+        if network.weight[r, t] != 0
+    ]
+    return sorted(found, key=lambda edge: (-abs(edge[2]), edge[0], edge[1]))
+
+
+def test_keeps_float32_weights_and_names(network: RegulatoryNetwork) -> None:
+    assert network.weight.dtype == np.float32
+    np.testing.assert_array_equal(network.weight, WEIGHT.astype(np.float32))
+    assert list(network.regulators) == REGULATORS
+    assert list(network.targets) == TARGETS
+    assert network.n_edges == 5
+
+
+def test_does_not_share_memory_with_the_caller() -> None:
+    weight = WEIGHT.astype(np.float32)
+    names = np.array(TARGETS, dtype=object)
+    network = RegulatoryNetwork(weight, REGULATORS, names)
+    weight[:] = 7
+    names[:] = "x"
+    np.testing.assert_array_equal(network.weight, WEIGHT.astype(np.float32))
+    assert list(network.targets) == TARGETS
+    assert weight.flags.writeable
+
+
+def test_is_read_only(network: RegulatoryNetwork) -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        network.weight[0, 0] = 1
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        network.group = "B"
+
+
+@pytest.mark.parametrize(
+    ("weight", "regulators", "targets", "message"),
+    [
+        pytest.param(WEIGHT.T, REGULATORS, TARGETS, r"shape \(4, 2\), expected \(2, 4\)", id="transposed"),
+        pytest.param(WEIGHT[0], REGULATORS, TARGETS, r"shape \(4,\)", id="one-dimensional"),
+        pytest.param(WEIGHT * np.nan, REGULATORS, TARGETS, "8 of 8 weights are not finite", id="nan"),
+        pytest.param(WEIGHT * 1e300, REGULATORS, TARGETS, "not finite in float32", id="overflow"),
+        pytest.param(WEIGHT, ["A", "A"], TARGETS, r"more than once in `regulators`: \['A'\]", id="repeated regulator"),
+        pytest.param(WEIGHT, REGULATORS, list("xyzx"), r"more than once in `targets`: \['x'\]", id="repeated target"),
+        pytest.param(WEIGHT, ["A", None], TARGETS, "1 of 2 `regulators` have no name", id="missing name"),
+        pytest.param(WEIGHT, ["HBB", "CD14"], TARGETS, r"2 genes .* \['HBB', 'CD14'\]", id="self edges"),
+    ],
+)
+def test_rejects_what_is_not_a_network(weight: np.ndarray, regulators: list, targets: list, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RegulatoryNetwork(weight, regulators, targets)
+
+
+def test_repr_is_short(network: RegulatoryNetwork) -> None:
+    expected = "RegulatoryNetwork(2 regulators x 4 targets, 5 edges (40% activating), group='Mono')"
+    assert repr(network) == expected
+
+
+def test_repr_without_edges() -> None:
+    network = RegulatoryNetwork(np.zeros((0, 1)), [], ["HBB"])
+    assert repr(network) == "RegulatoryNetwork(0 regulators x 1 targets, 0 edges)"
+
+
+def test_subset_follows_the_requested_order(network: RegulatoryNetwork) -> None:
+    part = network.subset(["SPI1", "GATA1"], ["CD14", "HBB"])
+    np.testing.assert_array_equal(part.weight, WEIGHT[np.ix_([1, 0], [2, 0])].astype(np.float32))
+    assert list(part.regulators) == ["SPI1", "GATA1"]
+    assert list(part.targets) == ["CD14", "HBB"]
+    assert part.group == "Mono"
+
+
+def test_subset_of_everything_is_the_same_network(network: RegulatoryNetwork) -> None:
+    assert edges(network.subset()) == edges(network)
+
+
+@pytest.mark.parametrize("axis", ["regulators", "targets"])
+def test_subset_lists_unknown_names(network: RegulatoryNetwork, axis: str) -> None:
+    with pytest.raises(ValueError, match=rf"1 of 2 {axis} are not in .*\['Spi1'\]"):
+        network.subset(**{axis: ["SPI1", "Spi1"]})
+
+
+@pytest.mark.parametrize("sign", [None, 1, -1])
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 100])
+def test_top_keeps_the_strongest_edges(network: RegulatoryNetwork, n: int, sign: int | None) -> None:
+    expected = [edge for edge in edges(network) if sign is None or edge[2] * sign > 0][:n]
+    assert edges(network.top(n, sign=sign)) == expected
+    assert network.n_edges == 5
+
+
+def test_top_breaks_ties_by_name_not_by_position() -> None:
+    names = ["c", "a", "b"]
+    network = RegulatoryNetwork(np.ones((1, 3)), ["R"], names)
+    assert edges(network.top(2)) == [("R", "a", 1.0), ("R", "b", 1.0)]
+
+
+def test_top_rejects_bad_arguments(network: RegulatoryNetwork) -> None:
+    with pytest.raises(ValueError, match="`sign` is 0, expected 1"):
+        network.top(1, sign=0)
+    with pytest.raises(ValueError, match="is -1, expected 0 or more"):
+        network.top(-1)

@@ -1,0 +1,120 @@
+"""The graph shows the strongest edges, tells signs apart without colour, and is the same every time."""
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.patches import FancyArrowPatch
+
+from scdual.grn import RegulatoryNetwork, from_frame
+from scdual.pl import network_graph
+from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
+
+
+@pytest.fixture(autouse=True)
+def _close_figures() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def network() -> RegulatoryNetwork:
+    rng = np.random.default_rng(1)
+    weight = rng.normal(size=(6, 30))
+    weight[rng.random(weight.shape) < 0.5] = 0
+    return RegulatoryNetwork(weight, pd.Index([f"REG{i}" for i in range(6)]), pd.Index([f"GENE{i}" for i in range(30)]))
+
+
+def arrows(ax: Axes) -> list[FancyArrowPatch]:
+    return [patch for patch in ax.patches if isinstance(patch, FancyArrowPatch)]
+
+
+def gene_names(ax: Axes) -> set[str]:
+    return {text.get_text() for text in ax.texts}
+
+
+def test_draws_the_strongest_edges_and_only_their_genes(network: RegulatoryNetwork) -> None:
+    ax = network_graph(network, top=12)
+    edges = network.to_frame(12)
+    assert len(arrows(ax)) == 12
+    assert gene_names(ax) == set(edges["source"]) | set(edges["target"])
+
+
+def test_regulators_limit_the_sources(network: RegulatoryNetwork) -> None:
+    ax = network_graph(network, top=5, regulators=["REG2", "REG4"])
+    edges = network.subset(["REG2", "REG4"]).to_frame(5)
+    assert len(arrows(ax)) == 5
+    assert gene_names(ax) == set(edges["source"]) | set(edges["target"])
+
+
+def test_fewer_edges_than_asked_for_are_all_drawn(network: RegulatoryNetwork) -> None:
+    assert len(arrows(network_graph(network, top=10_000))) == network.n_edges
+
+
+def test_signs_differ_in_colour_line_and_end() -> None:
+    edges = pd.DataFrame({"source": ["A", "A"], "target": ["x", "y"], "weight": [1.0, -0.5]})
+    activating, repressing = arrows(network_graph(from_frame(edges)))
+    assert to_hex(activating.get_edgecolor()).upper() == ACTIVATION_COLOUR
+    assert to_hex(repressing.get_edgecolor()).upper() == REPRESSION_COLOUR
+    assert activating.get_linestyle() == "-"
+    assert repressing.get_linestyle() != "-"
+    assert type(activating.get_arrowstyle()) is not type(repressing.get_arrowstyle())
+    assert activating.get_linewidth() > repressing.get_linewidth()  # the stronger edge
+
+
+def test_legend_explains_both_signs(network: RegulatoryNetwork) -> None:
+    legend = network_graph(network).get_legend()
+    labels = " ".join(text.get_text() for text in legend.get_texts())
+    assert "activates" in labels
+    assert "represses" in labels
+
+
+def test_boxes_of_names_do_not_overlap(network: RegulatoryNetwork) -> None:
+    ax = network_graph(network, top=40)
+    ax.figure.canvas.draw()
+    boxes = [text.get_bbox_patch().get_window_extent() for text in ax.texts]
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
+def test_hub_with_many_targets_is_readable() -> None:
+    edges = pd.DataFrame({"source": "HUB1", "target": [f"HLA-DRB{i}" for i in range(35)], "weight": 1.0})
+    ax = network_graph(from_frame(edges))
+    ax.figure.canvas.draw()
+    boxes = [text.get_bbox_patch().get_window_extent() for text in ax.texts]
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
+def test_same_network_gives_the_same_picture(network: RegulatoryNetwork) -> None:
+    first, second = ([text.get_position() for text in network_graph(network).texts] for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_edges_in_both_directions_are_bent_apart() -> None:
+    edges = pd.DataFrame({"source": ["A", "B"], "target": ["B", "A"], "weight": [1.0, -1.0]})
+    styles = [arrow.get_connectionstyle() for arrow in arrows(network_graph(from_frame(edges)))]
+    assert all(style.rad != 0 for style in styles)
+
+
+def test_title_names_the_group() -> None:
+    network = RegulatoryNetwork(np.ones((1, 1)), pd.Index(["A"]), pd.Index(["x"]), group="NK")
+    assert network_graph(network).get_title() == "Strongest edges in NK"
+
+
+def test_draws_on_given_axes(network: RegulatoryNetwork) -> None:
+    ax = plt.figure().add_subplot()
+    assert network_graph(network, ax=ax) is ax
+
+
+def test_no_edge_to_draw_is_an_error(network: RegulatoryNetwork) -> None:
+    with pytest.raises(ValueError, match=r"no edge to draw .* `top=0`"):
+        network_graph(network, top=0)
+
+
+def test_unknown_regulator_is_an_error(network: RegulatoryNetwork) -> None:
+    with pytest.raises(ValueError, match=r"1 of 1 regulators are not in .* \['NOPE'\]"):
+        network_graph(network, regulators=["NOPE"])

@@ -1,0 +1,121 @@
+"""Imports point downward: a file may import only from floors below its own."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import scdual
+
+FLOORS = (  # lowest first; rooms on one floor do not know each other
+    {"_constants", "_types"},
+    {"grn"},
+    {"data", "nn"},
+    {"module"},
+    {"model"},
+    {"datasets", "tl", "pl"},
+    {"cli"},
+    {"__main__"},
+)
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+
+
+def imported_names(path: Path) -> Iterator[str]:
+    """Yield every imported module as a dotted name; a relative one starts with a dot."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            yield "." * node.level + (node.module or "")
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def complaint(name: str, own_room: str) -> str | None:
+    """Return what is wrong with importing `name` in a file of `own_room`, or None."""
+    if name.startswith("."):
+        return "is relative"
+    package, _, rest = name.partition(".")
+    if package != "scdual":
+        return None
+    room = rest.partition(".")[0]
+    if not room:
+        return "is bare"
+    if room not in FLOOR_OF:
+        return "is on no floor"
+    if room != own_room and FLOOR_OF[room] >= FLOOR_OF[own_room]:
+        return "is not below"
+    return None
+
+
+def wrong_imports(root: Path) -> list[str]:
+    """Return one line for each file without a floor and for each import that does not point downward."""
+    found = []
+    for path in sorted(root.rglob("*.py")):
+        inside = path.relative_to(root)
+        own_room = inside.parts[0].removesuffix(".py")
+        if own_room == "__init__":
+            continue
+        if own_room not in FLOOR_OF:
+            found.append(f"{inside}: is on no floor")
+            continue
+        wrong = {name: complaint(name, own_room) for name in imported_names(path)}
+        found += [f"{inside}: {name} {reason}" for name, reason in wrong.items() if reason]
+    return found
+
+
+def write(root: Path, name: str, text: str) -> None:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def test_imports_point_downward() -> None:
+    assert wrong_imports(Path(scdual.__file__).parent) == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import scdual.model",
+        "import scdual.model._scdual as m",
+        "from scdual.model import SCDual",
+        "def late():\n    from scdual.model._scdual import SCDual",
+    ],
+)
+def test_upward_import_is_caught(tmp_path: Path, statement: str) -> None:
+    write(tmp_path, "grn/_network.py", statement)
+    assert len(wrong_imports(tmp_path)) == 1
+    assert "is not below" in wrong_imports(tmp_path)[0]
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason"),
+    [
+        ("from ..model import SCDual", "is relative"),
+        ("from . import _convert", "is relative"),
+        ("import scdual", "is bare"),
+        ("from scdual import model", "is bare"),
+        ("import scdual.helpers", "is on no floor"),
+    ],
+)
+def test_unclear_import_is_caught(tmp_path: Path, statement: str, reason: str) -> None:
+    write(tmp_path, "grn/_network.py", statement)
+    assert len(wrong_imports(tmp_path)) == 1
+    assert wrong_imports(tmp_path)[0].endswith(reason)
+
+
+@pytest.mark.parametrize(("room", "neighbour"), [("data", "nn"), ("nn", "data"), ("tl", "pl"), ("pl", "tl")])
+def test_rooms_on_one_floor_do_not_know_each_other(tmp_path: Path, room: str, neighbour: str) -> None:
+    write(tmp_path, f"{room}/_file.py", f"import scdual.{neighbour}")
+    assert wrong_imports(tmp_path) == [f"{room}/_file.py: scdual.{neighbour} is not below"]
+
+
+def test_file_without_a_floor_is_caught(tmp_path: Path) -> None:
+    write(tmp_path, "utils.py", "import math")
+    assert wrong_imports(tmp_path) == ["utils.py: is on no floor"]
+
+
+def test_downward_own_and_foreign_imports_pass(tmp_path: Path) -> None:
+    write(tmp_path, "model/__init__.py", "from scdual.model._scdual import SCDual")
+    write(tmp_path, "model/_scdual.py", "import torch\nfrom scdual.grn import RegulatoryNetwork\nimport scdual._types")
+    assert wrong_imports(tmp_path) == []
