@@ -27,3 +27,8 @@ RESULT_KEYS = _ResultKeys()
 LOSS_KEYS = _LossKeys()
 
 ORIENTATION = "row = regulator, column = target"
+
+
+def regulation_key(group: str) -> str:
+    """Return the key in ``varp`` of a group's network; HDF5 would take a slash in it for a folder."""
+    return f"{RESULT_KEYS.REGULATION}_{group.replace('/', '|')}"

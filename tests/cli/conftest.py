@@ -8,6 +8,7 @@ import pytest
 from anndata import AnnData
 from scipy.sparse import csr_matrix
 
+from scdual._constants import regulation_key
 from scdual.grn import RegulatoryNetwork
 
 GENES = ["SPI1", "GATA1", "LYZ", "HBB", "CD14"]
@@ -28,6 +29,7 @@ def annotated_path(tmp_path: Path, network: RegulatoryNetwork) -> Path:
     adata.var["scdual_regulator"] = [True, True, False, False, False]
     adata.varp["scdual_regulation"] = network.to_varp()
     adata.varp["scdual_regulation_NK"] = network.top(1).to_varp()
+    adata.varp[regulation_key("CD4+/CD8+")] = network.top(2).to_varp()
     adata.uns["scdual"] = {"version": "0.1.0", "seed": 7, "parameters": {"n_latent": 3}}
     path = tmp_path / "annotated.h5ad"
     adata.write_h5ad(path)

@@ -36,9 +36,14 @@ def test_group_chooses_its_network(annotated_path: Path) -> None:
     assert stdout.splitlines() == ["source,target,weight", "SPI1,LYZ,0.9"]
 
 
+def test_group_may_hold_a_slash(annotated_path: Path) -> None:
+    stdout, _ = run(annotated_path, "--group", "CD4+/CD8+")
+    assert len(stdout.splitlines()) == 3
+
+
 def test_unknown_group_names_the_groups_there_are(annotated_path: Path) -> None:
     _, stderr = run(annotated_path, "--group", "B", code=1)
-    assert "no network of the group 'B'; it has networks of ['NK']" in stderr
+    assert "no network of the group 'B'; it has networks of ['CD4+|CD8+', 'NK']" in stderr
     assert stderr.count("\n") == 1
 
 

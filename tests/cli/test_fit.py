@@ -63,7 +63,7 @@ def test_options_reach_the_model(path: Path) -> None:
     run(path, "-o", out, "--max-epochs", 1, "--accelerator", "cpu", *keys, *files)
     after = anndata.read_h5ad(out)
     assert set(after.var_names[after.var["scdual_regulator"]]) == {genes[0], genes[1]}
-    assert {f"scdual_regulation_type_{i}" for i in range(5)} <= set(after.varp)
+    assert {f"scdual_regulation_type_{i}" for i in range(1, 6)} <= set(after.varp)
     setup = SCDual.load_registry(str(folder))["setup_args"]
     assert (setup["layer"], setup["batch_key"], setup["labels_key"]) == ("raw", "batch", "cell_type")
 
@@ -104,8 +104,9 @@ def test_error_is_one_line_and_comes_before_training(
     Path("empty.txt").touch()
     Path("names.txt").write_text("NOPE\n", encoding="utf-8")
     before = sorted(Path().iterdir())
-    args = args if "-o" in args else ["-o", "out.h5ad", *args]
-    said = run("in.h5ad", *args, code=1)
+    usual = {"-o": "out.h5ad", "--regulators": "regulator"}
+    added = [text for option, value in usual.items() if option not in args for text in (option, value)]
+    said = run("in.h5ad", *args, *added, code=1)
     assert message in said
     assert said.startswith("Error: ")
     assert said.count("\n") == 1

@@ -2,6 +2,7 @@
 
 import logging
 import time
+import warnings
 
 import pytest
 import scvi
@@ -47,6 +48,15 @@ def test_same_seed_gives_the_same_numbers() -> None:
     assert scvi.settings.seed == 4
 
 
-def test_lightning_is_quiet() -> None:
+def test_lightning_does_not_describe_the_hardware() -> None:
     start(0)
     assert logging.getLogger("lightning.pytorch").level == logging.WARNING
+
+
+def test_warnings_for_the_user_are_one_line_and_others_are_dropped(capsys: pytest.CaptureFixture[str]) -> None:
+    warnings.simplefilter("always")
+    start(0)
+    warnings.warn("too few\n regulators", UserWarning, stacklevel=1)
+    warnings.warn("old name", FutureWarning, stacklevel=1)
+    warnings.warn_explicit("slow loader", UserWarning, "fit_loop.py", 1, module="lightning.pytorch.loops.fit_loop")
+    assert capsys.readouterr().err == "Warning: too few regulators\n"

@@ -33,6 +33,7 @@ def demo(
     from scdual.cli._pictures import save_pictures
     from scdual.cli._training import start, train
     from scdual.datasets import pbmc68k
+    from scdual.grn import from_varp
 
     progress = Console(stderr=True)
     start(seed)
@@ -42,7 +43,7 @@ def demo(
     seconds = train(model, max_epochs=max_epochs)
     with progress.status("2/3 Reading out the network and clustering the cells"):
         model.annotate()
-        network = model.get_regulation()
+        network = from_varp(adata.varp[RESULT_KEYS.REGULATION], adata.var_names)
         add_clusters(adata, RESULT_KEYS.LATENT, seed=seed)
         labels = adata.obs[_LABELS_KEY]
         scores = {
@@ -53,7 +54,7 @@ def demo(
         adata.write_h5ad(out / "pbmc68k.h5ad")
         network.to_frame().to_csv(out / "edges.csv", index=False)
         save_pictures(adata, network, history=model.history, labels_key=_LABELS_KEY, folder=out)
-    Console().print(_table(network, scores, n_obs=adata.n_obs, seconds=seconds))
+    Console().print(_table(adata, network, scores=scores, seconds=seconds))
     typer.echo(f"Written to {out}: {', '.join(_FILES)}", err=True)
 
 
@@ -75,22 +76,24 @@ def _new_model(adata: "AnnData") -> "SCDual":
     return SCDual(adata)
 
 
-def _table(network: "RegulatoryNetwork", scores: "dict[str, Agreement]", *, n_obs: int, seconds: float) -> "Table":
+def _table(
+    adata: "AnnData", network: "RegulatoryNetwork", *, scores: "dict[str, Agreement]", seconds: float
+) -> "Table":
     """Return the results as one table; the first row of each section is its heading."""
     from rich.table import Table
 
     from scdual.cli._clusters import RESOLUTIONS
 
     note = (
-        f"NMI and ARI of Leiden clusters with {_LABELS_KEY}: for each score the best of {len(RESOLUTIONS)} resolutions "
+        f"Agreement of Leiden clusters with {_LABELS_KEY}: for each score the best of {len(RESOLUTIONS)} resolutions "
         f"({RESOLUTIONS[0]} to {RESOLUTIONS[-1]}), for both methods alike. -> activates, -| represses."
     )
     table = Table(title="scdual demo", caption=note, caption_justify="left", show_header=False)
-    table.add_row("cells", f"{n_obs:,}")
-    table.add_row("genes", f"{len(network.targets):,}")
-    table.add_row("regulators", f"{len(network.regulators):,}")
+    table.add_row("cells", f"{adata.n_obs:,}")
+    table.add_row("genes", f"{adata.n_vars:,}")
+    table.add_row("regulators", f"{adata.var[RESULT_KEYS.REGULATOR].sum():,}")
     table.add_row("training", f"{seconds:.0f} s", end_section=True)
-    table.add_row("clusters and labels", *scores, style="bold")
+    table.add_row("agreement", *scores, style="bold")
     for name in ("NMI", "ARI"):
         values = [f"{getattr(score, name.lower()):.3f}" for score in scores.values()]
         table.add_row(name, *values, end_section=name == "ARI")
@@ -105,5 +108,5 @@ def _strongest(network: "RegulatoryNetwork", sign: Literal[1, -1]) -> list[str]:
     """Return the strongest edges of one sign as text, filled up with empty lines."""
     frame = network.top(_N_EDGES, sign=sign).to_frame()
     end = "->" if sign > 0 else "-|"
-    lines = [f"{weight:+.3f}  {source} {end} {target}" for source, target, weight in frame.itertuples(index=False)]
+    lines = [f"{weight:+.2f} {source} {end} {target}" for source, target, weight in frame.itertuples(index=False)]
     return lines + [""] * (_N_EDGES - len(lines))

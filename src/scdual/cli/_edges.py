@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scdual._constants import RESULT_KEYS
+from scdual._constants import RESULT_KEYS, regulation_key
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -44,7 +44,7 @@ def _network_key(adata: "AnnData", path: Path, group: str | None) -> str:
         If it is not there; the message names the networks that are.
     """
     base = RESULT_KEYS.REGULATION
-    key = base if group is None else f"{base}_{group}"
+    key = base if group is None else regulation_key(group)
     if key in adata.varp:
         return key
     groups = [found.removeprefix(f"{base}_") for found in adata.varp if found.startswith(f"{base}_")]

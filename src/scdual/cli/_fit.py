@@ -44,13 +44,12 @@ def fit(  # noqa: PLR0913 - each is one option
     from scdual.cli._training import start, train
     from scdual.model import SCDual
 
+    start(seed)
     adata = read_counts(path)
-    keys = {"layer": layer, "batch_key": batch_key, "labels_key": labels_key}
-    _check_keys(adata, path, **keys)
+    _check_keys(adata, path, layer=layer, batch_key=batch_key, labels_key=labels_key)
     chosen = _regulators(regulators, adata)
     known_edges = None if prior is None else pd.read_csv(prior)
-    start(seed)
-    SCDual.setup_anndata(adata, **keys)
+    SCDual.setup_anndata(adata, layer=layer, batch_key=batch_key, labels_key=labels_key)
     model = SCDual(adata, regulators=chosen, prior=known_edges)
     seconds = train(model, max_epochs=max_epochs, accelerator=accelerator)
     model.annotate(groupby=labels_key)

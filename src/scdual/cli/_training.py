@@ -1,19 +1,26 @@
-"""Train a model from the command line: fixed seed, few messages, seconds counted."""
+"""Train a model from the command line: fixed seed, only messages for the user, seconds counted."""
 
 import logging
 import time
-from typing import TYPE_CHECKING
+import warnings
+from typing import TYPE_CHECKING, TextIO
+
+import typer
 
 if TYPE_CHECKING:
     from scdual.model import SCDual
 
 
 def start(seed: int) -> None:
-    """Fix the seed and keep Lightning from describing the hardware."""
+    """Fix the seed, show warnings as one line, and drop messages that only a programmer can act on."""
     import scvi
 
     for name in ("lightning.fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.showwarning = _show_warning
+    for category in (DeprecationWarning, FutureWarning, PendingDeprecationWarning):
+        warnings.simplefilter("ignore", category)
+    warnings.filterwarnings("ignore", module=r"lightning\.")
     scvi.settings.seed = seed
 
 
@@ -34,3 +41,14 @@ def train(model: "SCDual", *, max_epochs: int | None = None, accelerator: str = 
         msg = f"Training on accelerator {accelerator!r} is not possible here: {error} Pass --accelerator cpu or auto."
         raise ValueError(msg) from error
     return time.perf_counter() - begin
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    typer.secho(f"Warning: {' '.join(str(message).split())}", fg="yellow", err=True)

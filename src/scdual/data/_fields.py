@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 from anndata import AnnData
+from pandas.api.types import is_numeric_dtype
 from scipy import sparse
-from scvi.data.fields import LayerField, MuDataWrapper, NumericalJointObsField
+from scvi.data.fields import LayerField, MuDataWrapper, NumericalJointObsField, NumericalObsField
 
 _N_EXAMPLES = 3
 
@@ -88,7 +89,7 @@ def check_same_genes(expected: np.ndarray, found: np.ndarray) -> None:
         )
     else:
         problem = f"the model's {len(expected)} genes are in another order"
-    msg = f"In the new data {problem}; use `adata[:, model.get_var_names()]`, or train a model on these genes."
+    msg = f"In the new data {problem}; use `adata[:, model.gene_names].copy()`, or train a model on these genes."
     raise ValueError(msg)
 
 
@@ -99,11 +100,36 @@ class FiniteJointObsField(NumericalJointObsField):
         """Check that the columns exist and hold finite numbers."""
         super().validate_field(adata)
         for key in self.attr_keys:
-            n_bad = int((~np.isfinite(adata.obs[key].to_numpy(dtype=float))).sum())
+            n_bad = int((~np.isfinite(_numbers(adata, key))).sum())
             if n_bad:
                 msg = f"Covariate {key!r} has {n_bad} NaN or infinite values in `obs`; fill them or drop those cells."
                 raise ValueError(msg)
 
 
+class PositiveObsField(NumericalObsField):
+    """A size factor, which must be positive, because its logarithm is taken."""
+
+    def validate_field(self, adata: AnnData) -> None:
+        """Check that the column exists and holds finite numbers above zero."""
+        super().validate_field(adata)
+        values = _numbers(adata, self.attr_key)
+        n_bad = int((~(np.isfinite(values) & (values > 0))).sum())
+        if n_bad:
+            msg = (
+                f"Size factor {self.attr_key!r} has {n_bad} values in `obs` that are not finite and above 0; "
+                "correct them or drop those cells."
+            )
+            raise ValueError(msg)
+
+
+def _numbers(adata: AnnData, key: str) -> np.ndarray:
+    column = adata.obs[key]
+    if not is_numeric_dtype(column):
+        msg = f"Column {key!r} of `obs` is of type {column.dtype}, but numbers are expected; convert or leave it out."
+        raise ValueError(msg)
+    return column.to_numpy(dtype=float, na_value=np.nan)
+
+
 MuDataGeneLayerField = MuDataWrapper(GeneLayerField)
 MuDataFiniteJointObsField = MuDataWrapper(FiniteJointObsField)
+MuDataPositiveObsField = MuDataWrapper(PositiveObsField)

@@ -15,15 +15,17 @@ from anndata import AnnData
 from mudata import MuData
 from scvi import REGISTRY_KEYS, settings
 from scvi.data._constants import _SETUP_ARGS_KEY
+from scvi.model.base import BaseModelClass
 
-from scdual._constants import ORIENTATION, RESULT_KEYS
+from scdual._constants import ORIENTATION, RESULT_KEYS, regulation_key
 from scdual._types import MapKind
 from scdual.grn import RegulatoryNetwork, from_attention_layout
+from scdual.model._inherited import cell_positions
 
 _TARGET_CHUNK = 512
 
 
-class RegulationMixin:
+class RegulationMixin(BaseModelClass):
     """Methods of SCDual that return or write the regulatory map."""
 
     @torch.inference_mode()
@@ -78,8 +80,7 @@ class RegulationMixin:
         adata = self._validate_anndata(adata)
         if groupby is None:
             return self._maps(adata, indices, batch_size)[kind]
-        groups = self._groups(adata, groupby, indices)
-        return {name: self._maps(adata, cells, batch_size, group=name)[kind] for name, cells in groups}
+        return {name: maps[kind] for name, maps in self._maps_by_group(adata, groupby, indices, batch_size).items()}
 
     @torch.inference_mode()
     def get_gene_embedding(self) -> pd.DataFrame:
@@ -122,7 +123,7 @@ class RegulationMixin:
         """
         self._check_if_trained(warn=False)
         adata = self._validate_anndata(adata)
-        by_group = {} if groupby is None else self.get_regulation(adata, groupby=groupby, batch_size=batch_size)
+        by_group = {} if groupby is None else self._maps_by_group(adata, groupby, None, batch_size)
         latent = self.get_latent_representation(adata, batch_size=batch_size)
         maps = self._maps(adata, None, batch_size)
 
@@ -131,8 +132,8 @@ class RegulationMixin:
         keys = {"regulation": RESULT_KEYS.REGULATION, "attention": RESULT_KEYS.ATTENTION, "gate": RESULT_KEYS.GATE}
         for kind, key in keys.items():
             rna.varp[key] = maps[kind].to_varp(rna.var_names)
-        for name, network in by_group.items():
-            rna.varp[f"{RESULT_KEYS.REGULATION}_{name}"] = network.to_varp(rna.var_names)
+        for name, group_maps in by_group.items():
+            rna.varp[regulation_key(name)] = group_maps["regulation"].to_varp(rna.var_names)
         rna.varm[RESULT_KEYS.GENE_EMBEDDING] = self.get_gene_embedding().to_numpy()
         rna.var[RESULT_KEYS.REGULATOR] = rna.var_names.isin(self.regulators)
         adata.uns[RESULT_KEYS.PARAMETERS] = self._parameters(groupby, list(by_group))
@@ -151,38 +152,49 @@ class RegulationMixin:
                 maps = self.module.maps(values, target)._asdict()
                 for kind, matrix in total.items():
                     matrix[target.cpu().numpy()] += len(values.value) * maps[kind].cpu().numpy()
-        total["gate"] *= self.module.gene_context(torch.arange(n_genes, device=self.module.device)).keep_mask.cpu().numpy()
+        total["gate"] *= (
+            self.module.gene_context(torch.arange(n_genes, device=self.module.device)).keep_mask.cpu().numpy()
+        )
         return {
             kind: from_attention_layout(matrix / n_cells, self.regulators, self.gene_names, group=group)
             for kind, matrix in total.items()
         }
 
-    def _groups(
-        self, adata: AnnData | MuData, groupby: str, indices: Any
-    ) -> Iterator[tuple[str, np.ndarray]]:
+    def _maps_by_group(
+        self, adata: AnnData | MuData, groupby: str, indices: Any, batch_size: int | None
+    ) -> dict[str, dict[str, RegulatoryNetwork]]:
+        """Return the three maps of each group of cells."""
+        groups = self._groups(adata, groupby, indices)
+        return {name: self._maps(adata, cells, batch_size, group=name) for name, cells in groups}
+
+    def _groups(self, adata: AnnData | MuData, groupby: str, indices: Any) -> Iterator[tuple[str, np.ndarray]]:
         """Return the groups of a column of ``obs`` with the positions of their cells."""
         if groupby not in adata.obs:
             msg = f"`groupby={groupby!r}` is not a column of `obs`, which has {list(adata.obs.columns)}; name one of those."
             raise KeyError(msg)
-        cells = np.arange(adata.n_obs) if indices is None else np.arange(adata.n_obs)[np.asarray(indices)]
+        cells = np.arange(adata.n_obs) if indices is None else cell_positions(adata, indices)
         labels = adata.obs[groupby].iloc[cells].astype("category").cat.remove_unused_categories()
         return ((str(name), cells[(labels == name).to_numpy()]) for name in labels.cat.categories)
 
     def _parameters(self, groupby: str | None, groups: list[str]) -> dict[str, Any]:
         """Return what ``uns["scdual"]`` holds; plain values only, so that ``write_h5ad`` can store it."""
         setup = {key: str(value) for key, value in self.registry_[_SETUP_ARGS_KEY].items() if value is not None}
-        parameters = {
+        parameters: dict[str, Any] = {
             "version": version("scdual"),
             "orientation": ORIENTATION,
             "seed": "not set" if settings.seed is None else int(settings.seed),
             "setup": setup,
             "model": {key: value for key, value in self._module_kwargs.items() if value is not None},
             "n_regulators": len(self.regulators),
-            "n_epochs": len(next(iter(self.history.values()))) if self.history else 0,
+            "n_epochs": self._n_epochs(),
         }
         if groupby is not None:
             parameters |= {"groupby": groupby, "groups": groups}
         return parameters
+
+    def _n_epochs(self) -> int:
+        history = self.history or {}
+        return len(history.get("train_loss", history.get("train_loss_epoch", ())))
 
     @property
     def _rna_modality(self) -> str:

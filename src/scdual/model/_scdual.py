@@ -13,7 +13,6 @@ from mudata import MuData
 from scvi import REGISTRY_KEYS, settings
 from scvi.data import AnnDataManager, fields
 from scvi.data._constants import _FIELD_REGISTRIES_KEY, _SETUP_ARGS_KEY, _SETUP_METHOD_NAME, _STATE_REGISTRY_KEY
-from scvi.model.base import BaseModelClass, VAEMixin
 
 from scdual._types import GeneLikelihood
 from scdual.data._fields import (
@@ -21,15 +20,18 @@ from scdual.data._fields import (
     GeneLayerField,
     MuDataFiniteJointObsField,
     MuDataGeneLayerField,
+    MuDataPositiveObsField,
+    PositiveObsField,
 )
 from scdual.data._prior import PriorNetwork, align_prior
 from scdual.data._regulators import resolve_regulators
+from scdual.model._inherited import InheritedMixin
 from scdual.model._regulation import RegulationMixin
 from scdual.model._training import TrainingMixin
 from scdual.module import SCDualModule
 
 
-class SCDual(RegulationMixin, TrainingMixin, VAEMixin, BaseModelClass):
+class SCDual(RegulationMixin, TrainingMixin, InheritedMixin):
     """Dual-branch transformer that learns a cell embedding and a signed regulatory map from counts.
 
     Parameters
@@ -75,7 +77,7 @@ class SCDual(RegulationMixin, TrainingMixin, VAEMixin, BaseModelClass):
 
     _module_cls = SCDualModule
 
-    def __init__(  # noqa: PLR0913 - scvi's arguments and two of ours
+    def __init__(
         self,
         adata: AnnData | MuData | None = None,
         regulators: str | Sequence[str] | None = "auto",
@@ -117,8 +119,8 @@ class SCDual(RegulationMixin, TrainingMixin, VAEMixin, BaseModelClass):
         self.init_params_ = self._get_init_params(locals())
         # What was resolved is saved, not the wish: `var` columns need not be there when the model is loaded.
         self.init_params_["non_kwargs"]["regulators"] = self.regulators_
-        if prior is not None:
-            self.init_params_["non_kwargs"]["prior"] = pd.DataFrame(prior).to_dict("list")
+        if known is not None:
+            self.init_params_["non_kwargs"]["prior"] = _prior_table(known, self.gene_names_, self.regulators_)
 
     @property
     def gene_names(self) -> list[str]:
@@ -169,18 +171,21 @@ class SCDual(RegulationMixin, TrainingMixin, VAEMixin, BaseModelClass):
             If a layer or column does not exist.
         """
         setup_method_args = cls._get_setup_method_args(**locals())
+        if not isinstance(adata, AnnData):
+            msg = f"`setup_anndata` expects an AnnData but got {type(adata).__name__}; use `setup_mudata` for MuData."
+            raise TypeError(msg)
         anndata_fields = [
             GeneLayerField(REGISTRY_KEYS.X_KEY, layer),
             fields.CategoricalObsField(REGISTRY_KEYS.BATCH_KEY, batch_key),
             fields.CategoricalObsField(REGISTRY_KEYS.LABELS_KEY, labels_key),
-            fields.NumericalObsField(REGISTRY_KEYS.SIZE_FACTOR_KEY, size_factor_key, required=False),
+            PositiveObsField(REGISTRY_KEYS.SIZE_FACTOR_KEY, size_factor_key, required=False),
             fields.CategoricalJointObsField(REGISTRY_KEYS.CAT_COVS_KEY, categorical_covariate_keys),
             FiniteJointObsField(REGISTRY_KEYS.CONT_COVS_KEY, continuous_covariate_keys),
         ]
         cls._register(anndata_fields, setup_method_args, adata, **kwargs)
 
     @classmethod
-    def setup_mudata(  # noqa: PLR0913 - the signature of scvi-tools
+    def setup_mudata(
         cls,
         mdata: MuData,
         rna_layer: str | None = None,
@@ -241,7 +246,7 @@ class SCDual(RegulationMixin, TrainingMixin, VAEMixin, BaseModelClass):
             MuDataGeneLayerField(REGISTRY_KEYS.X_KEY, rna_layer, mod_key=where.rna_layer, mod_required=True),
             fields.MuDataCategoricalObsField(REGISTRY_KEYS.BATCH_KEY, batch_key, mod_key=where.batch_key),
             fields.MuDataCategoricalObsField(REGISTRY_KEYS.LABELS_KEY, labels_key, mod_key=where.labels_key),
-            fields.MuDataNumericalObsField(
+            MuDataPositiveObsField(
                 REGISTRY_KEYS.SIZE_FACTOR_KEY, size_factor_key, mod_key=where.size_factor_key, required=False
             ),
             fields.MuDataCategoricalJointObsField(
@@ -253,7 +258,14 @@ class SCDual(RegulationMixin, TrainingMixin, VAEMixin, BaseModelClass):
         ]
         cls._register(mudata_fields, setup_method_args, mdata, **kwargs)
 
-    def save(self, dir_path: str | PathLike[str], *args: Any, **kwargs: Any) -> None:
+    def save(
+        self,
+        dir_path: str | PathLike[str],
+        prefix: str | None = None,
+        overwrite: bool = False,
+        save_anndata: bool = False,
+        **kwargs: Any,
+    ) -> None:
         """Save the model to a folder, as :meth:`scvi.model.base.BaseModelClass.save` does.
 
         ``model.pt`` in that folder is a pickle: load only files you trust.
@@ -262,12 +274,25 @@ class SCDual(RegulationMixin, TrainingMixin, VAEMixin, BaseModelClass):
         ----------
         dir_path
             Folder to write.
-        *args, **kwargs
-            Arguments of scvi-tools such as ``overwrite`` and ``save_anndata``.
+        prefix
+            Put before the names of the files.
+        overwrite
+            Whether the folder may exist.
+        save_anndata
+            Whether the data are saved as well.
+        **kwargs
+            Further arguments of scvi-tools.
+
+        Raises
+        ------
+        ValueError
+            If the folder exists, or there are no data to save.
         """
+        if save_anndata:
+            self._require_data()
         if isinstance(self.adata, MuData):
             self.registry_[_SETUP_METHOD_NAME] = "setup_mudata"  # lost when `model.adata` was set
-        super().save(fspath(dir_path), *args, **kwargs)
+        super().save(fspath(dir_path), prefix, overwrite, save_anndata, **kwargs)
 
     @classmethod
     def _register(
@@ -296,7 +321,15 @@ class SCDual(RegulationMixin, TrainingMixin, VAEMixin, BaseModelClass):
         }
 
 
-def _prior_tensors(prior: PriorNetwork | None) -> dict[str, torch.Tensor | None]:
+def _prior_tensors(prior: PriorNetwork | None) -> dict[str, Any]:
     if prior is None:
         return {"prior_strength": None, "prior_sign": None}
     return {"prior_strength": torch.from_numpy(prior.strength), "prior_sign": torch.from_numpy(prior.sign)}
+
+
+def _prior_table(prior: PriorNetwork, gene_names: list[str], regulators: list[str]) -> dict[str, list[Any]]:
+    """Return the edges in use as the columns of a table, so that loading finds no unknown genes to warn about."""
+    target, regulator = np.nonzero(prior.strength)
+    table = {"source": [regulators[i] for i in regulator], "target": [gene_names[i] for i in target]}
+    weight = (prior.sign * prior.strength)[target, regulator]
+    return table | {"weight": weight.tolist()} if weight.any() else table

@@ -5,7 +5,7 @@ from typing import Any
 
 from lightning import LightningDataModule
 from scvi.model.base import UnsupervisedTrainingMixin
-from scvi.train._config import KwargsLike
+from scvi.train._config import KwargsLike, merge_kwargs
 
 from scdual.module import SCDualTrainingPlan
 
@@ -95,10 +95,11 @@ class TrainingMixin(UnsupervisedTrainingMixin):
             max_epochs = default_max_epochs(n_obs, batch_size)
         if trainer_kwargs.get("callbacks") is not None:
             trainer_kwargs["callbacks"] = list(trainer_kwargs["callbacks"])  # Lightning appends to the list
-        trainer_kwargs.setdefault("gradient_clip_val", 100.0)
-        trainer_kwargs.setdefault("early_stopping_monitor", "validation_loss")
+        defaults = {"gradient_clip_val": 100.0, "early_stopping_monitor": "validation_loss"}
         if train_size is None or train_size < 1:
-            trainer_kwargs.setdefault("check_val_every_n_epoch", 1)
+            defaults["check_val_every_n_epoch"] = 1
+        config = merge_kwargs(trainer_config, None, name="trainer")
+        trainer_kwargs = {key: value for key, value in defaults.items() if config.get(key) is None} | trainer_kwargs
         super().train(
             max_epochs=max_epochs,
             accelerator=accelerator,
@@ -108,7 +109,7 @@ class TrainingMixin(UnsupervisedTrainingMixin):
             shuffle_set_split=shuffle_set_split,
             load_sparse_tensor=load_sparse_tensor,
             batch_size=batch_size,
-            early_stopping=early_stopping,
+            early_stopping=early_stopping or config.get("early_stopping", False),  # scvi-tools overlooks the latter
             datasplitter_kwargs=datasplitter_kwargs,
             plan_config=plan_config,
             plan_kwargs=plan_kwargs,

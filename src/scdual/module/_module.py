@@ -21,6 +21,7 @@ from torch.distributions import Distribution, Normal, kl_divergence
 
 from scdual._constants import LOSS_KEYS
 from scdual._types import GeneLikelihood
+from scdual.module._likelihood import marginal_log_likelihood
 from scdual.module._losses import edge_sparsity, prior_disagreement, regulation_loss
 from scdual.module._scale import ExpressionScale, ValueMixture
 from scdual.nn import (
@@ -118,9 +119,9 @@ class SCDualModule(BaseModuleClass):
         n_latent: int = 10,
         n_layers: int = 1,
         n_embed: int = 64,
-        n_heads: int = 4,
+        n_heads: int = 2,
         n_pool: int = 8,
-        n_bins: int = 8,
+        n_bins: int = 4,
         dropout_rate: float = 0.1,
         gene_likelihood: GeneLikelihood = "nb",
         use_size_factor_key: bool = False,
@@ -150,7 +151,7 @@ class SCDualModule(BaseModuleClass):
         self.gene_embedding = GeneEmbedding(n_input, n_embed)
         self.expr_embedding = ExpressionEmbedding(n_embed, n_bins=n_bins)
         attention = {"n_heads": n_heads, "n_kv_latent": n_embed // 2, "n_layers": n_layers}
-        self.gene_branch = GeneBranch(n_embed, **attention, dropout_rate=dropout_rate)
+        self.gene_branch = GeneBranch(n_embed, **attention)
         self.gate = SignedGate(n_input, len(index), n_embed=n_embed)
         self.expr_branch = ExpressionBranch(n_embed, n_head_width=n_embed // n_heads, **attention)
         n_covariates = n_batch + sum(n_cats_per_cov) + n_continuous_cov
@@ -199,9 +200,9 @@ class SCDualModule(BaseModuleClass):
             self._gene_state = self.gene_branch(self.gene_embedding(), self.regulator_index)
         return self._gene_state
 
-    def gene_context(self, target: torch.Tensor) -> GeneContext:
+    def gene_context(self, target: torch.Tensor, gene_state: torch.Tensor | None = None) -> GeneContext:
         """Return what the expression branch needs of targets ``(T,)`` and of all regulators."""
-        state = self.gene_state()
+        state = self.gene_state() if gene_state is None else gene_state
         target_state, regulator_state = state[target], state[self.regulator_index]
         return GeneContext(
             target_state=target_state,
@@ -251,18 +252,19 @@ class SCDualModule(BaseModuleClass):
     def inference(self, x: torch.Tensor, n_samples: int = 1) -> dict[str, Any]:
         """Return the posterior of the latent state and a sample of it, ``(B, Z)`` or ``(n_samples, B, Z)``."""
         x = _dense(x)
-        qz = self.encode(x)
+        gene_state = self.gene_state()
+        qz = self.encode(x, gene_state)
         z = qz.rsample() if n_samples == 1 else qz.rsample((n_samples,))
         library = x.sum(-1, keepdim=True).clamp_min(1.0).log()  # (B, 1)
         if n_samples > 1:
             library = library.expand(n_samples, *library.shape)
-        return {"z": z, "qz": qz, "ql": None, "library": library}
+        return {"z": z, "qz": qz, "ql": None, "library": library, "gene_state": gene_state}
 
-    def encode(self, x: torch.Tensor) -> Normal:
-        """Return the posterior of the latent state, batch shape ``(B, Z)``, of counts ``(B, G)``."""
+    def encode(self, x: torch.Tensor, gene_state: torch.Tensor) -> Normal:
+        """Return the posterior, batch shape ``(B, Z)``, of counts ``(B, G)``, given gene states ``(G, D)``."""
         log_expr = self.scale.log_expr(x)
         tokens = expressed_tokens(log_expr / self.scale.std, self.expr_embedding.state_of(log_expr))
-        return self.posterior(self.pooling(tokens, self.gene_state(), self.expr_embedding.states()))
+        return self.posterior(self.pooling(tokens, gene_state, self.expr_embedding.states()))
 
     def _get_generative_input(self, tensors: Tensors, inference_outputs: dict[str, Any]) -> dict[str, Any]:
         size_factor = tensors.get(REGISTRY_KEYS.SIZE_FACTOR_KEY)
@@ -318,7 +320,7 @@ class SCDualModule(BaseModuleClass):
         x = _dense(tensors[REGISTRY_KEYS.X_KEY])
         reconstruction_loss = -generative_outputs["px"].log_prob(x).sum(-1)  # (B,)
         kl = kl_divergence(inference_outputs["qz"], Normal(0.0, 1.0)).sum(-1)  # (B,)
-        parts = self._regulation_parts(x, self._covariates(tensors))
+        parts = self._regulation_parts(x, self._covariates(tensors), inference_outputs["gene_state"])
         regulation = (
             0.5 * self.regulation_weight * parts[LOSS_KEYS.REGULATION]
             + self.sparsity_weight * parts[LOSS_KEYS.SPARSITY]
@@ -335,6 +337,16 @@ class SCDualModule(BaseModuleClass):
             kl_local={"kl_divergence_z": kl},
             extra_metrics=extra,
         )
+
+    @torch.inference_mode()
+    def marginal_ll(
+        self, tensors: Tensors, n_mc_samples: int, return_mean: bool = False, n_mc_samples_per_pass: int = 25
+    ) -> torch.Tensor | float:
+        """Return the marginal log-likelihood of each cell ``(B,)``, or its mean."""
+        values = marginal_log_likelihood(
+            self, tensors, n_samples=n_mc_samples, n_samples_per_pass=n_mc_samples_per_pass
+        ).cpu()
+        return values.mean().item() if return_mean else values
 
     # ---- regulation -----------------------------------------------------------------------------------------------
 
@@ -358,10 +370,12 @@ class SCDualModule(BaseModuleClass):
         """Return the maps of targets ``(T,)``, each ``(T, R)``, averaged over cells with these regulator values."""
         return self.expr_branch.maps(self.gene_context(target), values, self.visible_share)
 
-    def _regulation_parts(self, x: torch.Tensor, covariates: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _regulation_parts(
+        self, x: torch.Tensor, covariates: torch.Tensor, gene_state: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
         hidden = self.draw_hidden(len(x)) if self.training else self.fixed_hidden()
         observed = self.scale.standardise(self.scale.log_expr(x, hidden.target))
-        genes = self.gene_context(hidden.target)
+        genes = self.gene_context(hidden.target, gene_state)
         prediction = self._predict(observed, covariates, genes, hidden)
         parts = {
             LOSS_KEYS.REGULATION: regulation_loss(prediction, observed[:, hidden.target]).mean(),
@@ -399,4 +413,4 @@ class SCDualModule(BaseModuleClass):
 
 
 def _dense(x: torch.Tensor) -> torch.Tensor:
-    return x if x.layout == torch.strided else x.to_dense()
+    return (x if x.layout == torch.strided else x.to_dense()).contiguous()  # CSC counts arrive column by column

@@ -150,7 +150,8 @@ class ValueMixture(nn.Module):
         """Learn the components from standardised values of training cells, minibatches ``(B, G)``."""
         pca = IncrementalPCA(len(self.components))
         for chunk in _chunks(batches, at_least=max(_PCA_CHUNK, 2 * len(self.components))):
-            pca.partial_fit(chunk)
+            if len(chunk) >= len(self.components):
+                pca.partial_fit(chunk)
         if not hasattr(pca, "components_"):
             return  # fewer cells than components: nothing to denoise with
         components = torch.as_tensor(pca.components_, dtype=torch.float32)

@@ -89,7 +89,7 @@ class ExpressionEmbedding(nn.Module):
         mass = torch.zeros(self.n_bins, dtype=torch.float64, device=grid.device)
         mass = mass.index_add(0, bin_index, histogram.double())
         value_sum = torch.zeros_like(mass).index_add(0, bin_index, histogram.double() * grid)
-        fallback = torch.cat([edges[:1], edges])
+        fallback = torch.cat([grid[:1], edges])  # of empty bins; the first never is
         self.bin_edges.copy_(edges)
         self.bin_centers.copy_(torch.where(mass > 0, value_sum / mass.clamp_min(1), fallback))
 

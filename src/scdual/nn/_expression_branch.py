@@ -99,6 +99,9 @@ class ExpressionBlock(nn.Module):
         self.expr_key_proj = nn.Linear(n_embed, n_key, bias=False)
         self.value_up_proj = nn.Linear(n_kv_latent, n_heads)
         self.out_gain_proj = nn.Linear(n_embed, n_heads)
+        # Attention and gain start equal for all pairs: what differs between edges has to come from the data.
+        for proj in (self.gene_key_up_proj, self.expr_key_proj, self.value_up_proj, self.out_gain_proj):
+            nn.init.zeros_(proj.weight)
 
     def fuse(self, genes: GeneContext) -> FusedParts:
         """Return the parts of the attention that are the same for all cells."""

@@ -90,14 +90,17 @@ class LatentPooling(nn.Module):
 
     def forward(self, tokens: CellTokens, gene_state: torch.Tensor, expr_states: torch.Tensor) -> torch.Tensor:
         """Return the pooled latents ``(B, P, W)`` from tokens, gene states ``(G, D)`` and expression states ``(S, D)``."""
-        scale = 1.0 / math.sqrt(self.query.shape[1])
+        n_pool, scale = len(self.query), 1.0 / math.sqrt(self.query.shape[1])
         gene_logits = scale * self.gene_key_proj(gene_state) @ self.query.T  # (G, P)
         state_logits = scale * self.state_key_proj(expr_states) @ self.query.T  # (S, P)
-        logits = F.embedding(tokens.gene, gene_logits) + F.embedding(tokens.state, state_logits)  # (B, N, P)
+        gene_table = torch.cat([gene_logits, self.gene_value], dim=1)  # (G, P + W)
+        state_table = torch.cat([state_logits, self.state_value_proj(expr_states)], dim=1)  # (S, P + W)
+        of_gene = F.embedding(tokens.gene, gene_table)  # (B, N, P + W)
+        of_state = F.one_hot(tokens.state, len(state_table)).to(state_table.dtype) @ state_table
         keep_mask = self._hide_tokens(tokens.keep_mask)[..., None]  # (B, N, 1)
-        attn = logits.masked_fill(~keep_mask, -1e9).softmax(1) * keep_mask  # (B, N, P)
-        values = tokens.value[..., None] * F.embedding(tokens.gene, self.gene_value)  # (B, N, W)
-        values = values + F.embedding(tokens.state, self.state_value_proj(expr_states))
+        logits = of_gene[..., :n_pool] + of_state[..., :n_pool]  # (B, N, P)
+        attn = logits.masked_fill(~keep_mask, -1e9).softmax(1) * keep_mask
+        values = tokens.value[..., None] * of_gene[..., n_pool:] + of_state[..., n_pool:]  # (B, N, W)
         return self.block(self.norm(attn.transpose(1, 2) @ values))  # (B, P, W)
 
     def _hide_tokens(self, keep_mask: torch.Tensor) -> torch.Tensor:

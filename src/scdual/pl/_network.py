@@ -22,7 +22,7 @@ _FONT_SIZE = 8
 _EDGE_LENGTH = 62.0
 _STRETCH = (1.5, 1.0)  # names are wider than high
 _PAD = 3.0  # between a name and its box
-_GAP = 12.0  # around a box
+_GAP = 18.0  # around a box
 _MARGIN = 40.0
 _ROW_ASPECT = 1.5  # width of the picture over its height
 _WIDTH_RANGE = (0.8, 3.0)  # of the lines, weakest to strongest
@@ -137,9 +137,12 @@ def _pushed_apart(xy: np.ndarray, box: np.ndarray) -> np.ndarray:
 
 def _box(gene: str) -> tuple[float, float]:
     """Return width and height of the box around a name."""
-    from matplotlib.textpath import TextPath
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
 
-    return TextPath((0, 0), gene, size=_FONT_SIZE).get_extents().width + 2 * _PAD, _FONT_SIZE + 2 * _PAD
+    font = FontProperties(size=_FONT_SIZE)
+    text_width = text_to_path.get_text_width_height_descent(gene, font, ismath=False)[0]
+    return text_width + 2 * _PAD, _FONT_SIZE + 2 * _PAD
 
 
 def _extent(position: dict[str, np.ndarray]) -> np.ndarray:

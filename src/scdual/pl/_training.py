@@ -65,14 +65,19 @@ def _new_axes() -> np.ndarray:
 
 
 def _draw_panel(ax: "Axes", title: str, curves: list[pd.DataFrame | None]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     for (label, (colour, line)), curve in zip(_STYLES.items(), curves, strict=True):
         if curve is None or curve.empty:
             continue
         value = curve.iloc[:, 0].astype(float)
         marker = "o" if len(value) == 1 else ""  # a line needs two points
-        ax.plot(value.index, value, label=label, color=colour, linestyle=line, marker=marker, markersize=4)
+        ax.plot(
+            value.index, value, label=label, color=colour, linestyle=line, linewidth=1.2, marker=marker, markersize=4
+        )
     ax.set_title(title)
     ax.set_xlabel("epoch")
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     ax.spines[["top", "right"]].set_visible(False)
     if ax.lines:
         ax.legend(frameon=False)

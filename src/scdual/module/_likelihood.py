@@ -1,0 +1,46 @@
+"""Estimate the likelihood of cells under the count model.
+
+Dimension key
+    S  Monte Carlo samples      B  cells in the minibatch      G  genes      Z  latent dimensions
+"""
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from scvi import REGISTRY_KEYS
+from torch.distributions import Normal
+
+if TYPE_CHECKING:
+    from scdual.module._module import SCDualModule
+
+
+def marginal_log_likelihood(
+    module: "SCDualModule", tensors: dict[str, torch.Tensor], *, n_samples: int, n_samples_per_pass: int
+) -> torch.Tensor:
+    r"""Return the marginal log-likelihood of each cell, shape ``(B,)``, by importance sampling.
+
+    .. math:: \log \frac{1}{S} \sum_s \frac{p(x \mid z_s) \, p(z_s)}{q(z_s \mid x)}, \qquad z_s \sim q(z \mid x)
+
+    Parameters
+    ----------
+    module
+        The model, in evaluation mode.
+    tensors
+        A minibatch with dense counts ``(B, G)``.
+    n_samples
+        Number of samples ``S``.
+    n_samples_per_pass
+        Samples held in memory at once, each of size ``B * G``.
+    """
+    x = tensors[REGISTRY_KEYS.X_KEY].to(module.device)
+    log_weights = []
+    for first in range(0, n_samples, n_samples_per_pass):
+        n_pass = min(n_samples_per_pass, n_samples - first)
+        sampled = module.inference(**module._get_inference_input(tensors), n_samples=n_pass)
+        generated = module.generative(**module._get_generative_input(tensors, sampled))
+        z = sampled["z"]  # (S, B, Z), without S for one sample
+        log_weight = generated["px"].log_prob(x).sum(-1)
+        log_weight = log_weight + (Normal(0.0, 1.0).log_prob(z) - sampled["qz"].log_prob(z)).sum(-1)
+        log_weights.append(log_weight.reshape(n_pass, len(x)))
+    return torch.cat(log_weights).logsumexp(0) - math.log(n_samples)

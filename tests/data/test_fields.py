@@ -1,0 +1,143 @@
+import numpy as np
+import pytest
+from anndata import AnnData
+from mudata import MuData
+from scipy.sparse import csc_matrix, csr_array, csr_matrix
+from scvi.data import AnnDataManager
+
+from scdual.data._fields import (
+    FiniteJointObsField,
+    GeneLayerField,
+    MuDataGeneLayerField,
+    PositiveObsField,
+    check_same_genes,
+)
+from scdual.datasets import simulate_mudata
+
+
+@pytest.fixture
+def counts() -> AnnData:
+    adata = AnnData(np.random.default_rng(0).poisson(2.0, (12, 4)).astype(np.float32))
+    adata.var_names = ["A", "B", "C", "D"]
+    adata.layers["counts"] = csr_matrix(adata.X)
+    adata.obs["depth"] = np.linspace(1, 2, 12)
+    adata.obs["kind"] = ["x", "y"] * 6
+    return adata
+
+
+def register(adata: AnnData, *fields: object) -> AnnDataManager:
+    manager = AnnDataManager(fields=list(fields))
+    manager.register_fields(adata)
+    return manager
+
+
+@pytest.mark.parametrize("layout", [csr_matrix, csc_matrix, np.asfortranarray, np.ascontiguousarray])
+@pytest.mark.parametrize("dtype", [np.int64, np.float32, np.float64])
+@pytest.mark.filterwarnings("ignore:Training will be faster when sparse matrix is formatted as CSR")
+def test_every_layout_and_number_type_of_counts_is_accepted(counts: AnnData, layout: type, dtype: type) -> None:
+    expected = counts.X.copy()
+    counts.X = layout(expected.astype(dtype))
+    manager = register(counts, GeneLayerField("X", None))
+    assert manager.summary_stats.n_vars == 4
+    stored = counts.X if isinstance(counts.X, np.ndarray) else counts.X.toarray()
+    np.testing.assert_array_equal(stored, expected)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("layout", [csr_matrix, np.array])
+def test_counts_that_are_not_finite_are_counted_in_an_error(counts: AnnData, value: float, layout: type) -> None:
+    wrong = counts.X.copy()
+    wrong[3, [0, 2]] = value
+    counts.X = layout(wrong)
+    with pytest.raises(ValueError, match=r"adata\.X holds 2 NaN or infinite values"):
+        register(counts, GeneLayerField("X", None))
+    assert not counts.uns
+    assert list(counts.obs) == ["depth", "kind"]
+
+
+def test_negative_counts_are_an_error_that_says_how_low(counts: AnnData) -> None:
+    counts.layers["counts"][0, 0] = -3
+    with pytest.raises(ValueError, match=r"adata\.layers\['counts'\] holds negative values \(down to -3\)"):
+        register(counts, GeneLayerField("X", "counts"))
+    assert not counts.uns
+
+
+def test_counts_without_stored_values_are_accepted(counts: AnnData) -> None:
+    counts.X = csr_matrix((12, 4), dtype=np.float32)
+    assert register(counts, GeneLayerField("X", None)).summary_stats.n_cells == 12
+
+
+def test_sparse_arrays_are_an_error_that_gives_the_conversion(counts: AnnData) -> None:
+    counts.X = csr_array(counts.X)
+    with pytest.raises(TypeError, match=r"csr_array.*`adata\.X = scipy\.sparse\.csr_matrix\(adata\.X\)`"):
+        register(counts, GeneLayerField("X", None))
+
+
+def test_a_missing_layer_is_named_with_those_there_are(counts: AnnData) -> None:
+    with pytest.raises(KeyError, match=r"'spliced' is not in `adata\.layers`, which holds \['counts'\]"):
+        register(counts, GeneLayerField("X", "spliced"))
+
+
+def test_repeated_gene_names_are_listed(counts: AnnData) -> None:
+    counts.var_names = ["A", "B", "A", "D"]
+    with pytest.raises(ValueError, match=r"1 gene names occur more than once, e\.g\. \['A'\]"):
+        register(counts, GeneLayerField("X", None))
+
+
+def test_values_that_are_no_counts_keep_the_warning_of_scvi(counts: AnnData) -> None:
+    counts.X += 0.5
+    with pytest.warns(UserWarning, match="does not contain unnormalized count data"):
+        register(counts, GeneLayerField("X", None))
+
+
+def test_new_data_need_the_same_genes_in_the_same_order(counts: AnnData) -> None:
+    manager = register(counts, GeneLayerField("X", None))
+    manager.transfer_fields(counts[:5].copy())
+    with pytest.raises(ValueError, match="the model's 4 genes are in another order"):
+        manager.transfer_fields(counts[:, ["B", "A", "C", "D"]].copy())
+    renamed = counts.copy()
+    renamed.var_names = ["A", "B", "C", "Z"]
+    with pytest.raises(
+        ValueError, match=r"1 of the model's 4 genes are missing \(e\.g\. \[.*'D'.*\]\) and 1 are unknown"
+    ):
+        manager.transfer_fields(renamed)
+
+
+def test_equal_names_pass_whatever_their_type() -> None:
+    check_same_genes(np.array(["A", "B"], dtype=object), np.array(["A", "B"]))
+
+
+def test_the_field_of_mudata_checks_the_modality() -> None:
+    mdata = simulate_mudata(20, 10, n_proteins=3, n_regulators=3)
+    manager = AnnDataManager(fields=[MuDataGeneLayerField("X", None, mod_key="rna", mod_required=True)])
+    manager.register_fields(mdata)
+    shuffled = MuData({"rna": mdata["rna"][:, ::-1].copy(), "prot": mdata["prot"].copy()})
+    with pytest.raises(ValueError, match="in another order"):
+        manager.transfer_fields(shuffled)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_continuous_covariates_must_be_finite(counts: AnnData, value: float) -> None:
+    register(counts, FiniteJointObsField("covs", ["depth"]))
+    counts.obs.loc[counts.obs_names[:2], "depth"] = value
+    with pytest.raises(ValueError, match="'depth' has 2 NaN or infinite values"):
+        register(counts.copy(), FiniteJointObsField("covs", ["depth"]))
+
+
+def test_covariates_that_are_no_numbers_are_named(counts: AnnData) -> None:
+    with pytest.raises(ValueError, match=r"'kind' of `obs` is of type (object|str).*numbers are expected"):
+        register(counts, FiniteJointObsField("covs", ["depth", "kind"]))
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf])
+def test_size_factors_must_be_positive(counts: AnnData, value: float) -> None:
+    register(counts, PositiveObsField("size_factor", "depth"))
+    counts.obs.loc[counts.obs_names[0], "depth"] = value
+    with pytest.raises(ValueError, match="'depth' has 1 values in `obs` that are not finite and above 0"):
+        register(counts.copy(), PositiveObsField("size_factor", "depth"))
+
+
+@pytest.mark.parametrize("field", [FiniteJointObsField("covs", ["nope"]), PositiveObsField("size_factor", "nope")])
+def test_a_missing_column_is_named(counts: AnnData, field: object) -> None:
+    with pytest.raises(KeyError, match="nope not found in adata.obs"):
+        register(counts, field)

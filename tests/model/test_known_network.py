@@ -1,0 +1,62 @@
+"""Does default training recover a simulated network? Minutes long: `make test-slow`."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scanpy as sc
+import scvi
+from anndata import AnnData
+from scipy.sparse import csr_matrix
+
+from scdual.datasets import simulate
+from scdual.grn import NetworkScores, RegulatoryNetwork, from_varp, score_network
+from scdual.model import SCDual
+
+pytestmark = pytest.mark.slow
+SEEDS = [0, 1, 2]
+
+
+def truth(adata: AnnData) -> pd.DataFrame:
+    frame = from_varp(adata.varp["true_regulation"], adata.var_names).to_frame()
+    return frame.assign(sign=np.sign(frame["weight"]))
+
+
+def pearson(adata: AnnData) -> RegulatoryNetwork:
+    log_expr = adata.copy()
+    sc.pp.normalize_total(log_expr)
+    sc.pp.log1p(log_expr)
+    correlation = np.corrcoef(log_expr.X.toarray().T)
+    np.fill_diagonal(correlation, 0)
+    is_regulator = adata.var["regulator"].to_numpy()
+    return RegulatoryNetwork(correlation[is_regulator], adata.var_names[is_regulator], adata.var_names)
+
+
+def trained_map(adata: AnnData, seed: int) -> RegulatoryNetwork:
+    scvi.settings.seed = seed
+    SCDual.setup_anndata(adata)
+    model = SCDual(adata, regulators="regulator")
+    model.train()
+    return model.get_regulation()
+
+
+def scores(adata: AnnData, network: RegulatoryNetwork) -> NetworkScores:
+    return score_network(network, truth(adata))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_map_is_at_least_as_good_as_correlation_and_signs_are_right(seed: int) -> None:
+    adata = simulate(seed=seed)
+    ours, theirs = scores(adata, trained_map(adata, seed)), scores(adata, pearson(adata))
+    print(f"seed {seed}: SCDual {ours}\n        Pearson {theirs}")
+    assert ours.auprc_ratio >= theirs.auprc_ratio
+    assert ours.sign_accuracy >= 0.8
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_permuted_counts_give_a_random_map(seed: int) -> None:
+    adata = simulate(seed=seed)
+    rng = np.random.default_rng(seed)
+    adata.X = csr_matrix(rng.permuted(adata.X.toarray(), axis=0))
+    ours = scores(adata, trained_map(adata, seed))
+    print(f"seed {seed}, permuted: SCDual {ours}")
+    assert 0.8 <= ours.auprc_ratio <= 1.2

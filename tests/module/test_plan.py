@@ -1,0 +1,188 @@
+"""The training plan: schedule by formula, parameter groups, training mode, scale learnt once."""
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from lightning import LightningDataModule
+from scvi import REGISTRY_KEYS
+from scvi.train import Trainer
+from torch.utils.data import DataLoader
+
+from scdual.module import SCDualModule, SCDualTrainingPlan
+from scdual.module._plan import warmup_cosine
+
+N, G, R, N_PER_BATCH = 41, 12, 4, 8  # the last minibatch has one cell
+LR, DECAY = 3e-3, 0.05
+
+
+@pytest.fixture
+def module() -> SCDualModule:
+    sizes = {"n_hidden": 16, "n_latent": 3, "n_layers": 2, "n_embed": 8, "n_heads": 2, "n_pool": 3, "n_bins": 4}
+    shares = {"dropout_rate": 0.1, "visible_share": 0.5, "target_share": 0.5}
+    return SCDualModule(G, regulators=range(R), **sizes, **shares)
+
+
+class Cells(LightningDataModule):
+    """Random counts in minibatches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts = torch.poisson(torch.rand(N, G) * 4)
+
+    def _loader(self) -> DataLoader:
+        batch, label = torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)
+        keys = (REGISTRY_KEYS.X_KEY, REGISTRY_KEYS.BATCH_KEY, REGISTRY_KEYS.LABELS_KEY)
+        cells = [dict(zip(keys, (x, batch, label), strict=True)) for x in self.counts]
+        return DataLoader(cells, batch_size=N_PER_BATCH)
+
+    def train_dataloader(self) -> DataLoader:
+        return self._loader()
+
+    def val_dataloader(self) -> DataLoader:
+        return self._loader()
+
+
+class Watched(SCDualTrainingPlan):
+    """Notes the mode of the module and the learning rate of each step."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.was_training: list[bool] = []
+        self.rates: list[float] = []
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        self.was_training.append(self.module.training and self.module.pooling.training)
+        self.rates.append(self.trainer.optimizers[0].param_groups[0]["lr"])
+        return super().training_step(*args, **kwargs)
+
+
+def fit(plan: SCDualTrainingPlan, cells: Cells, max_epochs: int) -> None:
+    trainer = Trainer(
+        max_epochs=max_epochs,
+        accelerator="cpu",
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        check_val_every_n_epoch=1,
+    )
+    trainer.fit(plan, datamodule=cells)
+
+
+def configured(plan: SCDualTrainingPlan, n_steps: int) -> dict[str, Any]:
+    plan.trainer = SimpleNamespace(estimated_stepping_batches=n_steps)
+    return plan.configure_optimizers()
+
+
+def schedule_of(n_warmup: int, n_steps: int) -> list[float]:
+    rising = [(step + 1) / n_warmup for step in range(n_warmup)]
+    rest = n_steps - n_warmup
+    return rising + [math.cos(0.5 * math.pi * step / rest) ** 2 for step in range(rest)]  # = (1 + cos 2x) / 2
+
+
+# ---- schedule ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n_warmup", "n_steps"), [(1, 5), (4, 40), (50, 2000)])
+def test_rate_rises_linearly_then_falls_as_half_a_cosine(n_warmup: int, n_steps: int) -> None:
+    found = [warmup_cosine(step, n_warmup=n_warmup, n_steps=n_steps) for step in range(n_steps)]
+    assert found == pytest.approx(schedule_of(n_warmup, n_steps), abs=1e-12)
+    assert max(found) == found[n_warmup - 1] == 1
+    assert min(found) > 0
+
+
+def test_rate_is_zero_after_the_last_step() -> None:
+    assert warmup_cosine(40, n_warmup=4, n_steps=40) == pytest.approx(0)
+    assert warmup_cosine(400, n_warmup=4, n_steps=40) == pytest.approx(0)
+    assert warmup_cosine(3, n_warmup=3, n_steps=3) == 1  # no step is left to fall
+
+
+@pytest.mark.parametrize(("n_steps", "n_warmup"), [(3, 1), (60, 6), (1000, 20)])
+def test_at_most_a_tenth_of_the_steps_warms_up(module: SCDualModule, n_steps: int, n_warmup: int) -> None:
+    found = configured(SCDualTrainingPlan(module, lr=LR, n_steps_warmup=20), n_steps)
+    assert found["lr_scheduler"]["interval"] == "step"
+    optimizer, scheduler, rates = found["optimizer"], found["lr_scheduler"]["scheduler"], []
+    for _ in range(n_steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert rates == pytest.approx([LR * factor for factor in schedule_of(n_warmup, n_steps)])
+
+
+# ---- optimiser --------------------------------------------------------------------------------------------------------
+
+
+def test_tables_and_vectors_are_not_decayed(module: SCDualModule) -> None:
+    optimizer = configured(SCDualTrainingPlan(module, lr=LR, weight_decay=DECAY), 100)["optimizer"]
+    assert isinstance(optimizer, torch.optim.AdamW)
+    name_of = {parameter: name for name, parameter in module.named_parameters()}
+    decayed, others = ({name_of[p] for p in group["params"]} for group in optimizer.param_groups)
+    assert decayed | others == set(name_of.values())
+    assert not decayed & others
+    assert {"gene_branch.blocks.0.attn.query_proj.weight", "decoder.px_scale_decoder.0.weight"} <= decayed
+    assert {"gene_embedding.weight", "pooling.gene_value", "pooling.query", "log_inverse_dispersion"} <= others
+    assert all(name.endswith(".bias") <= (name in others) for name in name_of.values())
+    assert all(p.ndim <= 1 or name_of[p] in module.table_names for p in optimizer.param_groups[1]["params"])
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [DECAY, 0]
+    assert [group["eps"] for group in optimizer.param_groups] == [1e-8, 1e-8]
+
+
+def test_every_table_the_module_names_exists(module: SCDualModule) -> None:
+    assert set(module.table_names) <= dict(module.named_parameters()).keys()
+
+
+def test_frozen_parameters_are_left_out(module: SCDualModule) -> None:
+    module.gene_embedding.weight.requires_grad_(False)
+    optimizer = configured(SCDualTrainingPlan(module), 100)["optimizer"]
+    assert not any(p is module.gene_embedding.weight for group in optimizer.param_groups for p in group["params"])
+
+
+def test_unknown_argument_is_refused(module: SCDualModule) -> None:
+    with pytest.raises(TypeError, match="n_epochs_kl_warmup"):
+        SCDualTrainingPlan(module, n_epochs_kl_warmup=3)
+
+
+@pytest.mark.parametrize(("step", "expected"), [(0, 0.0), (5, 0.25), (20, 1.0), (100, 1.0)])
+def test_weight_of_the_kl_divergence_rises_by_step(
+    module: SCDualModule, monkeypatch: pytest.MonkeyPatch, step: int, expected: float
+) -> None:
+    monkeypatch.setattr(SCDualTrainingPlan, "global_step", step)
+    plan = SCDualTrainingPlan(module, n_steps_kl_warmup=20)
+    plan.trainer = SimpleNamespace(current_epoch=50, global_step=step)
+    assert plan.kl_weight == pytest.approx(expected)
+
+
+# ---- fits -------------------------------------------------------------------------------------------------------------
+
+
+def test_module_trains_in_training_mode_in_every_fit(module: SCDualModule) -> None:
+    cells, n_steps = Cells(), 2 * math.ceil(N / N_PER_BATCH)
+    for _ in range(2):
+        plan = Watched(module, lr=LR, n_steps_warmup=20)
+        fit(plan, cells, max_epochs=2)
+        assert plan.was_training == [True] * n_steps
+        assert plan.rates == pytest.approx([LR * factor for factor in schedule_of(1, n_steps)])
+        module.eval()  # as scvi-tools does after a fit
+
+
+def test_scale_is_learnt_from_the_training_cells_once(module: SCDualModule) -> None:
+    cells = Cells()
+    fit(SCDualTrainingPlan(module, lr=LR), cells, max_epochs=1)
+    assert module.is_scaled
+    log_library_size = cells.counts.sum(1).clamp_min(1).log().mean()
+    torch.testing.assert_close(module.scale.log_library_size, log_library_size)
+    deeper = Cells()
+    deeper.counts = deeper.counts * 10
+    fit(SCDualTrainingPlan(module, lr=LR), deeper, max_epochs=1)
+    torch.testing.assert_close(module.scale.log_library_size, log_library_size)
+
+
+def test_a_fit_moves_every_parameter_in_use(module: SCDualModule) -> None:
+    before = {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
+    fit(SCDualTrainingPlan(module, lr=LR), Cells(), max_epochs=2)
+    still = {name for name, parameter in module.named_parameters() if torch.equal(parameter, before[name])}
+    assert still <= {f"decoder.{part}_decoder.{kind}" for part in ("px_r", "px_dropout") for kind in ("weight", "bias")}
