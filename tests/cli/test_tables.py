@@ -10,4 +10,4 @@ def test_shows_names_and_values(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     for expected in ("of a file", "12,345", "True", "[bold]", "..."):
         assert expected in text
-    assert text.count("x") == 200
+    assert text.count("x") == 500

@@ -46,7 +46,7 @@ def test_it_learns_the_same_as_from_the_data(adata: AnnData, manager: AnnDataMan
         model.train(max_epochs=1, batch_size=64, datamodule=None if from_data else splitter(manager))
         models.append(model)
     latents = [model.get_latent_representation(adata) for model in models]
-    np.testing.assert_allclose(latents[0], latents[1], atol=1e-5)
+    np.testing.assert_allclose(latents[0], latents[1], atol=1e-3)
 
 
 def test_without_a_length_the_datamodule_must_know_its_size(manager: AnnDataManager) -> None:

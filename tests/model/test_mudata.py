@@ -42,8 +42,8 @@ def test_the_rna_modality_trains_like_the_same_anndata(model: SCDual) -> None:
     alone = SCDual(rna, regulators="regulator")
     alone.train(1)
     assert model.gene_names == list(rna.var_names)
-    np.testing.assert_array_equal(model.get_latent_representation(), alone.get_latent_representation())
-    np.testing.assert_array_equal(model.get_regulation().weight, alone.get_regulation().weight)
+    np.testing.assert_allclose(model.get_latent_representation(), alone.get_latent_representation(), atol=1e-3)
+    np.testing.assert_allclose(model.get_regulation().weight, alone.get_regulation().weight, atol=1e-3)
 
 
 @pytest.mark.parametrize("level", ["top", "rna"])

@@ -282,7 +282,7 @@ def test_a_prior_pulls_the_gate_towards_its_signs(adata: AnnData) -> None:
     def agreement(prior: pd.DataFrame | None) -> float:
         scvi.settings.seed = 0
         model = SCDual(adata, regulators="regulator", prior=prior, prior_weight=10.0)
-        model.train(10, batch_size=32)
+        model.train(6, batch_size=32)
         gate = table(model.get_regulation(kind="gate"))
         return float(np.mean([weight * gate.loc[pair] for pair, weight in sign.items()]))
 

@@ -190,7 +190,7 @@ def test_sparse_minibatches_give_the_same_model(adata: AnnData) -> None:
         model = SCDual(adata, regulators="regulator")
         model.train(1, load_sparse_tensor=load_sparse_tensor)
         latents.append(model.get_latent_representation())
-    np.testing.assert_allclose(latents[0], latents[1], atol=1e-5)
+    np.testing.assert_allclose(latents[0], latents[1], atol=1e-3)
 
 
 @pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")

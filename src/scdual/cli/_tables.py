@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-_LONGEST = 200
+_LONGEST = 500
 
 
 def show_rows(title: str, rows: Mapping[str, Any]) -> None:

@@ -43,9 +43,10 @@ class RegulationMixin(BaseModelClass):
         The weight of an edge is the change of the target, in its standard deviations, per standard deviation of the
         regulator, while most other regulators are unknown,
 
-        .. math:: I_{ij} = \mathrm{mean}_{cells} \sum_h A_{jih} M_{ji} g_{jih}
+        .. math:: I_{ij} = \mathrm{mean}_{cells} \left[ \tilde x_i^2 \sum_h A_{jih} g_{ih} \right] M_{ji}
 
-        with attention A, signed gate M and value gain g of target j and regulator i. Positive weights activate,
+        with attention A, signed gate M and value gain g of target j and regulator i, and the regulator's
+        standardised value x: the slope of the regulator's message on its value. Positive weights activate,
         negative weights repress. They are associations in the data; only perturbations show causes.
 
         Parameters

@@ -88,7 +88,7 @@ class SCDual(RegulationMixin, TrainingMixin, InheritedMixin):
         n_latent: int = 10,
         n_layers: int = 1,
         gene_likelihood: GeneLikelihood = "nb",
-        dropout_rate: float = 0.1,
+        dropout_rate: float = 0.3,
         **module_kwargs: Any,
     ) -> None:
         super().__init__(adata, registry)

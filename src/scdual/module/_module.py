@@ -122,7 +122,7 @@ class SCDualModule(BaseModuleClass):
         n_heads: int = 2,
         n_pool: int = 8,
         n_bins: int = 4,
-        dropout_rate: float = 0.1,
+        dropout_rate: float = 0.3,
         gene_likelihood: GeneLikelihood = "nb",
         use_size_factor_key: bool = False,
         visible_share: float = 0.3,
@@ -143,8 +143,8 @@ class SCDualModule(BaseModuleClass):
         self.regulation_weight, self.sparsity_weight = regulation_weight, sparsity_weight
         self.prior_weight = prior_weight
         self.register_buffer("regulator_index", index)
-        self.register_buffer("prior_strength", prior_strength)
-        self.register_buffer("prior_sign", prior_sign)
+        self.register_buffer("prior_strength", None if prior_strength is None else prior_strength.clone())
+        self.register_buffer("prior_sign", None if prior_sign is None else prior_sign.clone())
 
         self.scale = ExpressionScale(n_input)
         self.mixture = ValueMixture(n_input, index, n_components=10, denoised_weight=denoised_weight)
@@ -172,7 +172,7 @@ class SCDualModule(BaseModuleClass):
         )
         self.log_inverse_dispersion = nn.Parameter(torch.randn(n_input))
         self._gene_state: torch.Tensor | None = None
-        self.register_load_state_dict_post_hook(lambda module, _: module._forget())
+        self.register_load_state_dict_post_hook(_forget_gene_state)
 
     # ---- scale ----------------------------------------------------------------------------------------------------
 
@@ -410,6 +410,10 @@ class SCDualModule(BaseModuleClass):
         if cont_covs is not None:
             columns.append(cont_covs)
         return torch.cat(columns, dim=1)
+
+
+def _forget_gene_state(module: SCDualModule, _: Any) -> None:
+    module._forget()
 
 
 def _dense(x: torch.Tensor) -> torch.Tensor:

@@ -49,7 +49,7 @@ class SCDualTrainingPlan(TrainingPlan):
         self,
         module: BaseModuleClass,
         *,
-        lr: float = 2e-3,
+        lr: float = 3e-3,
         weight_decay: float = 1e-2,
         eps: float = 1e-8,
         n_steps_warmup: int = 50,
@@ -85,7 +85,8 @@ class SCDualTrainingPlan(TrainingPlan):
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Return the optimiser and its schedule."""
-        parameters = [p for p in self.module.named_parameters() if p[1].requires_grad]
+        named = self.module.named_parameters()
+        parameters = [(name.removeprefix("_orig_mod."), p) for name, p in named if p.requires_grad]
         tables = set(self.module.table_names)
         decayed = [p for name, p in parameters if p.ndim > 1 and name not in tables]
         others = [p for name, p in parameters if p.ndim <= 1 or name in tables]

@@ -142,8 +142,10 @@ class ValueMixture(nn.Module):
         """
         seen = observed if unseen is None else observed.index_fill(-1, unseen, 0)
         denoised = (seen @ self.components.T) @ self.components[:, self.regulator_index]  # (B, R)
-        denoised = denoised / self.denoised_std.clamp_min(0.05)
-        var = 1 + self.denoised_weight**2 + 2 * self.denoised_weight * self.denoised_std
+        divisor = self.denoised_std.clamp_min(0.05)  # a regulator outside the components stays as observed
+        denoised = denoised / divisor
+        share = self.denoised_weight * self.denoised_std / divisor
+        var = 1 + share**2 + 2 * share * self.denoised_std
         return (observed[:, self.regulator_index] + self.denoised_weight * denoised) / var.sqrt()
 
     def fit(self, batches: Iterable[torch.Tensor]) -> None:

@@ -54,7 +54,7 @@ class FusedParts(NamedTuple):
     gene_query: torch.Tensor  # (H, T, K)
     gene_key: torch.Tensor  # (H, R, K)
     state_key: torch.Tensor  # (H, S, K)
-    gain: torch.Tensor  # (H, T, R), positive
+    gain: torch.Tensor  # (H, 1, R), positive
 
 
 class NetworkMaps(NamedTuple):
@@ -69,7 +69,7 @@ class ExpressionBlock(nn.Module):
     r"""Gated attention of targets on regulators with a value path that is linear in the regulator's value.
 
     .. math::
-        o_{bjh} = \sum_i A_{bjih} \, M_{ji} \, g_{jih} \, \tilde x_{bi}, \qquad
+        o_{bjh} = \sum_i A_{bjih} \, M_{ji} \, g_{ih} \, \tilde x_{bi}, \qquad
         A_{bjih} = \mathrm{softmax}_i\left(\frac{(q_{jh} + q^e_{bjh}) \cdot (k_{ih} + k^e_{s(b,i)h})}{\sqrt K}\right)
 
     with M the signed gate, g > 0 the value gain and s(b, i) the expression state of regulator i in cell b. Keys and
@@ -100,7 +100,7 @@ class ExpressionBlock(nn.Module):
         self.value_up_proj = nn.Linear(n_kv_latent, n_heads)
         self.out_gain_proj = nn.Linear(n_embed, n_heads)
         # Attention and gain start equal for all pairs: what differs between edges has to come from the data.
-        for proj in (self.gene_key_up_proj, self.expr_key_proj, self.value_up_proj, self.out_gain_proj):
+        for proj in (self.gene_key_up_proj, self.expr_key_proj, self.value_up_proj):
             nn.init.zeros_(proj.weight)
 
     def fuse(self, genes: GeneContext) -> FusedParts:
@@ -114,8 +114,7 @@ class ExpressionBlock(nn.Module):
         logits = logits.masked_fill(~genes.keep_mask, -1e9)
         pair = torch.exp(logits - logits.amax(-1, keepdim=True)) * genes.keep_mask
         value_gain = F.softplus(self.value_up_proj(latent)).T[:, None]  # (H, 1, R)
-        out_gain = F.softplus(self.out_gain_proj(genes.target_state)).T[..., None]  # (H, T, 1)
-        gain = math.sqrt(latent.shape[0]) * value_gain * out_gain  # attention starts near 1 / R
+        gain = math.sqrt(latent.shape[0]) * value_gain  # attention starts at 1 / R
         state_key = self._split_heads(self.expr_key_proj(genes.expr_states))  # (H, S, K)
         return FusedParts(pair, query, key, state_key, gain)
 
@@ -145,19 +144,21 @@ class ExpressionBlock(nn.Module):
         total = _sum_over_states(weighted, one_hot * values.value.T[..., None], factor)  # (H, T, B)
         return (total / normaliser.clamp_min(_SMALLEST)).permute(2, 1, 0)  # (B, T, H)
 
-    def mean_attention(self, parts: FusedParts, values: RegulatorValues, visible_share: float) -> torch.Tensor:
+    def mean_attention(
+        self, parts: FusedParts, values: RegulatorValues, visible_share: float, cell_weight: torch.Tensor
+    ) -> torch.Tensor:
         """Return the attention averaged over cells, shape ``(H, T, R)``, where all cells share the queries.
 
         It is the attention on a visible regulator when each of the others is visible with probability
-        ``visible_share``, as in training.
+        ``visible_share``, as in training. Cells count by ``cell_weight``, shape ``(B, R)``.
         """
         factor = self._state_factor(parts)  # (H, T, S)
         one_hot = F.one_hot(values.state.T, factor.shape[-1]).to(factor.dtype)  # (R, B, S)
         seen = _sum_over_states(parts.pair, one_hot, factor)  # (H, T, B)
         hidden = (parts.pair.sum(-1) * factor[..., -1])[..., None]  # (H, T, 1)
         normaliser = (visible_share * seen + (1 - visible_share) * hidden).clamp_min(_SMALLEST)
-        by_state = (1.0 / normaliser) @ one_hot.transpose(0, 1).flatten(1)  # (H, T, R * S)
-        by_state = by_state.unflatten(-1, (-1, factor.shape[-1]))  # (H, T, R, S)
+        weighted = one_hot.transpose(0, 1) * cell_weight[..., None]  # (B, R, S)
+        by_state = ((1.0 / normaliser) @ weighted.flatten(1)).unflatten(-1, weighted.shape[1:])  # (H, T, R, S)
         return parts.pair * (by_state * factor[:, :, None]).sum(-1) / values.state.shape[0]
 
     def attention(
@@ -271,8 +272,12 @@ class ExpressionBranch(nn.Module):
     def maps(self, genes: GeneContext, values: RegulatorValues, visible_share: float) -> NetworkMaps:
         r"""Return the maps of a group of cells.
 
-        The signed influence is the mean derivative of the standardised target by the standardised regulator along
-        the linear value path, :math:`I_{ji} = \mathrm{mean}_b \sum_{lh} A_{bjih} M_{ji} g_{jih}`.
+        The signed influence is the slope of a regulator's message on its standardised value x,
+
+        .. math:: I_{ji} = \mathrm{mean}_b \left[ \tilde x_{bi}^2 \sum_{lh} A_{bjih} \right] M_{ji} g_{ih},
+
+        because the mean of x is 0 and that of its square 1. Cells in which the regulator differs from its mean
+        decide; a mean over cells alike would be that of the many cells in which it is silent.
 
         Parameters
         ----------
@@ -285,8 +290,10 @@ class ExpressionBranch(nn.Module):
         """
         first, masked = self.blocks[0], genes.expr_states[-1]
         parts = first.fold_query(first.fuse(genes), masked)
-        attn = first.mean_attention(parts, values, visible_share)  # (H, T, R)
-        strength, attention = (attn * parts.gain).sum(0), attn.mean(0)
+        square, one = values.value.square(), torch.ones_like(values.value)  # (B, R)
+        slope = first.mean_attention(parts, values, visible_share, square)  # (H, T, R)
+        strength = (slope * parts.gain).sum(0)
+        attention = first.mean_attention(parts, values, visible_share, one).mean(0)
         if self.updates:
             target_state = masked.expand(len(values.value), len(genes.gate), -1)  # (B, T, D)
             attn = first.attention(first.fuse(genes), target_state, values.state, visible_share)
@@ -294,6 +301,7 @@ class ExpressionBranch(nn.Module):
             heads = torch.einsum("bhtr,htr,br->bth", attn, parts.gain * genes.gate, values.value)
             target_state, parts = update(target_state, visible_share * heads), block.fuse(genes)
             attn = block.attention(parts, target_state, values.state, visible_share)  # (B, H, T, R)
-            strength, attention = strength + (attn.mean(0) * parts.gain).sum(0), attention + attn.mean((0, 1))
+            slope = (attn * square[:, None, None]).mean(0)  # (H, T, R)
+            strength, attention = strength + (slope * parts.gain).sum(0), attention + attn.mean((0, 1))
         return NetworkMaps(strength * genes.gate, attention / len(self.blocks), genes.gate)
 
