@@ -47,7 +47,6 @@ def scores(adata: AnnData, network: RegulatoryNetwork) -> NetworkScores:
 def test_map_is_at_least_as_good_as_correlation_and_signs_are_right(seed: int) -> None:
     adata = simulate(seed=seed)
     ours, theirs = scores(adata, trained_map(adata, seed)), scores(adata, pearson(adata))
-    print(f"seed {seed}: SCDual {ours}\n        Pearson {theirs}")
     assert ours.auprc_ratio >= theirs.auprc_ratio
     assert ours.sign_accuracy >= 0.8
 
@@ -58,5 +57,4 @@ def test_permuted_counts_give_a_random_map(seed: int) -> None:
     rng = np.random.default_rng(seed)
     adata.X = csr_matrix(rng.permuted(adata.X.toarray(), axis=0))
     ours = scores(adata, trained_map(adata, seed))
-    print(f"seed {seed}, permuted: SCDual {ours}")
     assert 0.8 <= ours.auprc_ratio <= 1.2

@@ -81,10 +81,8 @@ def loop_scores(
     return scores
 
 
-def loop_gain(block: ExpressionBlock, genes: GeneContext, h: int, t: int, r: int) -> torch.Tensor:
-    value = F.softplus(block.value_up_proj(block.down_proj(genes.regulator_state[r]))[h])
-    out = F.softplus(block.out_gain_proj(genes.target_state[t])[h])
-    return math.sqrt(R) * value * out
+def loop_gain(block: ExpressionBlock, genes: GeneContext, h: int, r: int) -> torch.Tensor:
+    return math.sqrt(R) * F.softplus(block.value_up_proj(block.down_proj(genes.regulator_state[r]))[h])
 
 
 @torch.no_grad()
@@ -99,9 +97,9 @@ def loop_branch(branch: ExpressionBranch, genes: GeneContext, values: RegulatorV
         for h in range(H):
             for t in range(T):
                 for r in range(R):
-                    weight = attn[:, h, t, r] * genes.gate[t, r] * loop_gain(block, genes, h, t, r)  # (B,)
+                    weight = attn[:, h, t, r] * genes.gate[t, r] * loop_gain(block, genes, h, r)  # (B,)
                     heads[:, t, h] += weight * values.value[:, r]
-                    loops.regulation[t, r] += weight.mean()
+                    loops.regulation[t, r] += (weight * values.value[:, r] ** 2).mean()
                     loops.attention[t, r] += attn[:, h, t, r].mean() / H / len(branch.blocks)
         loops.contribution += heads.sum(-1)
         if n < len(branch.updates):
@@ -154,9 +152,10 @@ def test_mean_attention_needs_no_tensor_of_cells(
     branch = build_branch(1)
     block, masked = branch.blocks[0], genes.expr_states[-1]
     parts = block.fuse(genes)
-    mean = block.mean_attention(block.fold_query(parts, masked), values, visible_share)
+    cell_weight = torch.rand(B, R)
+    mean = block.mean_attention(block.fold_query(parts, masked), values, visible_share, cell_weight)
     per_cell = block.attention(parts, masked.expand(B, T, D), values.state, visible_share)
-    torch.testing.assert_close(mean, per_cell.mean(0), **CLOSE)
+    torch.testing.assert_close(mean, (per_cell * cell_weight[:, None, None]).mean(0), **CLOSE)
     with torch.no_grad():
         seen = loop_scores(block, genes, masked.expand(B, T, D), values.state)
         hidden = loop_scores(block, genes, masked.expand(B, T, D), torch.full_like(values.state, S - 1))
@@ -172,11 +171,14 @@ def test_attention_follows_the_expression_state_of_each_target(genes: GeneContex
     torch.testing.assert_close(found, scores / scores.sum(-1, keepdim=True), **CLOSE)
 
 
-def test_regulation_is_the_derivative_of_the_prediction(genes: GeneContext, values: RegulatorValues) -> None:
+def test_regulation_is_the_derivative_of_the_prediction_weighted_by_the_squared_value(
+    genes: GeneContext, values: RegulatorValues
+) -> None:
     branch = build_branch(1)
     value = values.value.clone().requires_grad_()
     prediction = branch(genes, values._replace(value=value))
-    rows = [torch.autograd.grad(prediction[:, t].sum(), value, retain_graph=True)[0].mean(0) for t in range(T)]
+    slopes = [torch.autograd.grad(prediction[:, t].sum(), value, retain_graph=True)[0] for t in range(T)]  # (B, R)
+    rows = [(slope * value.detach() ** 2).mean(0) for slope in slopes]
     torch.testing.assert_close(branch.maps(genes, values, 1.0).regulation, torch.stack(rows), **CLOSE)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from scvi import REGISTRY_KEYS
 from scvi.distributions import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
 from scvi.module.base import BaseModuleClass, LossOutput, auto_move_data
@@ -213,7 +213,7 @@ class SCDualModule(BaseModuleClass):
             logit_bias=None if self.prior_strength is None else self.prior_weight * self.prior_strength[target],
         )
 
-    def train(self, mode: bool = True) -> "SCDualModule":  # noqa: FBT001, FBT002 - torch's signature
+    def train(self, mode: bool = True) -> "SCDualModule":
         """Switch between training and evaluation, as in torch."""
         self._forget()
         return super().train(mode)
@@ -243,9 +243,7 @@ class SCDualModule(BaseModuleClass):
 
     # ---- scvi-tools contract --------------------------------------------------------------------------------------
 
-    def _get_inference_input(
-        self, tensors: Tensors, full_forward_pass: bool = False  # noqa: ARG002, FBT001, FBT002 - scvi's signature
-    ) -> dict[str, torch.Tensor]:
+    def _get_inference_input(self, tensors: Tensors, full_forward_pass: bool = False) -> dict[str, torch.Tensor]:
         return {"x": tensors[REGISTRY_KEYS.X_KEY]}
 
     @auto_move_data
@@ -292,12 +290,11 @@ class SCDualModule(BaseModuleClass):
         if transform_batch is not None:
             batch_index = torch.ones_like(batch_index) * transform_batch
         log_size = size_factor if self.use_size_factor_key and size_factor is not None else library
-        if cont_covs is not None:
-            z_in = torch.cat([z, cont_covs.expand(*z.shape[:-1], -1)], dim=-1)
-        else:
-            z_in = z
+        known = [] if cont_covs is None else [cont_covs.expand(*z.shape[:-1], -1)]
         categories = [] if cat_covs is None else list(cat_covs.split(1, dim=1))
-        proportion, _, mean, zero_logits = self.decoder("gene", z_in, log_size, batch_index, *categories)
+        proportion, _, mean, zero_logits = self.decoder(
+            "gene", torch.cat([z, *known], dim=-1), log_size, batch_index, *categories
+        )
         theta = self.log_inverse_dispersion.exp()
         px: Distribution
         if self.gene_likelihood == "zinb":

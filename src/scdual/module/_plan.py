@@ -54,7 +54,7 @@ class SCDualTrainingPlan(TrainingPlan):
         eps: float = 1e-8,
         n_steps_warmup: int = 50,
         n_steps_kl_warmup: int = 400,
-        compile: bool = False,  # noqa: A002
+        compile: bool = False,
         compile_kwargs: dict[str, Any] | None = None,
         on_step: bool | None = False,
         on_epoch: bool | None = True,

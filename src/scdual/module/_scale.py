@@ -95,7 +95,7 @@ class ExpressionScale(nn.Module):
         self.mean.copy_(mean)
         self.std.copy_(torch.where(std > 1e-6, std, 1.0))  # a constant gene keeps its zero deviation
         embedding.set_bins(histogram)
-        self.is_fitted.fill_(True)  # noqa: FBT003
+        self.is_fitted.fill_(True)
 
 
 class ValueMixture(nn.Module):
@@ -118,6 +118,7 @@ class ValueMixture(nn.Module):
         Weight w of the denoised values.
     """
 
+    regulator_index: torch.Tensor
     components: torch.Tensor
     denoised_std: torch.Tensor
 

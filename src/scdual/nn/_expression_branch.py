@@ -17,7 +17,7 @@ import math
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import nn
 
 from scdual.nn._attention import FeedForward
@@ -98,7 +98,6 @@ class ExpressionBlock(nn.Module):
         self.gene_key_up_proj = nn.Linear(n_kv_latent, n_key)
         self.expr_key_proj = nn.Linear(n_embed, n_key, bias=False)
         self.value_up_proj = nn.Linear(n_kv_latent, n_heads)
-        self.out_gain_proj = nn.Linear(n_embed, n_heads)
         # Attention and gain start equal for all pairs: what differs between edges has to come from the data.
         for proj in (self.gene_key_up_proj, self.expr_key_proj, self.value_up_proj):
             nn.init.zeros_(proj.weight)
@@ -304,4 +303,3 @@ class ExpressionBranch(nn.Module):
             slope = (attn * square[:, None, None]).mean(0)  # (H, T, R)
             strength, attention = strength + (slope * parts.gain).sum(0), attention + attn.mean((0, 1))
         return NetworkMaps(strength * genes.gate, attention / len(self.blocks), genes.gate)
-
