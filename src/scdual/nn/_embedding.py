@@ -45,6 +45,8 @@ class ExpressionEmbedding(nn.Module):
         Number ``N`` of bins for non-zero values.
     """
 
+    bin_edges: torch.Tensor
+    bin_centers: torch.Tensor
     max_value = 14.0  # log1p of 1.2 million molecules
     n_grid = 2**14
 
