@@ -56,7 +56,8 @@ class RegulationMixin(BaseModelClass):
         indices
             Positions of the cells to average over; None takes all.
         groupby
-            Column of ``obs``; one network is returned for each of its groups.
+            Column of ``obs``; one network is returned for each of its groups. A group's weights also grow where the
+            regulator is far below its overall mean, so a strong edge can mark a regulator that is absent there.
         kind
             One of:
 
