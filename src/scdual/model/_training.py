@@ -9,12 +9,12 @@ from scvi.train._config import KwargsLike, merge_kwargs
 
 from scdual.module import SCDualTrainingPlan
 
-MIN_STEPS = 2_000
+MIN_STEPS = 1_000
 MIN_EPOCHS = 10
 
 
 def default_max_epochs(n_obs: int, batch_size: int) -> int:
-    """Return the epochs that give at least 2,000 steps, and every cell at least 10 visits.
+    """Return the epochs that give at least 1,000 steps, and every cell at least 10 visits.
 
     Small data need many epochs and large data few, because what has to converge is counted in steps.
 
@@ -57,7 +57,7 @@ class TrainingMixin(UnsupervisedTrainingMixin):
         Parameters
         ----------
         max_epochs
-            Number of passes over the training cells. None chooses at least 2,000 steps and at least 10 epochs.
+            Number of passes over the training cells. None chooses at least 1,000 steps and at least 10 epochs.
         accelerator, devices
             Hardware, as in Lightning; ``"auto"`` takes a CUDA device if there is one, else the CPU.
         train_size, validation_size

@@ -1,13 +1,16 @@
 """The probabilistic model, its losses and its training plan."""
 
+from scdual.module._hiding import Hidden, Hiding
 from scdual.module._losses import edge_sparsity, prior_disagreement, regulation_loss
-from scdual.module._module import Hidden, SCDualModule
+from scdual.module._mixture import ValueMixture
+from scdual.module._module import SCDualModule
 from scdual.module._plan import SCDualTrainingPlan
-from scdual.module._scale import ExpressionScale, ValueMixture
+from scdual.module._scale import ExpressionScale
 
 __all__ = [
     "ExpressionScale",
     "Hidden",
+    "Hiding",
     "SCDualModule",
     "SCDualTrainingPlan",
     "ValueMixture",

@@ -8,7 +8,7 @@ Dimension key
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,9 +21,12 @@ from torch.distributions import Distribution, Normal, kl_divergence
 
 from scdual._constants import LOSS_KEYS
 from scdual._types import GeneLikelihood
+from scdual.module._fit import dense, fit_before_training
+from scdual.module._hiding import Hidden, Hiding
 from scdual.module._likelihood import marginal_log_likelihood
 from scdual.module._losses import edge_sparsity, prior_disagreement, regulation_loss
-from scdual.module._scale import ExpressionScale, ValueMixture
+from scdual.module._mixture import ValueMixture
+from scdual.module._scale import ExpressionScale
 from scdual.nn import (
     ExpressionBranch,
     ExpressionEmbedding,
@@ -40,13 +43,6 @@ from scdual.nn import (
 )
 
 Tensors = dict[str, torch.Tensor]
-
-
-class Hidden(NamedTuple):
-    """What a step hides: values of targets from their own prediction, and most regulators from each target."""
-
-    target: torch.Tensor  # (T,), positions among the genes
-    visible_mask: torch.Tensor  # (B, R) or (1, R)
 
 
 class SCDualModule(BaseModuleClass):
@@ -91,11 +87,13 @@ class SCDualModule(BaseModuleClass):
     use_size_factor_key
         Whether a size factor replaces the library size in the decoder.
     visible_share
-        Share of the regulators that a target may listen to in one training step.
+        Share of the regulators that a target may listen to in one training step. None reads it off the data: the more
+        the regulators tell the same, the fewer are visible at a time.
     target_share
         Share of the genes that are targets in one training step.
     denoised_weight
-        Weight of denoised beside observed regulator values.
+        Weight of denoised beside observed regulator values. None reads it off the data: see
+        :class:`~scdual.module.ValueMixture`.
     regulation_weight, sparsity_weight, prior_weight
         Weights of the loss terms.
     extra_payload_autotune
@@ -103,6 +101,7 @@ class SCDualModule(BaseModuleClass):
     """
 
     table_names = ("gene_embedding.weight", "pooling.gene_value", "pooling.query")  # not decayed
+    warm_started_names = ("gate.pair_offset",)  # nor these, and slow to change
 
     def __init__(  # noqa: PLR0913 - the builder: the only place where all sizes meet
         self,
@@ -125,8 +124,8 @@ class SCDualModule(BaseModuleClass):
         dropout_rate: float = 0.3,
         gene_likelihood: GeneLikelihood = "nb",
         use_size_factor_key: bool = False,
-        visible_share: float = 0.3,
-        denoised_weight: float = 0.5,
+        visible_share: float | None = None,
+        denoised_weight: float | None = None,
         target_share: float = 0.25,
         regulation_weight: float = 1.0,
         sparsity_weight: float = 0.0,
@@ -139,15 +138,15 @@ class SCDualModule(BaseModuleClass):
         self.n_input, self.n_batch, self.n_labels, self.n_latent = n_input, n_batch, n_labels, n_latent
         self.n_cats_per_cov, self.gene_likelihood = n_cats_per_cov, gene_likelihood
         self.use_size_factor_key, self.extra_payload_autotune = use_size_factor_key, extra_payload_autotune
-        self.visible_share, self.target_share = visible_share, target_share
         self.regulation_weight, self.sparsity_weight = regulation_weight, sparsity_weight
         self.prior_weight = prior_weight
         self.register_buffer("regulator_index", index)
         self.register_buffer("prior_strength", None if prior_strength is None else prior_strength.clone())
         self.register_buffer("prior_sign", None if prior_sign is None else prior_sign.clone())
 
+        self.hiding = Hiding(n_input, len(index), target_share=target_share, visible_share=visible_share)
         self.scale = ExpressionScale(n_input)
-        self.mixture = ValueMixture(n_input, index, n_components=10, denoised_weight=denoised_weight)
+        self.mixture = ValueMixture(n_input, index, denoised_weight=denoised_weight)
         self.gene_embedding = GeneEmbedding(n_input, n_embed)
         self.expr_embedding = ExpressionEmbedding(n_embed, n_bins=n_bins)
         attention = {"n_heads": n_heads, "n_kv_latent": n_embed // 2, "n_layers": n_layers}
@@ -182,13 +181,8 @@ class SCDualModule(BaseModuleClass):
         return bool(self.scale.is_fitted)
 
     def fit_scale(self, dataloader: Iterable[Tensors]) -> None:
-        """Learn the scale of the expression values from minibatches of the training cells."""
-
-        def batches() -> Iterable[torch.Tensor]:
-            return (_dense(tensors[REGISTRY_KEYS.X_KEY]) for tensors in dataloader)
-
-        self.scale.fit(batches, self.expr_embedding)
-        self.mixture.fit(self.scale.standardise(self.scale.log_expr(counts.to(self.device))) for counts in batches())
+        """Learn from the training cells the scale of the values, how much to hide, and where the gate starts."""
+        fit_before_training(self, dataloader)
 
     # ---- genes, once per step -------------------------------------------------------------------------------------
 
@@ -225,22 +219,6 @@ class SCDualModule(BaseModuleClass):
     def _forget(self) -> None:
         self._gene_state = None
 
-    # ---- what a step hides ----------------------------------------------------------------------------------------
-
-    def draw_hidden(self, n_cells: int) -> Hidden:
-        """Return a random choice of targets, and of visible regulators for each cell."""
-        device = self.regulator_index.device
-        target = torch.randperm(self.n_input, device=device)[: max(1, round(self.target_share * self.n_input))]
-        visible = torch.rand(n_cells, len(self.regulator_index), device=device) < self.visible_share
-        return Hidden(target, visible)
-
-    def fixed_hidden(self) -> Hidden:
-        """Return the choice on which validation losses are computed: every n-th gene and regulator, in all cells."""
-        target = torch.arange(self.n_input, device=self.regulator_index.device)
-        regulator = torch.arange(len(self.regulator_index), device=self.regulator_index.device)
-        visible = regulator % max(1, round(1 / self.visible_share)) == 0
-        return Hidden(target[:: max(1, round(1 / self.target_share))], visible[None])
-
     # ---- scvi-tools contract --------------------------------------------------------------------------------------
 
     def _get_inference_input(self, tensors: Tensors, full_forward_pass: bool = False) -> dict[str, torch.Tensor]:
@@ -249,7 +227,7 @@ class SCDualModule(BaseModuleClass):
     @auto_move_data
     def inference(self, x: torch.Tensor, n_samples: int = 1) -> dict[str, Any]:
         """Return the posterior of the latent state and a sample of it, ``(B, Z)`` or ``(n_samples, B, Z)``."""
-        x = _dense(x)
+        x = dense(x)
         gene_state = self.gene_state()
         qz = self.encode(x, gene_state)
         z = qz.rsample() if n_samples == 1 else qz.rsample((n_samples,))
@@ -314,10 +292,10 @@ class SCDualModule(BaseModuleClass):
         kl_weight: float = 1.0,
     ) -> LossOutput:
         """Return the loss and its parts."""
-        x = _dense(tensors[REGISTRY_KEYS.X_KEY])
+        x = dense(tensors[REGISTRY_KEYS.X_KEY])
         reconstruction_loss = -generative_outputs["px"].log_prob(x).sum(-1)  # (B,)
         kl = kl_divergence(inference_outputs["qz"], Normal(0.0, 1.0)).sum(-1)  # (B,)
-        parts = self._regulation_parts(x, self._covariates(tensors), inference_outputs["gene_state"])
+        parts = self._regulation_parts(x, self.covariates(tensors), inference_outputs["gene_state"])
         regulation = (
             0.5 * self.regulation_weight * parts[LOSS_KEYS.REGULATION]
             + self.sparsity_weight * parts[LOSS_KEYS.SPARSITY]
@@ -353,29 +331,29 @@ class SCDualModule(BaseModuleClass):
 
         Neither the count of a target nor its part of the library size takes part in its prediction.
         """
-        x = _dense(tensors[REGISTRY_KEYS.X_KEY])
-        observed = self.scale.standardise(self.scale.log_expr(x, hidden.target))
-        return self._predict(observed, self._covariates(tensors), self.gene_context(hidden.target), hidden)
+        x = dense(tensors[REGISTRY_KEYS.X_KEY])
+        log_expr = self.scale.log_expr(x, hidden.target)
+        return self._predict(log_expr, self.covariates(tensors), self.gene_context(hidden.target), hidden)
 
     @auto_move_data
     def regulator_values(self, tensors: Tensors) -> RegulatorValues:
         """Return values and expression states of all regulators, each ``(B, R)``."""
-        observed = self.scale.standardise(self.scale.log_expr(_dense(tensors[REGISTRY_KEYS.X_KEY])))
-        return self._regulator_values(observed)
+        return self._regulator_values(self.scale.log_expr(dense(tensors[REGISTRY_KEYS.X_KEY])))
 
     def maps(self, values: RegulatorValues, target: torch.Tensor) -> NetworkMaps:
         """Return the maps of targets ``(T,)``, each ``(T, R)``, averaged over cells with these regulator values."""
-        return self.expr_branch.maps(self.gene_context(target), values, self.visible_share)
+        return self.expr_branch.maps(self.gene_context(target), values, float(self.hiding.visible_share))
 
     def _regulation_parts(
         self, x: torch.Tensor, covariates: torch.Tensor, gene_state: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        hidden = self.draw_hidden(len(x)) if self.training else self.fixed_hidden()
-        observed = self.scale.standardise(self.scale.log_expr(x, hidden.target))
+        hidden = self.hiding.draw(len(x)) if self.training else self.hiding.fixed()
+        log_expr = self.scale.log_expr(x, hidden.target)
         genes = self.gene_context(hidden.target, gene_state)
-        prediction = self._predict(observed, covariates, genes, hidden)
+        prediction = self._predict(log_expr, covariates, genes, hidden)
+        truth = self.scale.rank_score(log_expr[:, hidden.target], hidden.target)
         parts = {
-            LOSS_KEYS.REGULATION: regulation_loss(prediction, observed[:, hidden.target]).mean(),
+            LOSS_KEYS.REGULATION: regulation_loss(prediction, truth).mean(),
             LOSS_KEYS.SPARSITY: edge_sparsity(genes.gate),
         }
         if self.prior_strength is not None:
@@ -384,19 +362,22 @@ class SCDualModule(BaseModuleClass):
         return parts
 
     def _predict(
-        self, observed: torch.Tensor, covariates: torch.Tensor, genes: GeneContext, hidden: Hidden
+        self, log_expr: torch.Tensor, covariates: torch.Tensor, genes: GeneContext, hidden: Hidden
     ) -> torch.Tensor:
-        values = self._regulator_values(observed, hidden.target)
+        values = self._regulator_values(log_expr, hidden.target)
         values = values.hide(hidden.visible_mask, self.expr_embedding.mask_state)
         return self.regulation_decoder(self.expr_branch(genes, values), covariates, hidden.target)
 
-    def _regulator_values(self, observed: torch.Tensor, unseen: torch.Tensor | None = None) -> RegulatorValues:
-        log_expr = (observed * self.scale.std + self.scale.mean)[:, self.regulator_index]
-        expressed = log_expr > 1e-5  # rounding must not turn a zero into an expressed gene
-        state = self.expr_embedding.state_of(log_expr * expressed)
-        return RegulatorValues(self.mixture(observed, unseen), state)
+    def _regulator_values(self, log_expr: torch.Tensor, unseen: torch.Tensor | None = None) -> RegulatorValues:
+        state = self.expr_embedding.state_of(log_expr[:, self.regulator_index])
+        return RegulatorValues(self.mixed_values(log_expr, unseen), state)
 
-    def _covariates(self, tensors: Tensors) -> torch.Tensor:
+    def mixed_values(self, log_expr: torch.Tensor, unseen: torch.Tensor | None = None) -> torch.Tensor:
+        """Return values of the regulators ``(B, R)`` from log values ``(B, G)``; see :class:`ValueMixture`."""
+        observed = self.scale.rank_score(log_expr[:, self.regulator_index], self.regulator_index)
+        return self.mixture(observed, self.scale.standardise(log_expr), unseen)
+
+    def covariates(self, tensors: Tensors) -> torch.Tensor:
         """Return one-hot batches and categories, then continuous covariates, shape ``(B, U)``."""
         batch_index = tensors[REGISTRY_KEYS.BATCH_KEY].squeeze(-1).long()
         columns = [F.one_hot(batch_index, self.n_batch).float()]
@@ -411,7 +392,3 @@ class SCDualModule(BaseModuleClass):
 
 def _forget_gene_state(module: SCDualModule, _: Any) -> None:
     module._forget()
-
-
-def _dense(x: torch.Tensor) -> torch.Tensor:
-    return (x if x.layout == torch.strided else x.to_dense()).contiguous()  # CSC counts arrive column by column

@@ -20,8 +20,9 @@ def warmup_cosine(step: int, *, n_warmup: int, n_steps: int) -> float:
 class SCDualTrainingPlan(TrainingPlan):
     """AdamW with a warm-up and a cosine decay per step.
 
-    Vectors (biases, norms) and look-up tables are not decayed. At every start of a fit the module is put into
-    training mode and, at the first, told the scale of the expression values.
+    Vectors (biases, norms) and look-up tables are not decayed. What starts at its best linear value is changed slowly.
+    At every start of a fit the module is put into training mode and, at the first, told the scale of the expression
+    values.
 
     Parameters
     ----------
@@ -44,6 +45,8 @@ class SCDualTrainingPlan(TrainingPlan):
     on_step, on_epoch
         Whether metrics are logged per step and per epoch.
     """
+
+    slow_share = 0.1
 
     def __init__(
         self,
@@ -88,9 +91,17 @@ class SCDualTrainingPlan(TrainingPlan):
         named = self.module.named_parameters()
         parameters = [(name.removeprefix("_orig_mod."), p) for name, p in named if p.requires_grad]
         tables = set(self.module.table_names)
-        decayed = [p for name, p in parameters if p.ndim > 1 and name not in tables]
-        others = [p for name, p in parameters if p.ndim <= 1 or name in tables]
-        groups = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        slow = set(self.module.warm_started_names)
+        kept = tables | slow
+        groups = [
+            {
+                "params": [p for name, p in parameters if p.ndim > 1 and name not in kept],
+                "weight_decay": self.weight_decay,
+            },
+            {"params": [p for name, p in parameters if name not in slow and (p.ndim <= 1 or name in tables)]},
+            {"params": [p for name, p in parameters if name in slow], "lr": self.slow_share * self.lr},
+        ]
+        groups = [{"weight_decay": 0.0, **group} for group in groups]
         optimizer = torch.optim.AdamW(groups, lr=self.lr, eps=self.eps)
         n_steps = int(self.trainer.estimated_stepping_batches)
         n_warmup = max(1, min(self.n_steps_warmup, n_steps // 10))

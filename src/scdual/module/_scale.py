@@ -1,21 +1,19 @@
 """Put counts of any depth on one log scale, and genes on one standard scale.
 
 Dimension key
-    B  cells      G  genes      R  regulators      P  principal components
+    B  cells      G  genes      T  any genes      K  knots of a gene's distribution
 """
 
 from collections.abc import Callable, Iterable
 
-import numpy as np
 import torch
-from sklearn.decomposition import IncrementalPCA
 from torch import nn
 
 from scdual.nn import ExpressionEmbedding
 
 
 class ExpressionScale(nn.Module):
-    r"""Depth-normalised log values and their mean and spread, learnt once from the training cells.
+    r"""Depth-normalised log values, their mean and spread, and their ranks, learnt once from the training cells.
 
     .. math:: \tilde x_{bg} = \log\left(1 + x_{bg} \, \bar\ell / \ell_b\right)
 
@@ -33,7 +31,12 @@ class ExpressionScale(nn.Module):
     std: torch.Tensor
     proportion: torch.Tensor
     log_library_size: torch.Tensor
+    knots: torch.Tensor
+    rank_mean: torch.Tensor
+    rank_std: torch.Tensor
     is_fitted: torch.Tensor
+    n_knots = 32
+    n_knot_cells = 2_000
 
     def __init__(self, n_genes: int) -> None:
         super().__init__()
@@ -41,6 +44,9 @@ class ExpressionScale(nn.Module):
         self.register_buffer("std", torch.ones(n_genes))
         self.register_buffer("proportion", torch.full((n_genes,), 1.0 / n_genes))
         self.register_buffer("log_library_size", torch.tensor(9.0))
+        self.register_buffer("knots", torch.zeros(n_genes, self.n_knots))
+        self.register_buffer("rank_mean", torch.full((n_genes,), 0.5))
+        self.register_buffer("rank_std", torch.ones(n_genes))
         self.register_buffer("is_fitted", torch.zeros((), dtype=torch.bool))
 
     def log_expr(self, counts: torch.Tensor, unseen: torch.Tensor | None = None) -> torch.Tensor:
@@ -64,8 +70,31 @@ class ExpressionScale(nn.Module):
         """Return values with mean 0 and standard deviation 1 per gene, shape ``(B, G)``."""
         return (log_expr - self.mean) / self.std
 
+    def rank_score(self, log_expr: torch.Tensor, gene: torch.Tensor) -> torch.Tensor:
+        """Return the rank of each value among the training cells, with mean 0 and standard deviation 1 per gene.
+
+        Ranks are blind to outliers and to the shape of a gene's response. Equal values share their mean rank.
+
+        Parameters
+        ----------
+        log_expr
+            Log values of some genes, shape ``(B, T)``.
+        gene
+            Positions of these genes, shape ``(T,)``.
+
+        Returns
+        -------
+        Shape ``(B, T)``.
+        """
+        return (self._rank(log_expr, gene) - self.rank_mean[gene]) / self.rank_std[gene]
+
+    def _rank(self, log_expr: torch.Tensor, gene: torch.Tensor) -> torch.Tensor:
+        knots, values = self.knots[gene], log_expr.T.contiguous()
+        below = torch.searchsorted(knots, values) + torch.searchsorted(knots, values, right=True)
+        return below.T / (2 * self.n_knots)
+
     def fit(self, batches: Callable[[], Iterable[torch.Tensor]], embedding: ExpressionEmbedding) -> None:
-        """Learn library size, mean, spread and expression bins in two passes over the training counts.
+        """Learn library size, mean, spread, ranks and expression bins in three passes over the training counts.
 
         Parameters
         ----------
@@ -84,8 +113,11 @@ class ExpressionScale(nn.Module):
         self.proportion.copy_(gene_total / gene_total.sum().clamp_min(1.0))
         total, square = torch.zeros_like(gene_total), torch.zeros_like(gene_total)
         histogram = torch.zeros(embedding.n_grid, device=device)
+        sample: list[torch.Tensor] = []
         for counts in batches():
             log_expr = self.log_expr(counts.to(device))
+            if sum(map(len, sample)) < self.n_knot_cells:
+                sample.append(log_expr)
             total += log_expr.double().sum(0)
             square += log_expr.double().square().sum(0)
             expressed = log_expr[log_expr > 0]
@@ -95,90 +127,19 @@ class ExpressionScale(nn.Module):
         self.mean.copy_(mean)
         self.std.copy_(torch.where(std > 1e-6, std, 1.0))  # a constant gene keeps its zero deviation
         embedding.set_bins(histogram)
+        self._fit_ranks(batches, torch.cat(sample)[: self.n_knot_cells])
         self.is_fitted.fill_(True)
 
-
-class ValueMixture(nn.Module):
-    r"""Regulator values as observed, with a share of what the rest of the cell says about them, at unit variance.
-
-    .. math:: v = \frac{o + w \, d / \mathrm{sd}(d)}{\mathrm{sd}(o + w \, d / \mathrm{sd}(d))}, \qquad d = o P^T P
-
-    with o the standardised observed values and P the leading principal components of the training cells. A count of
-    zero or one says little about a regulator; the genes that vary with it fill in.
-
-    Parameters
-    ----------
-    n_genes
-        Number of genes ``G``.
-    regulator_index
-        Positions of the regulators, shape ``(R,)``.
-    n_components
-        Number ``P`` of principal components; fewer are used when there are fewer genes.
-    denoised_weight
-        Weight w of the denoised values.
-    """
-
-    regulator_index: torch.Tensor
-    components: torch.Tensor
-    denoised_std: torch.Tensor
-
-    def __init__(
-        self, n_genes: int, regulator_index: torch.Tensor, *, n_components: int, denoised_weight: float
-    ) -> None:
-        super().__init__()
-        self.denoised_weight = denoised_weight
-        self.register_buffer("regulator_index", regulator_index, persistent=False)
-        self.register_buffer("components", torch.zeros(min(n_components, n_genes), n_genes))
-        self.register_buffer("denoised_std", torch.zeros(len(regulator_index)))
-
-    def forward(self, observed: torch.Tensor, unseen: torch.Tensor | None = None) -> torch.Tensor:
-        """Return mixed values of the regulators, shape ``(B, R)``.
-
-        Parameters
-        ----------
-        observed
-            Standardised values of all genes, shape ``(B, G)``.
-        unseen
-            Positions of genes that must not influence the values of the others, shape ``(T,)``.
-        """
-        seen = observed if unseen is None else observed.index_fill(-1, unseen, 0)
-        denoised = (seen @ self.components.T) @ self.components[:, self.regulator_index]  # (B, R)
-        divisor = self.denoised_std.clamp_min(0.05)  # a regulator outside the components stays as observed
-        denoised = denoised / divisor
-        share = self.denoised_weight * self.denoised_std / divisor
-        var = 1 + share**2 + 2 * share * self.denoised_std
-        return (observed[:, self.regulator_index] + self.denoised_weight * denoised) / var.sqrt()
-
-    def fit(self, batches: Iterable[torch.Tensor]) -> None:
-        """Learn the components from standardised values of training cells, minibatches ``(B, G)``."""
-        pca = IncrementalPCA(len(self.components))
-        for chunk in _chunks(batches, at_least=max(_PCA_CHUNK, 2 * len(self.components))):
-            if len(chunk) >= len(self.components):
-                pca.partial_fit(chunk)
-        if not hasattr(pca, "components_"):
-            return  # fewer cells than components: nothing to denoise with
-        components = torch.as_tensor(pca.components_, dtype=torch.float32)
-        var = torch.as_tensor(pca.explained_variance_, dtype=torch.float32)[:, None] * components.square()
-        self.components.copy_(components)
-        self.denoised_std.copy_(var.sum(0)[self.regulator_index.cpu()].sqrt())
-
-
-_PCA_CHUNK = 1_000
-_PCA_CELLS = 10_000
-
-
-def _chunks(batches: Iterable[torch.Tensor], *, at_least: int) -> Iterable[np.ndarray]:
-    """Yield minibatches joined to chunks of at least so many cells, up to a total that settles the components."""
-    waiting: list[torch.Tensor] = []
-    n_seen = 0
-    for values in batches:
-        waiting.append(values.cpu())
-        if sum(map(len, waiting)) >= at_least:
-            yield torch.cat(waiting).numpy()
-            n_seen += sum(map(len, waiting))
-            waiting = []
-        if n_seen >= _PCA_CELLS:
-            return
-    rest = torch.cat(waiting).numpy() if waiting else np.empty((0, 0), dtype=np.float32)
-    if len(rest) >= at_least // 2 or (n_seen == 0 and len(rest) > 1):
-        yield rest
+    def _fit_ranks(self, batches: Callable[[], Iterable[torch.Tensor]], sample: torch.Tensor) -> None:
+        place = (torch.arange(self.n_knots, device=sample.device) + 0.5) / self.n_knots * len(sample)
+        self.knots.copy_(sample.sort(0).values[place.long()].T)
+        genes = torch.arange(len(self.knots), device=sample.device)
+        n_cells, total = 0, torch.zeros(len(genes), dtype=torch.float64, device=sample.device)
+        square = torch.zeros_like(total)
+        for counts in batches():
+            rank = self._rank(self.log_expr(counts.to(sample.device)), genes).double()
+            n_cells, total, square = n_cells + len(rank), total + rank.sum(0), square + rank.square().sum(0)
+        mean = total / n_cells
+        std = (square / n_cells - mean.square()).clamp_min(0).sqrt()
+        self.rank_mean.copy_(mean)
+        self.rank_std.copy_(torch.where(std > 1e-6, std, 1.0))

@@ -101,6 +101,7 @@ class ExpressionBlock(nn.Module):
         # Attention and gain start equal for all pairs: what differs between edges has to come from the data.
         for proj in (self.gene_key_up_proj, self.expr_key_proj, self.value_up_proj):
             nn.init.zeros_(proj.weight)
+        nn.init.zeros_(self.value_up_proj.bias)
 
     def fuse(self, genes: GeneContext) -> FusedParts:
         """Return the parts of the attention that are the same for all cells."""
@@ -267,6 +268,23 @@ class ExpressionBranch(nn.Module):
             heads = torch.einsum("bhtr,htr,br->bth", attn, parts.gain * genes.gate, values.value)
             contribution = contribution + heads.sum(-1)
         return contribution
+
+    def initial_gain(self, genes: GeneContext) -> torch.Tensor:
+        """Return the influence per unit of gate, ``(T, R)``, while expression states do not steer the attention yet."""
+        gain = torch.zeros_like(genes.gate)
+        for block in self.blocks:
+            parts = block.fuse(genes)
+            attn = parts.pair / parts.pair.sum(-1, keepdim=True).clamp_min(_SMALLEST)  # (H, T, R)
+            gain = gain + (attn * parts.gain).sum(0)
+        return gain
+
+    @torch.no_grad()
+    def scale_gain(self, factor: float) -> None:
+        """Multiply the value gain by ``factor``, while it is the same for all regulators."""
+        for block in self.blocks:
+            bias = block.get_parameter("value_up_proj.bias")
+            gain = factor * F.softplus(bias)
+            bias.copy_(gain + (-(-gain).expm1()).log())  # the inverse of softplus
 
     def maps(self, genes: GeneContext, values: RegulatorValues, visible_share: float) -> NetworkMaps:
         r"""Return the maps of a group of cells.

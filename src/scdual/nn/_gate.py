@@ -53,6 +53,19 @@ class SignedGate(nn.Module):
         self.pair_offset = nn.Parameter(torch.zeros(n_targets, n_regulators))
         self.register_buffer("signs", torch.tensor([-1.0, 0.0, 1.0]), persistent=False)
 
+    @torch.no_grad()
+    def set_expectation(self, gate: torch.Tensor) -> None:
+        r"""Set the offsets so that a gate whose bilinear form is zero takes the values M in ``gate``, ``(G, R)``.
+
+        .. math:: e^{\delta} = \frac{M + \sqrt{4 - 3 M^2}}{2 (1 - M)}
+
+        Parameters
+        ----------
+        gate
+            Values in (-1, 1) for all targets and regulators.
+        """
+        self.pair_offset.copy_(((gate + (4 - 3 * gate**2).sqrt()) / (2 * (1 - gate))).log())
+
     def logits(self, target_state: torch.Tensor, regulator_state: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the logits of the three classes, shape ``(T, R, 3)``."""
         left = self.target_proj(target_state).unflatten(-1, (3, self.n_rank))  # (T, 3, Q)

@@ -1,0 +1,90 @@
+"""What a module learns from the training cells before its first step.
+
+Inside tensors row = target, column = regulator.
+
+Dimension key
+    B  cells      G  genes      R  regulators
+"""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import torch
+from scvi import REGISTRY_KEYS
+
+from scdual.module._warm_start import Moments, correlation_signal, leave_one_out_ridge, shared_information
+
+if TYPE_CHECKING:
+    from scdual.module._module import SCDualModule
+
+Tensors = dict[str, torch.Tensor]
+_LARGEST_START = 0.9  # of the gate
+_MOMENT_CELLS = 20_000
+
+
+def fit_before_training(module: "SCDualModule", dataloader: Iterable[Tensors]) -> None:
+    """Learn the scale of the values, the share of visible regulators, the value mixture, and where the gate starts.
+
+    Parameters
+    ----------
+    module
+        The module to prepare.
+    dataloader
+        Minibatches of the training cells; it is read several times.
+    """
+    scale, regulators = module.scale, module.regulator_index
+    genes = torch.arange(module.n_input, device=module.device)
+
+    def batches() -> Iterable[torch.Tensor]:
+        return (dense(tensors[REGISTRY_KEYS.X_KEY]) for tensors in dataloader)
+
+    def plain(log_expr: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        standardised = scale.standardise(log_expr)
+        return standardised[:, regulators], standardised
+
+    def ranked(log_expr: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return module.mixed_values(log_expr), scale.rank_score(log_expr, genes)
+
+    scale.fit(batches, module.expr_embedding)
+    observed = _moments(module, dataloader, plain)
+    gram, cross = observed.partial()
+    module.hiding.adapt(shared_information(gram, observed.n_cells))
+    standardised = (scale.standardise(scale.log_expr(counts.to(module.device))) for counts in batches())
+    signal = correlation_signal(cross, regulators, observed.n_cells)
+    module.mixture.fit(standardised, n_cells=observed.n_cells, signal=signal)
+    _start_gate(module, _moments(module, dataloader, ranked))
+
+
+def _moments(
+    module: "SCDualModule",
+    dataloader: Iterable[Tensors],
+    view: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
+) -> Moments:
+    """Return moments over many training cells; ``view`` turns log values into those of regulators and of genes."""
+    n_covariates = len(module.regulation_decoder.covariate_effect)
+    moments = Moments(len(module.regulator_index), module.n_input, n_covariates, device=module.device)
+    for tensors in dataloader:
+        log_expr = module.scale.log_expr(dense(tensors[REGISTRY_KEYS.X_KEY]).to(module.device))
+        moments.add(module.covariates(tensors).to(module.device), *view(log_expr))
+        if moments.n_cells >= _MOMENT_CELLS:
+            break
+    return moments
+
+
+def _start_gate(module: "SCDualModule", moments: Moments) -> None:
+    """Start the gate where attention, while it is still uniform, makes it the best linear prediction."""
+    gram, cross = moments.partial()
+    std = module.mixture.set_std(gram.diagonal().sqrt())
+    cross = (cross - module.mixture.own_share()) / std[:, None]
+    gram = gram / std / std[:, None]
+    weight = leave_one_out_ridge(gram, cross, module.regulator_index, penalty=module.hiding.penalty)
+    context = module.gene_context(torch.arange(module.n_input, device=module.device))
+    gate = weight.float() / module.expr_branch.initial_gain(context).clamp_min(1e-6) * context.keep_mask  # (G, R)
+    factor = max(1.0, float(gate.abs().max()) / _LARGEST_START)
+    module.expr_branch.scale_gain(factor)
+    module.gate.set_expectation(gate / factor)
+
+
+def dense(x: torch.Tensor) -> torch.Tensor:
+    """Return counts in strided layout, row by row; they may arrive as CSR or column by column."""
+    return (x if x.layout == torch.strided else x.to_dense()).contiguous()

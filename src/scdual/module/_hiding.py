@@ -1,0 +1,67 @@
+"""What a step hides: values of targets from their own prediction, and most regulators from each target.
+
+Dimension key
+    B  cells      R  regulators      T  targets
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+
+class Hidden(NamedTuple):
+    """The targets of a step, and the regulators that they may see."""
+
+    target: torch.Tensor  # (T,), positions among the genes
+    visible_mask: torch.Tensor  # (B, R) or (1, R)
+
+
+class Hiding(nn.Module):
+    r"""Choose the targets of a step, and the regulators that each cell shows to them.
+
+    Showing regulators with probability p amounts to ridge regression with the penalty :math:`(1 - p) / p`
+    :cite:p:`Wager13`. Unless p is given, the penalty is one more than the number of other regulators whose
+    information a regulator shares, so that about one of those that tell the same is visible at a time.
+
+    Parameters
+    ----------
+    n_genes, n_regulators
+        Numbers of genes and of regulators.
+    target_share
+        Share of the genes that are targets in one step.
+    visible_share
+        Share of the regulators that are visible, p; None reads it off the data.
+    """
+
+    visible_share: torch.Tensor
+    least_penalty = 1.0
+
+    def __init__(self, n_genes: int, n_regulators: int, *, target_share: float, visible_share: float | None) -> None:
+        super().__init__()
+        self.n_genes, self.n_regulators, self.target_share = n_genes, n_regulators, target_share
+        self.is_adaptive = visible_share is None
+        self.register_buffer("visible_share", torch.tensor(0.2 if visible_share is None else visible_share))
+
+    @property
+    def penalty(self) -> float:
+        """The ridge penalty that hiding amounts to."""
+        return float(1 / self.visible_share - 1)
+
+    def adapt(self, shared_information: float) -> None:
+        """Set the visible share, unless it was given, from the number of regulators that tell the same."""
+        if self.is_adaptive:
+            self.visible_share.fill_(1 / (1 + self.least_penalty + shared_information))
+
+    def draw(self, n_cells: int) -> Hidden:
+        """Return a random choice of targets, and of visible regulators for each cell."""
+        device = self.visible_share.device
+        target = torch.randperm(self.n_genes, device=device)[: max(1, round(self.target_share * self.n_genes))]
+        return Hidden(target, torch.rand(n_cells, self.n_regulators, device=device) < self.visible_share)
+
+    def fixed(self) -> Hidden:
+        """Return the choice on which validation losses are computed: every n-th gene and regulator, in all cells."""
+        target = torch.arange(self.n_genes, device=self.visible_share.device)
+        regulator = torch.arange(self.n_regulators, device=self.visible_share.device)
+        visible = regulator % max(1, round(1 / float(self.visible_share))) == 0
+        return Hidden(target[:: max(1, round(1 / self.target_share))], visible[None])
