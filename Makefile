@@ -5,9 +5,10 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 READY := .venv/.ready
 DOCS_READY := .venv/.docs-ready
+BENCH_READY := .venv/.bench-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format docs tutorials bench clean
+.PHONY: help demo test test-slow lint format docs tutorials bench bench-grn clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -39,6 +40,9 @@ tutorials: $(DOCS_READY) ## run every notebook, fail on the first error
 bench: $(READY) ## measure speed and memory
 	$(BIN)/python benchmarks/speed.py
 
+bench-grn: $(BENCH_READY) ## score networks beside other methods
+	$(BIN)/python benchmarks/grn.py
+
 clean: ## remove what was built, keep .venv
 	rm -rf build demo dist docs/_build docs/generated docs/tutorials/*.ipynb lightning_logs scvi_log
 	rm -rf .coverage .mypy_cache .pytest_cache .ruff_cache
@@ -55,4 +59,8 @@ $(READY): pyproject.toml constraints.txt
 
 $(DOCS_READY): $(READY)
 	$(PIP) --group docs
+	touch $@
+
+$(BENCH_READY): $(READY)
+	$(PIP) --group bench
 	touch $@

@@ -142,13 +142,13 @@ def test_the_list_of_callbacks_is_not_changed(model: SCDual) -> None:
 
 
 @pytest.mark.parametrize(
-    ("n_obs", "epochs"), [(500, 500), (2_000, 134), (2_638, 106), (10_000, 29), (28_445, 10), (100_000, 10)]
+    ("n_obs", "epochs"), [(500, 250), (2_000, 67), (2_638, 53), (10_000, 15), (14_200, 10), (100_000, 10)]
 )
-def test_the_default_length_gives_2000_steps_and_10_epochs(n_obs: int, epochs: int) -> None:
+def test_the_default_length_gives_1000_steps_and_10_epochs(n_obs: int, epochs: int) -> None:
     assert default_max_epochs(n_obs, 128) == epochs
     steps = epochs * math.ceil(0.9 * n_obs / 128)
-    assert steps >= 2_000
-    assert epochs == 10 or steps < 2_000 + math.ceil(0.9 * n_obs / 128)
+    assert steps >= 1_000
+    assert epochs == 10 or steps < 1_000 + math.ceil(0.9 * n_obs / 128)
 
 
 def test_no_number_of_epochs_means_the_default(model: SCDual, monkeypatch: pytest.MonkeyPatch) -> None:

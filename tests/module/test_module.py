@@ -19,7 +19,7 @@ from torch.distributions import Normal
 from scdual.module import Hidden, SCDualModule
 from scdual.nn import GeneBranch
 
-B, G, Z, N_COMPONENTS = 5, 13, 3, 10  # no other size equals G
+B, G, Z = 5, 13, 3  # no other size equals G
 REGULATORS = [9, 2, 5, 0]
 R = len(REGULATORS)
 N_BATCH, CATEGORIES, N_CONTINUOUS = 2, [3], 1
@@ -40,9 +40,9 @@ def build_module(**kwargs: Any) -> SCDualModule:
 
 def prepare(module: SCDualModule, cells: Tensors) -> SCDualModule:
     """Return the module in evaluation mode, with a scale and with weights under which every path matters."""
+    module.fit_scale([cells])
     for name, parameter in module.named_parameters():
         nn.init.normal_(parameter, std=1.0 if name.startswith("gate") else 0.4)
-    module.fit_scale([cells])
     return module.eval()
 
 
@@ -142,10 +142,10 @@ def test_covariates_enter_predictions_as_one_hot_columns(cells: Tensors, tensors
     }
     module = prepare(build_module(n_cats_per_cov=CATEGORIES, n_continuous_cov=N_CONTINUOUS), cells | more)
     tensors = tensors | rows(more, list(range(B)))
-    found = module.predict_targets(tensors, module.fixed_hidden())
-    effect, target = module.regulation_decoder.covariate_effect.detach().clone(), module.fixed_hidden().target
+    found = module.predict_targets(tensors, module.hiding.fixed())
+    effect, target = module.regulation_decoder.covariate_effect.detach().clone(), module.hiding.fixed().target
     nn.init.zeros_(module.regulation_decoder.covariate_effect)
-    without = module.predict_targets(tensors, module.fixed_hidden())
+    without = module.predict_targets(tensors, module.hiding.fixed())
     for b in range(B):
         batch, category = (int(tensors[key][b]) for key in (REGISTRY_KEYS.BATCH_KEY, REGISTRY_KEYS.CAT_COVS_KEY))
         expected = effect[batch] + effect[N_BATCH + category]
@@ -187,9 +187,9 @@ def test_loss_is_the_sum_of_its_parts(module: SCDualModule, tensors: Tensors) ->
 
 
 def test_regulation_loss_is_the_error_on_the_fixed_targets(module: SCDualModule, tensors: Tensors) -> None:
-    hidden = module.fixed_hidden()
-    truth = module.scale.standardise(module.scale.log_expr(tensors[REGISTRY_KEYS.X_KEY], hidden.target))
-    error = module.predict_targets(tensors, hidden) - truth[:, hidden.target]
+    hidden = module.hiding.fixed()
+    log_expr = module.scale.log_expr(tensors[REGISTRY_KEYS.X_KEY], hidden.target)[:, hidden.target]
+    error = module.predict_targets(tensors, hidden) - module.scale.rank_score(log_expr, hidden.target)
     found = loss_of(module, tensors).extra_metrics["regulation_loss"]
     np.testing.assert_allclose(found.item(), (error.detach().numpy() ** 2).mean(), rtol=1e-5)
 
@@ -220,18 +220,9 @@ def test_what_is_hidden_is_random_only_while_training(module: SCDualModule, tens
     module.train()
     losses = {loss_of(module, tensors).extra_metrics["regulation_loss"].item() for _ in range(5)}
     assert len(losses) > 1
-    target, visible = module.draw_hidden(400)
+    target, visible = module.hiding.draw(400)
     assert len(target) == len(set(target.tolist())) == round(0.4 * G)
     assert abs(visible.float().mean() - 0.5) < 0.05
-
-
-@pytest.mark.parametrize("share", [0.01, 0.3, 0.5, 1.0])
-def test_fixed_choice_shows_about_the_trained_shares(share: float) -> None:
-    module = build_module(regulators=None, visible_share=share, target_share=share)
-    target, visible = module.fixed_hidden()
-    expected = {g for g in range(G) if g % round(1 / share) == 0}
-    assert set(target.tolist()) == expected
-    assert set(visible[0].nonzero().flatten().tolist()) == expected
 
 
 def test_autotune_payload_holds_the_latent_state(cells: Tensors, tensors: Tensors) -> None:
@@ -317,7 +308,7 @@ def test_last_minibatch_of_one_cell_trains(module: SCDualModule, tensors: Tensor
 @pytest.mark.parametrize("n_layers", LAYERS)
 def test_other_cells_of_the_minibatch_do_not_matter(cells: Tensors, tensors: Tensors, n_layers: int) -> None:
     module = prepare(build_module(n_layers=n_layers), cells)
-    posterior, hidden = posterior_of(module, tensors), module.fixed_hidden()
+    posterior, hidden = posterior_of(module, tensors), module.hiding.fixed()
     prediction, values = module.predict_targets(tensors, hidden), module.regulator_values(tensors)
     for b in range(B):
         alone = rows(tensors, [b])
@@ -344,10 +335,11 @@ def test_order_of_genes_does_not_matter(
     sizes = {"n_layers": n_layers, "prior_sign": torch.zeros(G, R)}
     module = prepare(build_module(prior_strength=prior_strength, **sizes), cells)
     order = torch.randperm(G)
-    state = {
-        name: tensor[tuple(order if size == G else slice(None) for size in tensor.shape)] if tensor.ndim else tensor
-        for name, tensor in module.state_dict().items()
-    }
+    state = module.state_dict()
+    for name, tensor in state.items():
+        for axis, size in enumerate(tensor.shape):
+            if size == G:  # also the principal components, in whose order nothing lies
+                state[name] = state[name].index_select(axis, order)
     state["regulator_index"] = order.argsort()[module.regulator_index]
     regulators = state["regulator_index"].tolist()
     other = build_module(prior_strength=torch.zeros(G, R), regulators=regulators, **sizes).eval()
@@ -383,7 +375,10 @@ def test_regulator_values_are_mixed_values_and_bins_of_the_counts(module: SCDual
     log_expr = module.scale.log_expr(tensors[REGISTRY_KEYS.X_KEY])
     values = module.regulator_values(tensors)
     assert torch.equal(values.state, module.expr_embedding.state_of(log_expr)[:, REGULATORS])
-    torch.testing.assert_close(values.value, module.mixture(module.scale.standardise(log_expr)))
+    observed = module.scale.rank_score(log_expr, ALL_GENES)[:, REGULATORS]
+    expected = module.mixture(observed, module.scale.standardise(log_expr))
+    torch.testing.assert_close(values.value, expected)
+    torch.testing.assert_close(module.mixed_values(log_expr), expected)
 
 
 @pytest.fixture
@@ -496,8 +491,8 @@ def test_scale_is_saved_and_loaded(module: SCDualModule, tensors: Tensors) -> No
     other.load_state_dict(module.state_dict())
     assert other.is_scaled
     other.eval()
-    expected = module.predict_targets(tensors, module.fixed_hidden())
-    torch.testing.assert_close(other.predict_targets(tensors, other.fixed_hidden()), expected)
+    expected = module.predict_targets(tensors, module.hiding.fixed())
+    torch.testing.assert_close(other.predict_targets(tensors, other.hiding.fixed()), expected)
 
 
 def test_scale_does_not_depend_on_minibatches(cells: Tensors) -> None:

@@ -120,19 +120,30 @@ def test_tables_and_vectors_are_not_decayed(module: SCDualModule) -> None:
     optimizer = configured(SCDualTrainingPlan(module, lr=LR, weight_decay=DECAY), 100)["optimizer"]
     assert isinstance(optimizer, torch.optim.AdamW)
     name_of = {parameter: name for name, parameter in module.named_parameters()}
-    decayed, others = ({name_of[p] for p in group["params"]} for group in optimizer.param_groups)
-    assert decayed | others == set(name_of.values())
-    assert not decayed & others
+    decayed, others, slow = ({name_of[p] for p in group["params"]} for group in optimizer.param_groups)
+    assert decayed | others | slow == set(name_of.values())
+    assert len(decayed) + len(others) + len(slow) == len(name_of)
+    assert slow == {"gate.pair_offset"}
     assert {"gene_branch.blocks.0.attn.query_proj.weight", "decoder.px_scale_decoder.0.weight"} <= decayed
     assert {"gene_embedding.weight", "pooling.gene_value", "pooling.query", "log_inverse_dispersion"} <= others
     assert all(name.endswith(".bias") <= (name in others) for name in name_of.values())
     assert all(p.ndim <= 1 or name_of[p] in module.table_names for p in optimizer.param_groups[1]["params"])
-    assert [group["weight_decay"] for group in optimizer.param_groups] == [DECAY, 0]
-    assert [group["eps"] for group in optimizer.param_groups] == [1e-8, 1e-8]
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [DECAY, 0, 0]
+    assert [group["eps"] for group in optimizer.param_groups] == [1e-8, 1e-8, 1e-8]
 
 
-def test_every_table_the_module_names_exists(module: SCDualModule) -> None:
-    assert set(module.table_names) <= dict(module.named_parameters()).keys()
+def test_what_starts_at_its_best_linear_value_learns_at_a_tenth_of_the_rate_in_every_step(module: SCDualModule) -> None:
+    found = configured(SCDualTrainingPlan(module, lr=LR, n_steps_warmup=4), 60)
+    optimizer, scheduler = found["optimizer"], found["lr_scheduler"]["scheduler"]
+    for factor in schedule_of(4, 60):
+        rates = [group["lr"] for group in optimizer.param_groups]
+        assert rates == pytest.approx([LR * factor, LR * factor, 0.1 * LR * factor])
+        optimizer.step()
+        scheduler.step()
+
+
+def test_every_parameter_the_module_names_exists(module: SCDualModule) -> None:
+    assert {*module.table_names, *module.warm_started_names} <= dict(module.named_parameters()).keys()
 
 
 def test_frozen_parameters_are_left_out(module: SCDualModule) -> None:

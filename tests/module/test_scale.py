@@ -1,17 +1,15 @@
-"""Scale and mixture agree with NumPy and scikit-learn in float64, and unseen genes stay unseen."""
-
-from collections.abc import Iterable
+"""The scale agrees with NumPy and SciPy in float64, and unseen genes stay unseen."""
 
 import numpy as np
 import pytest
 import torch
-from sklearn.decomposition import PCA
+from scipy.stats import rankdata, spearmanr
 
-from scdual.module import ExpressionScale, ValueMixture
+from scdual.module import ExpressionScale
 from scdual.nn import ExpressionEmbedding
 
-N, G, P, N_BINS = 200, 12, 3, 4
-REGULATOR = torch.tensor([4, 0, 7, 9])
+N, G, N_BINS = 200, 12, 4
+ALL_GENES = torch.arange(G)
 UNSEEN = torch.tensor([7, 2])
 OTHERS = [g for g in range(G) if g not in UNSEEN.tolist()]
 EMPTY_CELL, SILENT_GENE = 3, 11
@@ -35,7 +33,7 @@ def log_expr(counts: torch.Tensor) -> np.ndarray:
 
 def fit_scale(counts: torch.Tensor, n_per_batch: int) -> tuple[ExpressionScale, ExpressionEmbedding]:
     scale, embedding = ExpressionScale(G), ExpressionEmbedding(4, n_bins=N_BINS)
-    scale.fit(lambda: counts.split(n_per_batch), embedding)
+    scale.fit(lambda: ((part, None) for part in counts.split(n_per_batch)), embedding)
     return scale, embedding
 
 
@@ -117,77 +115,128 @@ def test_log_values_follow_their_equation(
         torch.testing.assert_close(scale.log_expr(counts[[b]], unseen)[0], expected)
 
 
-# ---- mixture ----------------------------------------------------------------------------------------------------------
+# ---- size factors -----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def observed(counts: torch.Tensor, scale: ExpressionScale) -> torch.Tensor:
-    return scale.standardise(scale.log_expr(counts))
+def fit_with_size_factor(
+    counts: torch.Tensor, size_factor: torch.Tensor
+) -> tuple[ExpressionScale, ExpressionEmbedding]:
+    scale, embedding = ExpressionScale(G), ExpressionEmbedding(4, n_bins=N_BINS)
+    scale.fit(lambda: zip(counts.split(64), size_factor.split(64), strict=True), embedding)
+    return scale, embedding
 
 
-def fit_mixture(batches: Iterable[torch.Tensor], n_components: int = P, denoised_weight: float = 0.5) -> ValueMixture:
-    mixture = ValueMixture(G, REGULATOR, n_components=n_components, denoised_weight=denoised_weight)
-    mixture.fit(batches)
-    return mixture
+@pytest.mark.parametrize("unseen", [None, UNSEEN])
+def test_size_factors_take_the_place_of_the_library_size(counts: torch.Tensor, unseen: torch.Tensor | None) -> None:
+    size_factor = torch.rand(N, 1) * 100 + 10
+    scale = fit_with_size_factor(counts, size_factor)[0]
+    size = size_factor.double().numpy()
+    expected = np.log1p(counts.double().numpy() / size * np.exp(np.log(size).mean()))
+    np.testing.assert_allclose(scale.log_expr(counts, unseen, size_factor), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(scale.mean, expected.mean(0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        scale.rank_mean, scale._rank(torch.tensor(expected).float(), ALL_GENES).mean(0), rtol=0.02
+    )
 
 
-@pytest.mark.parametrize("n_per_batch", [7, N])
-@pytest.mark.parametrize("n_components", [P, 50])
-def test_mixture_adds_what_principal_components_say(
-    observed: torch.Tensor, n_per_batch: int, n_components: int
+def test_size_factors_equal_to_the_library_size_change_nothing(counts: torch.Tensor) -> None:
+    size_factor = counts.sum(1, keepdim=True).clamp_min(1)
+    (scale, embedding), (expected, expected_embedding) = (
+        fit_with_size_factor(counts, size_factor),
+        fit_scale(counts, 64),
+    )
+    for name, buffer in expected.named_buffers():
+        torch.testing.assert_close(getattr(scale, name), buffer)
+    torch.testing.assert_close(embedding.bin_edges, expected_embedding.bin_edges)
+    torch.testing.assert_close(scale.log_expr(counts, None, size_factor), expected.log_expr(counts))
+
+
+# ---- ranks ------------------------------------------------------------------------------------------------------------
+
+
+def standard_ranks(values: np.ndarray) -> np.ndarray:
+    """Return ranks of cells in each gene, ties at their mean rank, mean 0 and standard deviation 1."""
+    rank = rankdata(values, axis=0)
+    std = rank.std(0)
+    return (rank - rank.mean(0)) / np.where(std > 0, std, 1)
+
+
+@pytest.mark.parametrize("n_cells", [2, 8, 32])
+def test_ranks_of_few_cells_agree_with_scipy(counts: torch.Tensor, n_cells: int) -> None:
+    few = counts[10 : 10 + n_cells]
+    scale = fit_scale(few, 5)[0]
+    log_expr = scale.log_expr(few)
+    np.testing.assert_allclose(scale.rank_score(log_expr, ALL_GENES), standard_ranks(log_expr.numpy()), atol=1e-5)
+
+
+@pytest.mark.parametrize("n_cells", [20, N, 3000])
+def test_ranks_of_many_cells_are_close_to_those_of_scipy(n_cells: int) -> None:
+    counts = torch.poisson(torch.rand(n_cells, 1) * torch.logspace(0, 2, G))  # from often zero to hardly ever
+    scale = fit_scale(counts, 128)[0]
+    log_expr = scale.log_expr(counts)
+    found, expected = scale.rank_score(log_expr, ALL_GENES).numpy(), standard_ranks(log_expr.numpy())
+    for gene in range(G):
+        assert np.corrcoef(found[:, gene], expected[:, gene])[0, 1] > 0.995
+    assert np.abs(found - expected).mean() < 0.05
+
+
+def test_ranks_have_mean_zero_and_variance_one(counts: torch.Tensor, scale: ExpressionScale) -> None:
+    score = scale.rank_score(scale.log_expr(counts), ALL_GENES).double()
+    torch.testing.assert_close(score.mean(0), torch.zeros(G).double(), rtol=0, atol=1e-5)
+    expected = torch.ones(G).double()
+    expected[SILENT_GENE] = 0
+    torch.testing.assert_close(score.std(0, correction=0), expected, rtol=0, atol=1e-4)
+
+
+def test_equal_values_share_their_rank_and_larger_ones_never_rank_lower(
+    counts: torch.Tensor, scale: ExpressionScale
 ) -> None:
-    mixture = fit_mixture(observed.split(n_per_batch), n_components)
-    values = observed.double().numpy()
-    components = PCA(min(n_components, G), svd_solver="full").fit(values).components_
-    denoised = (values @ components.T @ components)[:, REGULATOR]
-    expected = values[:, REGULATOR] + 0.5 * denoised / denoised.std(0)
-    np.testing.assert_allclose(mixture(observed), expected / expected.std(0), rtol=0, atol=0.02)
+    log_expr = scale.log_expr(counts)
+    score = scale.rank_score(log_expr, ALL_GENES)
+    for gene in range(G):
+        is_zero = log_expr[:, gene] == 0
+        assert len(score[is_zero, gene].unique()) <= 1
+        assert (score[log_expr[:, gene].argsort(), gene].diff() >= 0).all()
 
 
-@pytest.mark.parametrize("denoised_weight", [0.0, 0.5, 2.0])
-def test_mixture_has_unit_variance_on_training_cells(observed: torch.Tensor, denoised_weight: float) -> None:
-    std = fit_mixture([observed], denoised_weight=denoised_weight)(observed).std(0)
-    torch.testing.assert_close(std, torch.ones(len(REGULATOR)), rtol=0, atol=0.01)
+def test_the_rank_of_zeros_is_the_middle_of_their_ranks() -> None:
+    counts = torch.zeros(32, G)
+    counts[:8] = torch.arange(1, 9)[:, None]  # 24 zeros have ranks 1 to 24, the others 25 to 32
+    scale = fit_scale(counts, 32)[0]
+    score = scale.rank_score(scale.log_expr(counts), ALL_GENES)
+    rank = score * scale.rank_std + scale.rank_mean
+    torch.testing.assert_close(rank[8:], torch.full((24, G), 12 / 32))
 
 
-def test_mixture_without_denoised_values_is_the_observed(observed: torch.Tensor) -> None:
-    mixture = fit_mixture([observed], denoised_weight=0.0)
-    torch.testing.assert_close(mixture(observed), observed[:, REGULATOR])
+def test_outliers_and_the_shape_of_a_distribution_do_not_matter(counts: torch.Tensor, scale: ExpressionScale) -> None:
+    log_expr = scale.log_expr(counts)
+    expected = scale.rank_score(log_expr, ALL_GENES)
+    for gene in range(G - 1):
+        assert spearmanr(expected[:, gene], log_expr[:, gene]).statistic > 0.99
+    top = log_expr.argmax(0)
+    log_expr[top, ALL_GENES] *= 100
+    assert torch.equal(scale.rank_score(log_expr, ALL_GENES), expected)
 
 
-@pytest.mark.parametrize("gene", UNSEEN.tolist())
-def test_unseen_genes_do_not_move_other_regulators(observed: torch.Tensor, gene: int) -> None:
-    mixture, changed = fit_mixture([observed]), observed.clone()
-    changed[:, gene] += 5
-    others = [i for i, regulator in enumerate(REGULATOR.tolist()) if regulator != gene]
-    assert torch.equal(mixture(changed, UNSEEN)[:, others], mixture(observed, UNSEEN)[:, others])
-    assert not torch.allclose(mixture(changed)[:, others], mixture(observed)[:, others])
+def test_ranks_of_some_genes_are_columns_of_those_of_all(counts: torch.Tensor, scale: ExpressionScale) -> None:
+    log_expr, some = scale.log_expr(counts), torch.tensor([7, 0, 11])
+    expected = scale.rank_score(log_expr, ALL_GENES)[:, some]
+    assert torch.equal(scale.rank_score(log_expr[:, some], some), expected)
 
 
-def test_unseen_genes_enter_denoising_at_their_mean(observed: torch.Tensor) -> None:
-    mixture, at_mean = fit_mixture([observed]), observed.clone()
-    at_mean[:, UNSEEN] = 0
-    seen = [i for i, regulator in enumerate(REGULATOR.tolist()) if regulator in OTHERS]
-    torch.testing.assert_close(mixture(observed, UNSEEN)[:, seen], mixture(at_mean)[:, seen])
+def test_ranks_do_not_depend_on_the_order_of_cells_and_minibatches(
+    counts: torch.Tensor, scale: ExpressionScale
+) -> None:
+    other = fit_scale(counts[torch.randperm(N)], 13)[0]
+    log_expr = scale.log_expr(counts)
+    torch.testing.assert_close(other.rank_score(log_expr, ALL_GENES), scale.rank_score(log_expr, ALL_GENES))
+    order = torch.randperm(N)
+    permuted = scale.rank_score(log_expr[order], ALL_GENES)
+    assert torch.equal(permuted, scale.rank_score(log_expr, ALL_GENES)[order])
 
 
-@pytest.mark.parametrize("n_cells", [1, 2, 9])
-def test_fewer_cells_than_components_leave_nothing_to_denoise_with(observed: torch.Tensor, n_cells: int) -> None:
-    values = fit_mixture([observed[:n_cells]], n_components=10)(observed)
-    ratio = values / observed[:, REGULATOR]
-    torch.testing.assert_close(ratio, ratio[:1].expand_as(ratio))
-
-
-def test_many_chunks_of_cells_agree_with_one(observed: torch.Tensor) -> None:
-    many = observed.repeat(15, 1)  # 3,000 cells: more than one chunk
-    values, expected = fit_mixture(many.split(128))(observed), fit_mixture([many])(observed)
-    torch.testing.assert_close(values.std(0), torch.ones(len(REGULATOR)), rtol=0, atol=0.02)
-    for i in range(len(REGULATOR)):
-        assert torch.corrcoef(torch.stack([values[:, i], expected[:, i]]))[0, 1] > 0.98
-
-
-def test_mixture_is_saved_and_loaded(observed: torch.Tensor) -> None:
-    mixture = fit_mixture([observed])
-    other = ValueMixture(G, REGULATOR, n_components=P, denoised_weight=0.5)
-    other.load_state_dict(mixture.state_dict())
-    torch.testing.assert_close(other(observed), mixture(observed))
+def test_ranks_do_not_depend_on_the_order_of_genes(counts: torch.Tensor, scale: ExpressionScale) -> None:
+    order = torch.randperm(G)
+    other = fit_scale(counts[:, order], 64)[0]
+    found = other.rank_score(other.log_expr(counts[:, order]), ALL_GENES)
+    torch.testing.assert_close(found, scale.rank_score(scale.log_expr(counts), ALL_GENES)[:, order])

@@ -264,3 +264,55 @@ def test_prior_bias_raises_attention_on_its_edge(values: RegulatorValues) -> Non
     assert change[0, 1] > 0.01
     assert (change[0, [0, 2]] < 0).all()
     torch.testing.assert_close(change[1:], torch.zeros(T - 1, R))
+
+
+# ---- the start --------------------------------------------------------------------------------------------------------
+
+
+def fresh_branch(n_layers: int) -> ExpressionBranch:
+    return ExpressionBranch(D, n_heads=H, n_head_width=K, n_kv_latent=C, n_layers=n_layers)
+
+
+def unit_values() -> RegulatorValues:
+    """Values of unit variance, so that slopes weighted by the squared value are slopes."""
+    value = torch.randn(B, R)
+    return RegulatorValues(value / value.square().mean(0).sqrt(), torch.randint(S - 1, (B, R)))
+
+
+@pytest.mark.parametrize("n_layers", LAYERS)
+@pytest.mark.parametrize("visible_share", [0.3, 1.0])
+def test_initial_gain_is_the_influence_of_an_open_gate(genes: GeneContext, n_layers: int, visible_share: float) -> None:
+    branch, open_gate = fresh_branch(n_layers), genes._replace(gate=torch.ones(T, R))
+    found, values = branch.initial_gain(genes), unit_values()
+    torch.testing.assert_close(found, branch.maps(open_gate, values, visible_share).regulation, **CLOSE)
+    torch.testing.assert_close(found, loop_branch(branch, open_gate, values).regulation, **CLOSE)
+
+
+@pytest.mark.parametrize("n_layers", LAYERS)
+def test_a_fresh_branch_is_linear_in_the_values(
+    genes: GeneContext, partly_hidden: RegulatorValues, n_layers: int
+) -> None:
+    branch = fresh_branch(n_layers)
+    expected = partly_hidden.value @ (branch.initial_gain(genes) * genes.gate).T  # hidden ones have value 0
+    torch.testing.assert_close(branch(genes, partly_hidden), expected, **CLOSE)
+
+
+def test_initial_gain_is_the_same_for_all_pairs_without_a_prior(genes: GeneContext) -> None:
+    gain = fresh_branch(1).initial_gain(genes._replace(logit_bias=None))
+    for t in range(T):
+        n_seen = int(genes.keep_mask[t].sum())
+        expected = genes.keep_mask[t] * H * math.sqrt(R) * math.log(2) / n_seen  # softplus of zero
+        torch.testing.assert_close(gain[t], expected, **CLOSE)
+
+
+@pytest.mark.parametrize("n_layers", LAYERS)
+@pytest.mark.parametrize("factor", [0.2, 1.0, 3.0, 500.0])
+def test_scaling_the_gain_scales_the_contribution(
+    genes: GeneContext, values: RegulatorValues, n_layers: int, factor: float
+) -> None:
+    branch = fresh_branch(n_layers)
+    gain, contribution = branch.initial_gain(genes), branch(genes, values)
+    branch.scale_gain(factor)
+    torch.testing.assert_close(branch.initial_gain(genes), factor * gain, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(branch(genes, values), factor * contribution, rtol=1e-3, atol=1e-5 * factor)
+    assert all(parameter.requires_grad for parameter in branch.parameters())

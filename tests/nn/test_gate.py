@@ -95,3 +95,23 @@ def test_gate_is_zero_at_the_start_and_can_leave_it(states: tuple[torch.Tensor, 
     (found * torch.randn(len(TARGET), R)).sum().backward()
     for parameter in (gate.target_proj.weight, gate.class_bias, gate.pair_offset):
         assert parameter.grad.abs().sum() > 0
+
+
+def test_gate_takes_the_expectation_it_is_set_to(states: tuple[torch.Tensor, torch.Tensor]) -> None:
+    gate = SignedGate(G, R, n_embed=D, n_rank=Q)
+    expected = torch.rand(G, R) * 1.98 - 0.99
+    expected[3] = torch.tensor([0.0, 0.99, -0.99, 1e-4])
+    gate.set_expectation(expected)
+    torch.testing.assert_close(gate(*states, TARGET), expected[TARGET], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(loop_gate(gate, *states), expected[TARGET], rtol=1e-4, atol=1e-5)
+    assert gate.pair_offset.requires_grad
+
+
+def test_opposite_expectations_have_opposite_offsets() -> None:
+    gate, opposite = (SignedGate(G, R, n_embed=D, n_rank=Q) for _ in range(2))
+    expected = torch.rand(G, R) * 1.8 - 0.9
+    gate.set_expectation(expected)
+    opposite.set_expectation(-expected)
+    torch.testing.assert_close(opposite.pair_offset, -gate.pair_offset, rtol=1e-4, atol=1e-5)
+    gate.set_expectation(torch.zeros(G, R))
+    assert torch.equal(gate.pair_offset, torch.zeros(G, R))

@@ -157,7 +157,7 @@ class SCDual(RegulationMixin, TrainingMixin, InheritedMixin):
         labels_key
             Column of ``obs`` with cell-type labels.
         size_factor_key
-            Column of ``obs`` with size factors, which replace the library size in the count decoder.
+            Column of ``obs`` with size factors, which replace the library size, so of its order of magnitude.
         categorical_covariate_keys, continuous_covariate_keys
             Columns of ``obs`` whose effect is removed from the embedding.
         **kwargs

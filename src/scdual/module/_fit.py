@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 Tensors = dict[str, torch.Tensor]
 _LARGEST_START = 0.9  # of the gate
+_SMALLEST_PENALTY = 1e-3  # regulators may be silent, or twins
 _MOMENT_CELLS = 20_000
 
 
+@torch.no_grad()
 def fit_before_training(module: "SCDualModule", dataloader: Iterable[Tensors]) -> None:
     """Learn the scale of the values, the share of visible regulators, the value mixture, and where the gate starts.
 
@@ -35,8 +37,8 @@ def fit_before_training(module: "SCDualModule", dataloader: Iterable[Tensors]) -
     scale, regulators = module.scale, module.regulator_index
     genes = torch.arange(module.n_input, device=module.device)
 
-    def batches() -> Iterable[torch.Tensor]:
-        return (dense(tensors[REGISTRY_KEYS.X_KEY]) for tensors in dataloader)
+    def batches() -> Iterable[tuple[torch.Tensor, torch.Tensor | None]]:
+        return ((dense(tensors[REGISTRY_KEYS.X_KEY]), module.size_factor(tensors)) for tensors in dataloader)
 
     def plain(log_expr: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         standardised = scale.standardise(log_expr)
@@ -49,7 +51,7 @@ def fit_before_training(module: "SCDualModule", dataloader: Iterable[Tensors]) -
     observed = _moments(module, dataloader, plain)
     gram, cross = observed.partial()
     module.hiding.adapt(shared_information(gram, observed.n_cells))
-    standardised = (scale.standardise(scale.log_expr(counts.to(module.device))) for counts in batches())
+    standardised = (scale.standardise(module.log_expr(tensors)) for tensors in dataloader)
     signal = correlation_signal(cross, regulators, observed.n_cells)
     module.mixture.fit(standardised, n_cells=observed.n_cells, signal=signal)
     _start_gate(module, _moments(module, dataloader, ranked))
@@ -64,22 +66,25 @@ def _moments(
     n_covariates = len(module.regulation_decoder.covariate_effect)
     moments = Moments(len(module.regulator_index), module.n_input, n_covariates, device=module.device)
     for tensors in dataloader:
-        log_expr = module.scale.log_expr(dense(tensors[REGISTRY_KEYS.X_KEY]).to(module.device))
-        moments.add(module.covariates(tensors).to(module.device), *view(log_expr))
+        moments.add(module.covariates(tensors).to(module.device), *view(module.log_expr(tensors)))
         if moments.n_cells >= _MOMENT_CELLS:
             break
     return moments
 
 
 def _start_gate(module: "SCDualModule", moments: Moments) -> None:
-    """Start the gate where attention, while it is still uniform, makes it the best linear prediction."""
+    """Start the gate where uniform attention makes it the best linear prediction, and genes near their regulators."""
     gram, cross = moments.partial()
-    std = module.mixture.set_std(gram.diagonal().sqrt())
+    std = module.mixture.set_std(moments.std())
     cross = (cross - module.mixture.own_share()) / std[:, None]
     gram = gram / std / std[:, None]
-    weight = leave_one_out_ridge(gram, cross, module.regulator_index, penalty=module.hiding.penalty)
+    penalty = max(module.hiding.penalty, _SMALLEST_PENALTY)
+    weight = leave_one_out_ridge(gram, cross, module.regulator_index, penalty=penalty).float()
+    module.gene_embedding.move_to_regulators(weight, module.regulator_index)
     context = module.gene_context(torch.arange(module.n_input, device=module.device))
-    gate = weight.float() / module.expr_branch.initial_gain(context).clamp_min(1e-6) * context.keep_mask  # (G, R)
+    context = context._replace(logit_bias=None)  # a prior then adds to what the data say
+    per_gate = module.hiding.visible_share * module.expr_branch.initial_gain(context).clamp_min(1e-6)
+    gate = weight / per_gate * context.keep_mask  # (G, R)
     factor = max(1.0, float(gate.abs().max()) / _LARGEST_START)
     module.expr_branch.scale_gain(factor)
     module.gate.set_expectation(gate / factor)

@@ -20,9 +20,10 @@ class Hidden(NamedTuple):
 class Hiding(nn.Module):
     r"""Choose the targets of a step, and the regulators that each cell shows to them.
 
-    Showing regulators with probability p amounts to ridge regression with the penalty :math:`(1 - p) / p`
-    :cite:p:`Wager13`. Unless p is given, the penalty is one more than the number of other regulators whose
-    information a regulator shares, so that about one of those that tell the same is visible at a time.
+    Showing regulators with probability p amounts to ridge regression with the penalty :math:`(1 - p) / p`, its
+    coefficients divided by p :cite:p:`Wager13`. Unless p is given, the penalty is one, plus the number of other
+    regulators whose information a regulator shares, plus one for every hundred regulators: of those that tell the same
+    about one is visible at a time, and of many at most a hundred, for with many come chance fits.
 
     Parameters
     ----------
@@ -36,6 +37,7 @@ class Hiding(nn.Module):
 
     visible_share: torch.Tensor
     least_penalty = 1.0
+    max_visible = 100
 
     def __init__(self, n_genes: int, n_regulators: int, *, target_share: float, visible_share: float | None) -> None:
         super().__init__()
@@ -51,7 +53,8 @@ class Hiding(nn.Module):
     def adapt(self, shared_information: float) -> None:
         """Set the visible share, unless it was given, from the number of regulators that tell the same."""
         if self.is_adaptive:
-            self.visible_share.fill_(1 / (1 + self.least_penalty + shared_information))
+            penalty = self.least_penalty + shared_information + self.n_regulators / self.max_visible
+            self.visible_share.fill_(1 / (1 + penalty))
 
     def draw(self, n_cells: int) -> Hidden:
         """Return a random choice of targets, and of visible regulators for each cell."""

@@ -100,6 +100,7 @@ class ValueMixture(nn.Module):
             How far the correlations stand out of the noise, m.
         """
         n_components, n_genes = self.components.shape
+        self.std.fill_(1.0)
         pca = IncrementalPCA(n_components)
         for chunk in _chunks(batches, at_least=max(_PCA_CHUNK, 2 * n_components)):
             if len(chunk) >= n_components:

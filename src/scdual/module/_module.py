@@ -173,8 +173,6 @@ class SCDualModule(BaseModuleClass):
         self._gene_state: torch.Tensor | None = None
         self.register_load_state_dict_post_hook(_forget_gene_state)
 
-    # ---- scale ----------------------------------------------------------------------------------------------------
-
     @property
     def is_scaled(self) -> bool:
         """Whether the scale of the expression values has been learnt."""
@@ -221,29 +219,29 @@ class SCDualModule(BaseModuleClass):
 
     # ---- scvi-tools contract --------------------------------------------------------------------------------------
 
-    def _get_inference_input(self, tensors: Tensors, full_forward_pass: bool = False) -> dict[str, torch.Tensor]:
-        return {"x": tensors[REGISTRY_KEYS.X_KEY]}
+    def _get_inference_input(self, tensors: Tensors, full_forward_pass: bool = False) -> dict[str, Any]:
+        return {"x": tensors[REGISTRY_KEYS.X_KEY], "size_factor": self.size_factor(tensors)}
 
     @auto_move_data
-    def inference(self, x: torch.Tensor, n_samples: int = 1) -> dict[str, Any]:
+    def inference(self, x: torch.Tensor, size_factor: torch.Tensor | None = None, n_samples: int = 1) -> dict[str, Any]:
         """Return the posterior of the latent state and a sample of it, ``(B, Z)`` or ``(n_samples, B, Z)``."""
         x = dense(x)
         gene_state = self.gene_state()
-        qz = self.encode(x, gene_state)
+        qz = self.encode(x, gene_state, size_factor)
         z = qz.rsample() if n_samples == 1 else qz.rsample((n_samples,))
         library = x.sum(-1, keepdim=True).clamp_min(1.0).log()  # (B, 1)
         if n_samples > 1:
             library = library.expand(n_samples, *library.shape)
         return {"z": z, "qz": qz, "ql": None, "library": library, "gene_state": gene_state}
 
-    def encode(self, x: torch.Tensor, gene_state: torch.Tensor) -> Normal:
+    def encode(self, x: torch.Tensor, gene_state: torch.Tensor, size_factor: torch.Tensor | None = None) -> Normal:
         """Return the posterior, batch shape ``(B, Z)``, of counts ``(B, G)``, given gene states ``(G, D)``."""
-        log_expr = self.scale.log_expr(x)
+        log_expr = self.scale.log_expr(x, size_factor=size_factor)
         tokens = expressed_tokens(log_expr / self.scale.std, self.expr_embedding.state_of(log_expr))
         return self.posterior(self.pooling(tokens, gene_state, self.expr_embedding.states()))
 
     def _get_generative_input(self, tensors: Tensors, inference_outputs: dict[str, Any]) -> dict[str, Any]:
-        size_factor = tensors.get(REGISTRY_KEYS.SIZE_FACTOR_KEY)
+        size_factor = self.size_factor(tensors)
         return {
             "z": inference_outputs["z"],
             "library": inference_outputs["library"],
@@ -267,7 +265,7 @@ class SCDualModule(BaseModuleClass):
         """Return the distribution of the counts ``(B, G)`` given the latent state."""
         if transform_batch is not None:
             batch_index = torch.ones_like(batch_index) * transform_batch
-        log_size = size_factor if self.use_size_factor_key and size_factor is not None else library
+        log_size = library if size_factor is None else size_factor
         known = [] if cont_covs is None else [cont_covs.expand(*z.shape[:-1], -1)]
         categories = [] if cat_covs is None else list(cat_covs.split(1, dim=1))
         proportion, _, mean, zero_logits = self.decoder(
@@ -295,7 +293,7 @@ class SCDualModule(BaseModuleClass):
         x = dense(tensors[REGISTRY_KEYS.X_KEY])
         reconstruction_loss = -generative_outputs["px"].log_prob(x).sum(-1)  # (B,)
         kl = kl_divergence(inference_outputs["qz"], Normal(0.0, 1.0)).sum(-1)  # (B,)
-        parts = self._regulation_parts(x, self.covariates(tensors), inference_outputs["gene_state"])
+        parts = self._regulation_parts(x, tensors, inference_outputs["gene_state"])
         regulation = (
             0.5 * self.regulation_weight * parts[LOSS_KEYS.REGULATION]
             + self.sparsity_weight * parts[LOSS_KEYS.SPARSITY]
@@ -304,8 +302,8 @@ class SCDualModule(BaseModuleClass):
         loss = (reconstruction_loss + kl_weight * kl).mean() + self.n_input * regulation
         extra = dict(parts)
         if self.extra_payload_autotune:
-            extra["z"] = inference_outputs["z"]
-            extra |= {"batch": tensors[REGISTRY_KEYS.BATCH_KEY], "labels": tensors[REGISTRY_KEYS.LABELS_KEY]}
+            batch, labels = tensors[REGISTRY_KEYS.BATCH_KEY], tensors[REGISTRY_KEYS.LABELS_KEY]
+            extra |= {"z": inference_outputs["z"], "batch": batch, "labels": labels}
         return LossOutput(
             loss=loss,
             reconstruction_loss=reconstruction_loss,
@@ -332,25 +330,23 @@ class SCDualModule(BaseModuleClass):
         Neither the count of a target nor its part of the library size takes part in its prediction.
         """
         x = dense(tensors[REGISTRY_KEYS.X_KEY])
-        log_expr = self.scale.log_expr(x, hidden.target)
+        log_expr = self.scale.log_expr(x, hidden.target, self.size_factor(tensors))
         return self._predict(log_expr, self.covariates(tensors), self.gene_context(hidden.target), hidden)
 
     @auto_move_data
     def regulator_values(self, tensors: Tensors) -> RegulatorValues:
         """Return values and expression states of all regulators, each ``(B, R)``."""
-        return self._regulator_values(self.scale.log_expr(dense(tensors[REGISTRY_KEYS.X_KEY])))
+        return self._regulator_values(self.log_expr(tensors))
 
     def maps(self, values: RegulatorValues, target: torch.Tensor) -> NetworkMaps:
         """Return the maps of targets ``(T,)``, each ``(T, R)``, averaged over cells with these regulator values."""
         return self.expr_branch.maps(self.gene_context(target), values, float(self.hiding.visible_share))
 
-    def _regulation_parts(
-        self, x: torch.Tensor, covariates: torch.Tensor, gene_state: torch.Tensor
-    ) -> dict[str, torch.Tensor]:
+    def _regulation_parts(self, x: torch.Tensor, tensors: Tensors, gene_state: torch.Tensor) -> dict[str, torch.Tensor]:
         hidden = self.hiding.draw(len(x)) if self.training else self.hiding.fixed()
-        log_expr = self.scale.log_expr(x, hidden.target)
+        log_expr = self.scale.log_expr(x, hidden.target, self.size_factor(tensors))
         genes = self.gene_context(hidden.target, gene_state)
-        prediction = self._predict(log_expr, covariates, genes, hidden)
+        prediction = self._predict(log_expr, self.covariates(tensors), genes, hidden)
         truth = self.scale.rank_score(log_expr[:, hidden.target], hidden.target)
         parts = {
             LOSS_KEYS.REGULATION: regulation_loss(prediction, truth).mean(),
@@ -376,6 +372,15 @@ class SCDualModule(BaseModuleClass):
         """Return values of the regulators ``(B, R)`` from log values ``(B, G)``; see :class:`ValueMixture`."""
         observed = self.scale.rank_score(log_expr[:, self.regulator_index], self.regulator_index)
         return self.mixture(observed, self.scale.standardise(log_expr), unseen)
+
+    def log_expr(self, tensors: Tensors) -> torch.Tensor:
+        """Return depth-normalised log values of all genes, shape ``(B, G)``, on the device of the module."""
+        x, size_factor = dense(tensors[REGISTRY_KEYS.X_KEY]).to(self.device), self.size_factor(tensors)
+        return self.scale.log_expr(x, size_factor=None if size_factor is None else size_factor.to(self.device))
+
+    def size_factor(self, tensors: Tensors) -> torch.Tensor | None:
+        """Return the registered size factors, shape ``(B, 1)``, None if the library size serves."""
+        return tensors.get(REGISTRY_KEYS.SIZE_FACTOR_KEY) if self.use_size_factor_key else None
 
     def covariates(self, tensors: Tensors) -> torch.Tensor:
         """Return one-hot batches and categories, then continuous covariates, shape ``(B, U)``."""

@@ -11,15 +11,17 @@ from torch import nn
 
 from scdual.nn import ExpressionEmbedding
 
+Cells = tuple[torch.Tensor, torch.Tensor | None]
+
 
 class ExpressionScale(nn.Module):
     r"""Depth-normalised log values, their mean and spread, and their ranks, learnt once from the training cells.
 
     .. math:: \tilde x_{bg} = \log\left(1 + x_{bg} \, \bar\ell / \ell_b\right)
 
-    :math:`\ell_b` is the library size of the cell, :math:`\bar\ell` the geometric mean of the training cells'. Where
-    some genes must stay unseen they do not count towards :math:`\ell_b` either; their mean share of all molecules
-    makes up for them.
+    :math:`\ell_b` is the size factor of the cell or else its library size, :math:`\bar\ell` the geometric mean of the
+    training cells'. Where some genes must stay unseen they do not count towards the library size either; their mean
+    share of all molecules makes up for them.
 
     Parameters
     ----------
@@ -49,7 +51,9 @@ class ExpressionScale(nn.Module):
         self.register_buffer("rank_std", torch.ones(n_genes))
         self.register_buffer("is_fitted", torch.zeros((), dtype=torch.bool))
 
-    def log_expr(self, counts: torch.Tensor, unseen: torch.Tensor | None = None) -> torch.Tensor:
+    def log_expr(
+        self, counts: torch.Tensor, unseen: torch.Tensor | None = None, size_factor: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Return depth-normalised log values, shape ``(B, G)``.
 
         Parameters
@@ -58,7 +62,11 @@ class ExpressionScale(nn.Module):
             Counts, shape ``(B, G)``. A cell without counts gives zeros.
         unseen
             Positions of genes that must not influence the values of the others, shape ``(T,)``.
+        size_factor
+            Takes the place of the library size, shape ``(B, 1)``.
         """
+        if size_factor is not None:
+            return torch.log1p(counts * (self.log_library_size.exp() / size_factor))
         if unseen is None:
             library_size = counts.sum(-1, keepdim=True)
         else:
@@ -93,29 +101,30 @@ class ExpressionScale(nn.Module):
         below = torch.searchsorted(knots, values) + torch.searchsorted(knots, values, right=True)
         return below.T / (2 * self.n_knots)
 
-    def fit(self, batches: Callable[[], Iterable[torch.Tensor]], embedding: ExpressionEmbedding) -> None:
+    def fit(self, batches: Callable[[], Iterable[Cells]], embedding: ExpressionEmbedding) -> None:
         """Learn library size, mean, spread, ranks and expression bins in three passes over the training counts.
 
         Parameters
         ----------
         batches
-            Gives an iterable of count matrices ``(B, G)`` each time it is called.
+            Gives an iterable of counts ``(B, G)`` and size factors ``(B, 1)`` or None each time it is called.
         embedding
             Its bins are placed at quantiles of the non-zero values.
         """
         device = self.mean.device
         n_cells, log_library_size, gene_total = 0, 0.0, torch.zeros_like(self.mean, dtype=torch.float64)
-        for counts in batches():
+        for counts, size_factor in batches():
             n_cells += len(counts)
-            log_library_size += float(counts.sum(-1).clamp_min(1.0).double().log().sum())
+            size = counts.sum(-1).clamp_min(1.0) if size_factor is None else size_factor
+            log_library_size += float(size.double().log().sum())
             gene_total += counts.sum(0).to(device, torch.float64)
         self.log_library_size.fill_(log_library_size / n_cells)
         self.proportion.copy_(gene_total / gene_total.sum().clamp_min(1.0))
         total, square = torch.zeros_like(gene_total), torch.zeros_like(gene_total)
         histogram = torch.zeros(embedding.n_grid, device=device)
         sample: list[torch.Tensor] = []
-        for counts in batches():
-            log_expr = self.log_expr(counts.to(device))
+        for cells in batches():
+            log_expr = self._on_device(cells)
             if sum(map(len, sample)) < self.n_knot_cells:
                 sample.append(log_expr)
             total += log_expr.double().sum(0)
@@ -130,14 +139,20 @@ class ExpressionScale(nn.Module):
         self._fit_ranks(batches, torch.cat(sample)[: self.n_knot_cells])
         self.is_fitted.fill_(True)
 
-    def _fit_ranks(self, batches: Callable[[], Iterable[torch.Tensor]], sample: torch.Tensor) -> None:
+    def _on_device(self, cells: Cells) -> torch.Tensor:
+        counts, size_factor = cells
+        if size_factor is not None:
+            size_factor = size_factor.to(self.mean.device)
+        return self.log_expr(counts.to(self.mean.device), size_factor=size_factor)
+
+    def _fit_ranks(self, batches: Callable[[], Iterable[Cells]], sample: torch.Tensor) -> None:
         place = (torch.arange(self.n_knots, device=sample.device) + 0.5) / self.n_knots * len(sample)
         self.knots.copy_(sample.sort(0).values[place.long()].T)
         genes = torch.arange(len(self.knots), device=sample.device)
         n_cells, total = 0, torch.zeros(len(genes), dtype=torch.float64, device=sample.device)
         square = torch.zeros_like(total)
-        for counts in batches():
-            rank = self._rank(self.log_expr(counts.to(sample.device)), genes).double()
+        for cells in batches():
+            rank = self._rank(self._on_device(cells), genes).double()
             n_cells, total, square = n_cells + len(rank), total + rank.sum(0), square + rank.square().sum(0)
         mean = total / n_cells
         std = (square / n_cells - mean.square()).clamp_min(0).sqrt()

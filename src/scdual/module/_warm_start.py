@@ -33,6 +33,10 @@ class Moments:
         self.gram += rows.T @ rows
         self.cross += rows.T @ genes.double()
 
+    def std(self) -> torch.Tensor:
+        """Return the spread of the regulator values about zero, covariates included, shape ``(R,)``."""
+        return (self.gram.diagonal()[self.n_covariates :] / self.n_cells).sqrt()
+
     def partial(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the mean products ``(R, R)`` and ``(R, G)`` of what the covariates leave unexplained."""
         u, v = slice(self.n_covariates), slice(self.n_covariates, None)
@@ -80,7 +84,7 @@ def leave_one_out_ridge(
     r"""Return ridge coefficients of every gene on all regulators but itself, shape ``(G, R)``.
 
     Hiding each regulator with probability :math:`1 - p` makes least squares a ridge regression with the penalty
-    :math:`(1 - p) / p` :cite:p:`Wager13`. One inverse serves all genes: for a gene that is regulator k,
+    :math:`(1 - p) / p`, its coefficients divided by p :cite:p:`Wager13`. One inverse serves all genes: for a gene that is regulator k,
 
     .. math:: w^{(-k)} = w - \frac{w_k}{(\Sigma^{-1})_{kk}} \, \Sigma^{-1}_{:, k}
 

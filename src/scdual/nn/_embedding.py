@@ -24,6 +24,24 @@ class GeneEmbedding(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(0.5 * torch.randn(n_genes, n_embed))
 
+    @torch.no_grad()
+    def move_to_regulators(self, weight: torch.Tensor, regulator_index: torch.Tensor) -> None:
+        r"""Move each gene towards the regulators that activate it and away from those that repress it.
+
+        .. math:: E \leftarrow E + 2 \, \frac{\mathrm{sd}(E)}{\mathrm{sd}(W E_{reg})} \, W E_{reg}
+
+        Genes with the same regulators then start close to each other.
+
+        Parameters
+        ----------
+        weight
+            Signed weights W of targets on regulators, shape ``(G, R)``.
+        regulator_index
+            Positions of the regulators among the genes, shape ``(R,)``.
+        """
+        shift = weight @ self.weight[regulator_index]  # (G, D)
+        self.weight.add_(2 * self.weight.std() / shift.std().clamp_min(1e-12) * shift)
+
     def forward(self) -> torch.Tensor:
         """Return the embedding of every gene, shape ``(G, D)``."""
         return self.weight

@@ -1,0 +1,74 @@
+"""SCDual and its controls, in the same form as the baselines."""
+
+import warnings
+from typing import cast
+
+import numpy as np
+import scvi
+import torch
+from _grn_baselines import SEED, Maps, average_product_correction
+from _grn_data import DataSet
+from anndata import AnnData
+
+from scdual._types import MapKind
+from scdual.grn import RegulatoryNetwork
+from scdual.model import SCDual
+
+
+def build(data: DataSet, values: np.ndarray | None = None) -> SCDual:
+    """Return an untrained model that sees the values of the baselines.
+
+    Published log values are given as counts that the model turns back into the same values: it takes
+    ``log1p(counts / size_factor)``.
+    """
+    warnings.filterwarnings("ignore", message=".*count data.*|.*not unnormalized count.*")
+    scvi.settings.seed = SEED
+    values = data.values if values is None else values
+    counts = values if data.is_counts else np.expm1(values)
+    adata = AnnData(counts.astype(np.float32))
+    adata.var_names = data.genes
+    adata.obs["size_factor"] = 1.0
+    SCDual.setup_anndata(adata, size_factor_key=None if data.is_counts else "size_factor")
+    return SCDual(adata, regulators=list(data.regulators))
+
+
+def weight(model: SCDual, kind: MapKind = "regulation") -> np.ndarray:
+    """Return a map of all cells, row = regulator and column = target."""
+    return cast(RegulatoryNetwork, model.get_regulation(kind=kind)).weight
+
+
+def scdual(data: DataSet) -> Maps:
+    """Return the map of the default training, also with the average product correction, and the raw attention."""
+    model = build(data)
+    model.train(enable_progress_bar=False)
+    regulation = weight(model)
+    return {
+        "scdual": regulation,
+        "scdual+APC": average_product_correction(regulation, data.pair_mask),
+        "scdual attention": weight(model, "attention"),
+    }
+
+
+def scdual_warm_start(data: DataSet) -> Maps:
+    """Return the map before the first step: what the ridge regression that starts the gate knows."""
+    model = build(data)
+    model.train(max_epochs=1, plan_kwargs={"lr": 0.0}, enable_progress_bar=False)
+    return {"scdual warm start": weight(model)}
+
+
+def scdual_untrained(data: DataSet) -> Maps:
+    """Return the map of random weights: the scale of the values is learnt, and the start of the gate thrown away."""
+    model = build(data)
+    model.module.fit_scale(model._make_data_loader(model.adata, batch_size=512))
+    torch.nn.init.normal_(model.module.gate.pair_offset, std=0.1)
+    model.module.eval()
+    model.is_trained = True
+    return {"scdual untrained": weight(model)}
+
+
+def scdual_permuted(data: DataSet) -> Maps:
+    """Return the map learnt from data in which each gene's values are permuted across cells."""
+    values = np.random.default_rng(SEED).permuted(data.values, axis=0)
+    model = build(data, values)
+    model.train(enable_progress_bar=False)
+    return {"scdual permuted": weight(model)}

@@ -1,0 +1,136 @@
+"""How well does SCDual recover known regulatory networks, beside the methods that a referee would ask for?
+
+Every method gets the same matrix and regulators, and all are scored on the same candidates: listed regulators that are
+sources of the reference, times the genes of their edges, without self pairs. Counts are depth-normalised and log1p;
+BEELINE and BoolODE values are taken as they were published. Each method runs in a process of its own, whose peak
+memory (Python and libraries included) is recorded. Results are merged into the table that exists, row by row.
+
+Usage: python benchmarks/grn.py [--sets sergio_100 ...] [--methods pearson ...] [--jobs 1] [--out benchmarks/results]
+"""
+
+import argparse
+import importlib
+import importlib.util
+import multiprocessing
+import resource
+import sys
+import time
+import warnings
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import _grn_report
+import numpy as np
+import pandas as pd
+from _grn_data import DATA, DataSet, load
+
+from scdual.grn import RegulatoryNetwork, score_network
+
+SETS = ("sergio_100", "sergio_400", "sergio_1200", "boolode_GSD", "beeline_mDC", "beeline_mHSC-E", "paul15")
+BASELINES = (
+    *("pearson", "spearman", "partial_correlation"),
+    *("genie3", "grnboost2", "grnboost2_same_cells", "regdiffusion"),
+)
+SCDUAL = ("scdual", "scdual_permuted", "scdual_warm_start", "scdual_untrained")
+# function -> its module, loaded only in the process that needs it
+METHODS = dict.fromkeys(BASELINES, "_grn_baselines") | dict.fromkeys(SCDUAL, "_grn_scdual")
+ON_REQUEST = ("grnboost2_same_cells",)  # takes too long for every run
+KEYS = ["set", "network", "method"]
+ORDER = {
+    "set": SETS,
+    "method": (
+        *("pearson", "pearson+APC", "spearman", "spearman+APC", "partial_correlation"),
+        *("genie3", "grnboost2", "grnboost2_same_cells", "regdiffusion"),
+        *("scdual", "scdual+APC", "scdual attention", "scdual permuted", "scdual warm start", "scdual untrained"),
+    ),
+}
+
+
+def measure(set_name: str, method: str) -> list[dict[str, Any]]:
+    """Return one row per network and map; meant for a process of its own."""
+    warnings.simplefilter("ignore")
+    run = getattr(importlib.import_module(METHODS[method]), method)
+    data = load(set_name)
+    start = time.perf_counter()
+    maps = run(data)
+    seconds = time.perf_counter() - start
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    cost = {
+        "seconds": round(seconds, 2),
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit),
+    }
+    return [{"set": set_name, **row, **cost} for name, weight in maps.items() for row in score(name, weight, data)]
+
+
+def score(method: str, weight: np.ndarray, data: DataSet) -> list[dict[str, Any]]:
+    """Return the scores of one map against every reference of the data set."""
+    network = RegulatoryNetwork(weight * data.pair_mask, data.regulators, data.genes)
+    rows = []
+    for name, reference in data.references.items():
+        scores = vars(score_network(network, reference, regulators=data.regulators))
+        rounded = {key: round(value, 4) for key, value in scores.items()}
+        density = round(scores["n_edges"] / scores["n_candidates"], 4)
+        rows.append({"network": name, "method": method, **rounded, "density": density})
+    return rows
+
+
+def merge(rows: list[dict[str, Any]], path: Path) -> pd.DataFrame:
+    """Write rows into the table, where they replace those of the same set, network and method; return the table."""
+    table = pd.DataFrame(rows)
+    if path.exists():
+        table = pd.concat([pd.read_csv(path), table]).drop_duplicates(KEYS, keep="last")
+    place = {name: {key: i for i, key in enumerate(keys)} for name, keys in ORDER.items()}
+    table = table.sort_values(
+        KEYS, key=lambda column: column.map(place[column.name]) if column.name in place else column
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, index=False)
+    return table
+
+
+def available(methods: list[str]) -> list[str]:
+    """Return the methods that can run, and say which cannot."""
+    if "regdiffusion" in methods and importlib.util.find_spec("regdiffusion") is None:
+        print("regdiffusion is not installed and is left out: pip install --group bench")
+        return [method for method in methods if method != "regdiffusion"]
+    return methods
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), metavar="SET", help=", ".join(SETS))
+    usual = [method for method in METHODS if method not in ON_REQUEST]
+    methods_help = f"{', '.join(usual)}; only if named: {', '.join(ON_REQUEST)}"
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=usual, metavar="METHOD", help=methods_help)
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time; more than one distorts the seconds")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="folder of grn.csv, grn.md")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run, merge and report."""
+    chosen = arguments()
+    if not (DATA / "grn").is_dir():
+        sys.exit(f"{DATA / 'grn'} is missing: set SCDUAL_DATA to the folder that holds grn/ and cells/.")
+    spawn = multiprocessing.get_context("spawn")
+    methods = available(chosen.methods)
+    failed = []
+    with ProcessPoolExecutor(chosen.jobs, mp_context=spawn, max_tasks_per_child=1) as pool:
+        jobs = {pool.submit(measure, name, method): (name, method) for name in chosen.sets for method in methods}
+        for job in as_completed(jobs):
+            name = " ".join(jobs[job])
+            if job.exception() is not None:
+                failed.append(name)
+                print(f"{name}: {job.exception()!r}", flush=True)
+                continue
+            rows = job.result()
+            table = merge(rows, chosen.out / "grn.csv")
+            (chosen.out / "grn.md").write_text(_grn_report.report(table))
+            print(f"{name}: {rows[0]['seconds']:.1f} s, {rows[0]['peak_memory_mb']} MB", flush=True)
+    if failed:
+        sys.exit(f"{len(failed)} of {len(jobs)} runs failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()
