@@ -27,7 +27,7 @@ def build(data: DataSet, values: np.ndarray | None = None) -> SCDual:
     counts = values if data.is_counts else np.expm1(values)
     adata = AnnData(counts.astype(np.float32))
     adata.var_names = data.genes
-    adata.obs["size_factor"] = 1.0
+    adata.obs["size_factor"] = counts.sum(1).mean()  # the same for all cells: values stay as they are
     SCDual.setup_anndata(adata, size_factor_key=None if data.is_counts else "size_factor")
     return SCDual(adata, regulators=list(data.regulators))
 

@@ -125,3 +125,27 @@ def test_all_parameters_are_learnable(embedding: ExpressionEmbedding) -> None:
     assert embedding.alpha.grad != 0
     embedding.states().square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in embedding.parameters())
+
+
+def test_genes_move_to_those_that_activate_them_and_keep_their_spread() -> None:
+    embedding, regulators = GeneEmbedding(200, 16), torch.tensor([3, 8])
+    weight = torch.zeros(200, 2)
+    weight[50:100, 0], weight[100:150, 0], weight[150:, 1] = 0.2, -0.2, 0.1
+    before = embedding().detach().clone()
+    embedding.move_to_regulators(weight, regulators)
+    after = embedding().detach()
+    shift = weight @ before[regulators]
+    expected = (before + 2 * before.std() / shift.std() * shift) / 5**0.5
+    torch.testing.assert_close(after, expected)
+    assert after.std() == pytest.approx(float(before.std()), rel=0.15)
+    towards = torch.cosine_similarity(after, before[3][None])
+    assert towards[50:100].mean() > 0.3
+    assert towards[100:150].mean() < -0.3
+    torch.testing.assert_close(after[10:50], before[10:50] / 5**0.5)
+
+
+def test_without_edges_genes_do_not_move() -> None:
+    embedding = GeneEmbedding(20, 8)
+    before = embedding().detach().clone()
+    embedding.move_to_regulators(torch.zeros(20, 2), torch.tensor([0, 1]))
+    torch.testing.assert_close(embedding().detach(), before / 5**0.5)

@@ -28,9 +28,10 @@ class GeneEmbedding(nn.Module):
     def move_to_regulators(self, weight: torch.Tensor, regulator_index: torch.Tensor) -> None:
         r"""Move each gene towards the regulators that activate it and away from those that repress it.
 
-        .. math:: E \leftarrow E + 2 \, \frac{\mathrm{sd}(E)}{\mathrm{sd}(W E_{reg})} \, W E_{reg}
+        .. math::
+            E \leftarrow \frac{1}{\sqrt 5} \left(E + 2 \, \frac{\mathrm{sd}(E)}{\mathrm{sd}(W E_{reg})} \, W E_{reg}\right)
 
-        Genes with the same regulators then start close to each other.
+        Genes with the same regulators then start close to each other; the spread of the embedding stays as it was.
 
         Parameters
         ----------
@@ -40,7 +41,8 @@ class GeneEmbedding(nn.Module):
             Positions of the regulators among the genes, shape ``(R,)``.
         """
         shift = weight @ self.weight[regulator_index]  # (G, D)
-        self.weight.add_(2 * self.weight.std() / shift.std().clamp_min(1e-12) * shift)
+        shift = shift * (2 * self.weight.std() / shift.std().clamp_min(1e-12))
+        self.weight.add_(shift).div_(5**0.5)
 
     def forward(self) -> torch.Tensor:
         """Return the embedding of every gene, shape ``(G, D)``."""
