@@ -54,7 +54,7 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Installing into .venv; the first time takes minutes."
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"  # older ones cannot read dependency groups
 	$(PIP) torch
-	$(PIP) --editable ".[demo]" --group dev
+	$(PIP) --editable ".[activity,demo]" --group dev
 	touch $@
 
 $(DOCS_READY): $(READY)

@@ -178,3 +178,12 @@ def test_networkx_reads_the_table_as_it_is(network: RegulatoryNetwork) -> None:
     graph = nx.from_pandas_edgelist(network.to_frame(), "source", "target", "weight", create_using=nx.DiGraph)
     found = nx.to_pandas_adjacency(graph, nodelist=TARGETS, dtype=np.float32)
     np.testing.assert_array_equal(found, network.to_varp().toarray())
+
+
+def test_decoupler_reads_the_table_as_it_is(network: RegulatoryNetwork) -> None:
+    dc = pytest.importorskip("decoupler")
+    features = np.array(["GATA1", "other", "CD14", "SPI1", "HBB"])
+    edges = dc.pp.prune(features, network.to_frame(), tmin=1)
+    sources, names, matrix = dc.pp.adjmat(features, edges)  # targets by sources
+    found = pd.DataFrame(matrix, names, sources).drop(index="other")
+    np.testing.assert_array_equal(found.loc[TARGETS, REGULATORS].T, WEIGHT)

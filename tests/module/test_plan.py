@@ -74,7 +74,7 @@ def fit(plan: SCDualTrainingPlan, cells: Cells, max_epochs: int) -> None:
 
 
 def configured(plan: SCDualTrainingPlan, n_steps: int) -> dict[str, Any]:
-    plan.trainer = SimpleNamespace(estimated_stepping_batches=n_steps)
+    plan.trainer = SimpleNamespace(estimated_stepping_batches=n_steps, precision="32-true")
     return plan.configure_optimizers()
 
 
@@ -162,9 +162,16 @@ def test_weight_of_the_kl_divergence_rises_by_step(
     module: SCDualModule, monkeypatch: pytest.MonkeyPatch, step: int, expected: float
 ) -> None:
     monkeypatch.setattr(SCDualTrainingPlan, "global_step", step)
-    plan = SCDualTrainingPlan(module, n_steps_kl_warmup=20)
+    plan = SCDualTrainingPlan(module, n_steps_kl_warmup=20, max_kl_weight=1.0)
     plan.trainer = SimpleNamespace(current_epoch=50, global_step=step)
     assert plan.kl_weight == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("n_batch", "expected"), [(1, 0.3), (2, 1.0), (5, 1.0)])
+def test_several_batches_need_the_full_pull_of_the_prior(n_batch: int, expected: float) -> None:
+    plan = SCDualTrainingPlan(SCDualModule(12, n_batch=n_batch))
+    assert plan.max_kl_weight == expected
+    assert SCDualTrainingPlan(SCDualModule(12, n_batch=n_batch), max_kl_weight=0.5).max_kl_weight == 0.5
 
 
 # ---- fits -------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Padded tokens and pooling equal a loop over cells and their expressed genes."""
+"""Pooling equals a loop over cells and their expressed genes."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from scdual.nn import LatentPooling, PosteriorHead, expressed_tokens
+from scdual.nn import LatentPooling, PosteriorHead
 
 B, G, D, P, W, S, Z = 5, 12, 6, 3, 4, 5, 2
 EMPTY_CELL = 2
@@ -65,23 +65,11 @@ def loop_pooling(
     return pooling.block(pooling.norm(pooled))
 
 
-def test_tokens_are_the_expressed_genes_of_each_cell(scaled_expr: torch.Tensor, state: torch.Tensor) -> None:
-    tokens = expressed_tokens(scaled_expr, state)
-    assert tokens.gene.shape == (B, max(int((row > 0).sum()) for row in state))
-    for b in range(B):
-        genes = [g for g in range(G) if state[b, g] > 0]
-        keep = tokens.keep_mask[b]
-        assert keep.tolist() == [n < len(genes) for n in range(len(keep))]
-        assert tokens.gene[b, keep].tolist() == genes
-        assert tokens.state[b, keep].tolist() == state[b, genes].tolist()
-        assert tokens.value[b, keep].tolist() == scaled_expr[b, genes].tolist()
-
-
 def test_pooling_equals_a_loop_over_expressed_genes(
     scaled_expr: torch.Tensor, state: torch.Tensor, gene_state: torch.Tensor, expr_states: torch.Tensor
 ) -> None:
     pooling = build_pooling()
-    found = pooling(expressed_tokens(scaled_expr, state), gene_state, expr_states)
+    found = pooling(scaled_expr, state, gene_state, expr_states)
     expected = loop_pooling(pooling, scaled_expr, state, gene_state, expr_states)
     torch.testing.assert_close(found, expected, **CLOSE)
 
@@ -95,7 +83,7 @@ def test_cells_without_counts_are_finite(
     expr_states: torch.Tensor,
 ) -> None:
     pooling = build_pooling(0.5)
-    pooled = pooling(expressed_tokens(scaled_expr[cells], state[cells]), gene_state, expr_states)
+    pooled = pooling(scaled_expr[cells], state[cells], gene_state, expr_states)
     assert pooled.shape == (len(cells), P, W)
     pooled.square().sum().backward()
     assert torch.isfinite(pooled).all()
@@ -106,9 +94,9 @@ def test_order_of_genes_does_not_matter(
     scaled_expr: torch.Tensor, state: torch.Tensor, gene_state: torch.Tensor, expr_states: torch.Tensor
 ) -> None:
     pooling, order = build_pooling(), torch.randperm(G)
-    expected = pooling(expressed_tokens(scaled_expr, state), gene_state, expr_states)
+    expected = pooling(scaled_expr, state, gene_state, expr_states)
     pooling.gene_value.data = pooling.gene_value.data[order]
-    found = pooling(expressed_tokens(scaled_expr[:, order], state[:, order]), gene_state[order], expr_states)
+    found = pooling(scaled_expr[:, order], state[:, order], gene_state[order], expr_states)
     torch.testing.assert_close(found, expected, **CLOSE)
 
 
@@ -116,9 +104,9 @@ def test_other_cells_do_not_matter(
     scaled_expr: torch.Tensor, state: torch.Tensor, gene_state: torch.Tensor, expr_states: torch.Tensor
 ) -> None:
     pooling = build_pooling(0.5).eval()
-    expected = pooling(expressed_tokens(scaled_expr, state), gene_state, expr_states)
+    expected = pooling(scaled_expr, state, gene_state, expr_states)
     for b in range(B):
-        alone = pooling(expressed_tokens(scaled_expr[[b]], state[[b]]), gene_state, expr_states)
+        alone = pooling(scaled_expr[[b]], state[[b]], gene_state, expr_states)
         torch.testing.assert_close(alone[0], expected[b], **CLOSE)
 
 
@@ -127,11 +115,10 @@ def test_tokens_are_hidden_only_while_training(
 ) -> None:
     pooling = build_pooling(0.5)
     pooling.block.eval()  # so that only tokens are dropped
-    tokens = expressed_tokens(scaled_expr, state)
     expected = loop_pooling(pooling, scaled_expr, state, gene_state, expr_states)
-    assert not torch.allclose(pooling(tokens, gene_state, expr_states), expected, **CLOSE)
+    assert not torch.allclose(pooling(scaled_expr, state, gene_state, expr_states), expected, **CLOSE)
     pooling.eval()
-    torch.testing.assert_close(pooling(tokens, gene_state, expr_states), expected, **CLOSE)
+    torch.testing.assert_close(pooling(scaled_expr, state, gene_state, expr_states), expected, **CLOSE)
 
 
 def test_all_tokens_may_be_hidden(
@@ -141,7 +128,7 @@ def test_all_tokens_may_be_hidden(
     pooling.block.eval()
     nothing = torch.zeros(B, G)
     expected = loop_pooling(pooling, nothing, nothing.long(), gene_state, expr_states)
-    found = pooling(expressed_tokens(scaled_expr, state), gene_state, expr_states)
+    found = pooling(scaled_expr, state, gene_state, expr_states)
     torch.testing.assert_close(found, expected, **CLOSE)
 
 

@@ -60,7 +60,7 @@ def demo(
 
 def _prepare(out: Path) -> None:
     """Make the directory and look for the optional packages, before any work."""
-    from scdual.pl._installed import check_installed
+    from scdual._installed import check_installed
 
     check_installed("igraph", "matplotlib", "networkx", extra="demo")
     if out.exists() and not out.is_dir():

@@ -1,6 +1,8 @@
 """The result of scdual: a signed regulatory network, its conversions and its scores."""
 
+from scdual.grn._align import align_networks
 from scdual.grn._convert import from_attention_layout, from_frame, from_varp
+from scdual.grn._evidence import EdgeEvidence, edge_evidence, false_discovery_rate
 from scdual.grn._network import RegulatoryNetwork
 from scdual.grn._scores import (
     NetworkScores,
@@ -14,12 +16,16 @@ from scdual.grn._scores import (
 )
 
 __all__ = [
+    "EdgeEvidence",
     "NetworkScores",
     "RegulatoryNetwork",
+    "align_networks",
     "auprc_ratio",
     "auroc",
     "balanced_sign_accuracy",
     "early_precision_ratio",
+    "edge_evidence",
+    "false_discovery_rate",
     "from_attention_layout",
     "from_frame",
     "from_varp",

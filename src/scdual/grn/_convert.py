@@ -7,7 +7,7 @@ Dimension key
     R  regulator genes      T  target genes      E  edges
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -102,13 +102,14 @@ def strongest_edges(
     return row[order], column[order]
 
 
-def weight_to_frame(
-    weight: np.ndarray, regulators: pd.Index, *, targets: pd.Index, top: int | None = None
+def edges_to_frame(
+    matrices: Mapping[str, np.ndarray], regulators: pd.Index, *, targets: pd.Index, top: int | None = None
 ) -> pd.DataFrame:
-    """Return a table ``source, target, weight`` from weights ``(R, T)``; see :meth:`RegulatoryNetwork.to_frame`."""
-    row, column = strongest_edges(weight, regulators, targets=targets, n=top)
+    """Return a table ``source, target, weight, ...`` of matrices ``(R, T)``; see :meth:`RegulatoryNetwork.to_frame`."""
+    row, column = strongest_edges(matrices["weight"], regulators, targets=targets, n=top)
     source, target = regulators.to_numpy()[row], targets.to_numpy()[column]
-    return pd.DataFrame({"source": source, "target": target, "weight": weight[row, column]})
+    columns = {name: values[row, column] for name, values in matrices.items()}
+    return pd.DataFrame({"source": source, "target": target, **columns})
 
 
 def weight_to_varp(weight: np.ndarray, regulators: pd.Index, *, targets: pd.Index, var_names: pd.Index) -> csr_matrix:

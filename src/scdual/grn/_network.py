@@ -5,7 +5,7 @@ Dimension key
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -13,14 +13,15 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 from scdual.grn._convert import (
+    edges_to_frame,
     list_names,
     name_positions,
     self_pairs,
     strongest_edges,
     unique_names,
-    weight_to_frame,
     weight_to_varp,
 )
+from scdual.grn._evidence import EdgeEvidence
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -40,6 +41,8 @@ class RegulatoryNetwork:
         Names of the ``T`` columns, unique. A gene may be both regulator and target.
     group
         Name of the group of cells the network belongs to, if any.
+    evidence
+        How sure each edge is, from an ensemble, if there is one.
 
     Raises
     ------
@@ -55,6 +58,7 @@ class RegulatoryNetwork:
     regulators: pd.Index
     targets: pd.Index
     group: str | None = None
+    evidence: EdgeEvidence | None = None
 
     def __post_init__(self) -> None:
         regulators = unique_names(self.regulators, role="regulators")
@@ -62,6 +66,7 @@ class RegulatoryNetwork:
         with np.errstate(over="ignore"):  # too large for float32 becomes inf, which the check below reports
             weight = np.array(self.weight, dtype=np.float32)  # a copy
         _check_shape(weight, regulators, targets)
+        _check_evidence(weight, self.evidence)
         _check_finite(weight)
         _check_self_edges(weight, regulators, targets)
         weight.setflags(write=False)
@@ -82,14 +87,15 @@ class RegulatoryNetwork:
     def to_frame(self, top: int | None = None) -> pd.DataFrame:
         """Return the edges as a table ``source, target, weight``, the strongest first.
 
-        Ties are ordered by source, then target. decoupler and networkx read the table as it is.
+        With an ensemble the columns ``sd, support, q_value`` follow, see :class:`EdgeEvidence`. Ties are ordered by source, then target. decoupler and networkx read the table as it is.
 
         Parameters
         ----------
         top
             Number of edges to keep; ``None`` keeps all.
         """
-        return weight_to_frame(self.weight, self.regulators, targets=self.targets, top=top)
+        matrices = {"weight": self.weight, **({} if self.evidence is None else self.evidence._asdict())}
+        return edges_to_frame(matrices, self.regulators, targets=self.targets, top=top)
 
     def to_varp(self, var_names: Iterable[str] | None = None) -> csr_matrix:
         """Return the edges as a matrix for ``adata.varp``, shape ``(n_vars, n_vars)``, row = regulator.
@@ -123,7 +129,8 @@ class RegulatoryNetwork:
         columns = self.targets if targets is None else unique_names(targets, role="targets")
         row = name_positions(rows, self.regulators, role="regulators", where="the regulators of this network")
         column = name_positions(columns, self.targets, role="targets", where="the targets of this network")
-        return RegulatoryNetwork(self.weight[np.ix_(row, column)], rows, columns, self.group)
+        evidence = None if self.evidence is None else self.evidence.subset(row, column)
+        return RegulatoryNetwork(self.weight[np.ix_(row, column)], rows, columns, self.group, evidence)
 
     def top(self, n: int, sign: Literal[1, -1] | None = None) -> "RegulatoryNetwork":
         """Return the network with only its ``n`` strongest edges; ties are kept in the order of names.
@@ -147,7 +154,31 @@ class RegulatoryNetwork:
         row, column = strongest_edges(eligible, self.regulators, targets=self.targets, n=n)
         weight = np.zeros_like(self.weight)
         weight[row, column] = self.weight[row, column]
-        return RegulatoryNetwork(weight, self.regulators, self.targets, self.group)
+        return replace(self, weight=weight)
+
+    def called(self, fdr: float = 0.05) -> "RegulatoryNetwork":
+        """Return the network with only the edges called at this false discovery rate.
+
+        Parameters
+        ----------
+        fdr
+            Largest share of the called edges that may be false, between 0 and 1. False means that permuted data give
+            an edge as strong; an edge that is there may still be indirect.
+
+        Raises
+        ------
+        ValueError
+            If the network has no evidence, or ``fdr`` is not between 0 and 1.
+        """
+        if self.evidence is None:
+            msg = (
+                "The network has no evidence for its edges. Call `model.train_ensemble()`, then `get_regulation` again."
+            )
+            raise ValueError(msg)
+        if not 0 <= fdr <= 1:
+            msg = f"`fdr` is {fdr}, expected a share between 0 and 1. Pass for example 0.05."
+            raise ValueError(msg)
+        return replace(self, weight=np.where(self.evidence.q_value <= fdr, self.weight, 0))
 
 
 def _check_shape(weight: np.ndarray, regulators: pd.Index, targets: pd.Index) -> None:
@@ -157,6 +188,13 @@ def _check_shape(weight: np.ndarray, regulators: pd.Index, targets: pd.Index) ->
             f"`weight` has shape {weight.shape}, expected {expected}: one row per regulator, one column per target. "
             "If the rows are targets, use `from_attention_layout`."
         )
+        raise ValueError(msg)
+
+
+def _check_evidence(weight: np.ndarray, evidence: EdgeEvidence | None) -> None:
+    shapes = {} if evidence is None else {name: np.shape(values) for name, values in evidence._asdict().items()}
+    if any(shape != weight.shape for shape in shapes.values()):
+        msg = f"The evidence has shapes {shapes}, expected {weight.shape} as `weight`. Pass one value per pair."
         raise ValueError(msg)
 
 

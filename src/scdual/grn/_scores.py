@@ -219,7 +219,7 @@ def score_network(
     ValueError
         If a column is missing, no gene is shared, or no or all candidates are true.
     """
-    weight, truth, sign = _candidates(network, _reference_edges(reference), regulators)
+    weight, truth, sign = _candidates(network, reference_edges(reference), regulators)
     has_sign = bool((sign != 0).any())
     return NetworkScores(
         epr=early_precision_ratio(np.abs(weight), truth),
@@ -317,8 +317,8 @@ def _sign_agreement(weight: np.ndarray, sign: np.ndarray) -> _SignAgreement:
     return _SignAgreement((1 + predicted * signed) / 2, signed)
 
 
-def _reference_edges(reference: pd.DataFrame) -> pd.DataFrame:
-    """Return ``source, target, sign`` without self edges, sign 0 where unknown."""
+def reference_edges(reference: pd.DataFrame) -> pd.DataFrame:
+    """Return ``source, target, sign`` without self edges, sign 0 where unknown; pairs may be repeated."""
     check_columns(reference, ["source", "target"])
     edges = reference[["source", "target"]].astype(object)
     sign = reference["sign"] if "sign" in reference.columns else pd.Series(0, index=reference.index)
@@ -334,7 +334,7 @@ def _reference_edges(reference: pd.DataFrame) -> pd.DataFrame:
 
 
 def _candidates(network: RegulatoryNetwork, edges: pd.DataFrame, regulators: Iterable[str] | None) -> _Candidates:
-    part = _shared_part(network, edges, regulators)
+    part = shared_part(network, edges, regulators)
     keep_mask = np.ones(part.weight.shape, dtype=bool)
     keep_mask[self_pairs(part.regulators, part.targets)] = False
     present, activates, represses = (
@@ -343,9 +343,10 @@ def _candidates(network: RegulatoryNetwork, edges: pd.DataFrame, regulators: Ite
     return _Candidates(part.weight[keep_mask], present, activates.astype(np.int8) - represses)
 
 
-def _shared_part(
-    network: RegulatoryNetwork, edges: pd.DataFrame, regulators: Iterable[str] | None
+def shared_part(
+    network: RegulatoryNetwork, edges: pd.DataFrame, regulators: Iterable[str] | None = None
 ) -> RegulatoryNetwork:
+    """Return the part of the network whose pairs, except a gene with itself, are the candidates."""
     sources = network.regulators[network.regulators.isin(edges["source"])]
     sources = sources if regulators is None else sources[sources.isin(list(regulators))]
     genes = network.targets[network.targets.isin(edges["source"]) | network.targets.isin(edges["target"])]

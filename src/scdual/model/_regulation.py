@@ -5,6 +5,7 @@ Dimension key
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -15,17 +16,18 @@ from anndata import AnnData
 from mudata import MuData
 from scvi import REGISTRY_KEYS, settings
 from scvi.data._constants import _SETUP_ARGS_KEY
-from scvi.model.base import BaseModelClass
 
 from scdual._constants import ORIENTATION, RESULT_KEYS, regulation_key
 from scdual._types import MapKind
-from scdual.grn import RegulatoryNetwork, from_attention_layout
+from scdual.grn import RegulatoryNetwork, edge_evidence, from_attention_layout
+from scdual.model._ensemble import EnsembleMixin
 from scdual.model._inherited import cell_positions
+from scdual.module import SCDualModule
 
 _TARGET_CHUNK = 512
 
 
-class RegulationMixin(BaseModelClass):
+class RegulationMixin(EnsembleMixin):
     """Methods of SCDual that return or write the regulatory map."""
 
     @torch.inference_mode()
@@ -69,7 +71,8 @@ class RegulationMixin(BaseModelClass):
 
         Returns
         -------
-        A network, or with ``groupby`` a dict of networks by group.
+        A network, or with ``groupby`` a dict of networks by group. After :meth:`train_ensemble` the regulation carries
+        the evidence for its edges.
 
         Raises
         ------
@@ -81,8 +84,9 @@ class RegulationMixin(BaseModelClass):
         self._check_if_trained(warn=False)
         adata = self._validate_anndata(adata)
         if groupby is None:
-            return self._maps(adata, indices, batch_size)[kind]
-        return {name: maps[kind] for name, maps in self._maps_by_group(adata, groupby, indices, batch_size).items()}
+            return self._network(adata, indices, batch_size, kind)
+        groups = self._groups(adata, groupby, indices)
+        return {name: self._network(adata, cells, batch_size, kind, group=name) for name, cells in groups}
 
     @torch.inference_mode()
     def get_gene_embedding(self) -> pd.DataFrame:
@@ -125,7 +129,8 @@ class RegulationMixin(BaseModelClass):
         """
         self._check_if_trained(warn=False)
         adata = self._validate_anndata(adata)
-        by_group = {} if groupby is None else self._maps_by_group(adata, groupby, None, batch_size)
+        groups = {} if groupby is None else dict(self._groups(adata, groupby, None))
+        by_group = {name: self._maps(adata, cells, batch_size)["regulation"] for name, cells in groups.items()}
         latent = self.get_latent_representation(adata, batch_size=batch_size)
         maps = self._maps(adata, None, batch_size)
 
@@ -134,40 +139,47 @@ class RegulationMixin(BaseModelClass):
         keys = {"regulation": RESULT_KEYS.REGULATION, "attention": RESULT_KEYS.ATTENTION, "gate": RESULT_KEYS.GATE}
         for kind, key in keys.items():
             rna.varp[key] = maps[kind].to_varp(rna.var_names)
-        for name, group_maps in by_group.items():
-            rna.varp[regulation_key(name)] = group_maps["regulation"].to_varp(rna.var_names)
+        for name, network in by_group.items():
+            rna.varp[regulation_key(name)] = network.to_varp(rna.var_names)
         rna.varm[RESULT_KEYS.GENE_EMBEDDING] = self.get_gene_embedding().to_numpy()
         rna.var[RESULT_KEYS.REGULATOR] = rna.var_names.isin(self.regulators)
         adata.uns[RESULT_KEYS.PARAMETERS] = self._parameters(groupby, list(by_group))
+
+    def _network(
+        self, adata: AnnData | MuData, indices: Any, batch_size: int | None, kind: MapKind, group: str | None = None
+    ) -> RegulatoryNetwork:
+        """Return one map averaged over the cells at ``indices``, with its evidence if there is any."""
+        network = self._maps(adata, indices, batch_size, group)[kind]
+        if kind != "regulation" or not self.ensemble_:
+            return network
+        modules = (self._member(state) for state in (*self.ensemble_, self.null_))
+        *members, null = (self._map_arrays(module, adata, indices, batch_size)[kind].T for module in modules)
+        return replace(network, evidence=edge_evidence(network.weight, np.stack(members), null))
 
     def _maps(
         self, adata: AnnData | MuData, indices: Any, batch_size: int | None, group: str | None = None
     ) -> dict[str, RegulatoryNetwork]:
         """Return the three maps averaged over the cells at ``indices``."""
-        n_genes, n_regulators = self.module.n_input, len(self.regulators)
-        total = {kind: np.zeros((n_genes, n_regulators)) for kind in ("regulation", "attention", "gate")}
+        maps = self._map_arrays(self.module, adata, indices, batch_size)
+        names = self.regulators, self.gene_names
+        return {kind: from_attention_layout(matrix, *names, group=group) for kind, matrix in maps.items()}
+
+    def _map_arrays(
+        self, module: SCDualModule, adata: AnnData | MuData, indices: Any, batch_size: int | None
+    ) -> dict[str, np.ndarray]:
+        """Return the three maps of a module, row = target, each ``(G, R)``."""
+        genes = torch.arange(module.n_input, device=module.device)
+        total = {kind: np.zeros((len(genes), len(self.regulators))) for kind in ("regulation", "attention", "gate")}
         n_cells = 0
         for tensors in self._make_data_loader(adata=adata, indices=indices, batch_size=batch_size or 512):
-            values = self.module.regulator_values(tensors)
+            values = module.regulator_values(tensors)
             n_cells += len(values.value)
-            for target in torch.arange(n_genes, device=self.module.device).split(_TARGET_CHUNK):
-                maps = self.module.maps(values, target)._asdict()
+            for target in genes.split(_TARGET_CHUNK):
+                maps = module.maps(values, target)._asdict()
                 for kind, matrix in total.items():
                     matrix[target.cpu().numpy()] += len(values.value) * maps[kind].cpu().numpy()
-        total["gate"] *= (
-            self.module.gene_context(torch.arange(n_genes, device=self.module.device)).keep_mask.cpu().numpy()
-        )
-        return {
-            kind: from_attention_layout(matrix / n_cells, self.regulators, self.gene_names, group=group)
-            for kind, matrix in total.items()
-        }
-
-    def _maps_by_group(
-        self, adata: AnnData | MuData, groupby: str, indices: Any, batch_size: int | None
-    ) -> dict[str, dict[str, RegulatoryNetwork]]:
-        """Return the three maps of each group of cells."""
-        groups = self._groups(adata, groupby, indices)
-        return {name: self._maps(adata, cells, batch_size, group=name) for name, cells in groups}
+        total["gate"] *= module.gene_context(genes).keep_mask.cpu().numpy()
+        return {kind: matrix / n_cells for kind, matrix in total.items()}
 
     def _groups(self, adata: AnnData | MuData, groupby: str, indices: Any) -> Iterator[tuple[str, np.ndarray]]:
         """Return the groups of a column of ``obs`` with the positions of their cells."""

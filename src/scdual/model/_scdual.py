@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from os import PathLike, fspath
 from typing import Any
 
@@ -27,11 +28,10 @@ from scdual.data._prior import PriorNetwork, align_prior
 from scdual.data._regulators import resolve_regulators
 from scdual.model._inherited import InheritedMixin
 from scdual.model._regulation import RegulationMixin
-from scdual.model._training import TrainingMixin
 from scdual.module import SCDualModule
 
 
-class SCDual(RegulationMixin, TrainingMixin, InheritedMixin):
+class SCDual(RegulationMixin, InheritedMixin):
     """Dual-branch transformer that learns a cell embedding and a signed regulatory map from counts.
 
     Parameters
@@ -85,10 +85,10 @@ class SCDual(RegulationMixin, TrainingMixin, InheritedMixin):
         registry: dict[str, Any] | None = None,
         *,
         n_hidden: int = 128,
-        n_latent: int = 10,
+        n_latent: int = 30,
         n_layers: int = 1,
         gene_likelihood: GeneLikelihood = "nb",
-        dropout_rate: float = 0.3,
+        dropout_rate: float = 0.1,
         **module_kwargs: Any,
     ) -> None:
         super().__init__(adata, registry)
@@ -105,13 +105,16 @@ class SCDual(RegulationMixin, TrainingMixin, InheritedMixin):
             **module_kwargs,
         }
         known = None if prior is None else align_prior(pd.DataFrame(prior), gene_names, regulator_index)
-        self.module = self._module_cls(
+        self._new_module = partial(
+            self._module_cls,
             len(gene_names),
             regulators=regulator_index.tolist(),
             **_prior_tensors(known),
             **self._covariate_sizes(),
             **self._module_kwargs,
         )
+        self.module = self._new_module()
+        self.ensemble_, self.null_ = [], {}
         self._model_summary_string = (
             f"SCDual with {len(gene_names)} genes, {len(self.regulators_)} of them regulators, and parameters "
             f"{', '.join(f'{key}: {value}' for key, value in self._module_kwargs.items())}."

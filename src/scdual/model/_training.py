@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import torch
 from lightning import LightningDataModule
 from scvi.model.base import UnsupervisedTrainingMixin
 from scvi.train._config import KwargsLike, merge_kwargs
@@ -33,6 +34,8 @@ class TrainingMixin(UnsupervisedTrainingMixin):
     """The ``train`` method, with defaults for a transformer."""
 
     _training_plan_cls = SCDualTrainingPlan
+    ensemble_: list[dict[str, torch.Tensor]]
+    null_: dict[str, torch.Tensor]
 
     def train(  # noqa: PLR0913 - the signature of scvi-tools
         self,
@@ -98,6 +101,7 @@ class TrainingMixin(UnsupervisedTrainingMixin):
         defaults = {"gradient_clip_val": 100.0, "early_stopping_monitor": "validation_loss"}
         if train_size is None or train_size < 1:
             defaults["check_val_every_n_epoch"] = 1
+        self.ensemble_, self.null_ = [], {}  # those of an earlier training are out of date
         config = merge_kwargs(trainer_config, None, name="trainer")
         trainer_kwargs = {key: value for key, value in defaults.items() if config.get(key) is None} | trainer_kwargs
         super().train(

@@ -4,13 +4,14 @@ from scdual.module._hiding import Hidden, Hiding
 from scdual.module._losses import edge_sparsity, prior_disagreement, regulation_loss
 from scdual.module._mixture import ValueMixture
 from scdual.module._module import SCDualModule
-from scdual.module._plan import SCDualTrainingPlan
+from scdual.module._plan import RegulationTrainingPlan, SCDualTrainingPlan
 from scdual.module._scale import ExpressionScale
 
 __all__ = [
     "ExpressionScale",
     "Hidden",
     "Hiding",
+    "RegulationTrainingPlan",
     "SCDualModule",
     "SCDualTrainingPlan",
     "ValueMixture",

@@ -39,7 +39,6 @@ from scdual.nn import (
     RegulationDecoder,
     RegulatorValues,
     SignedGate,
-    expressed_tokens,
 )
 
 Tensors = dict[str, torch.Tensor]
@@ -102,6 +101,7 @@ class SCDualModule(BaseModuleClass):
 
     table_names = ("gene_embedding.weight", "pooling.gene_value", "pooling.query")  # not decayed
     warm_started_names = ("gate.pair_offset",)  # nor these, and slow to change
+    embedding_names = ("pooling", "posterior", "decoder", "log_inverse_dispersion")  # the map does without
 
     def __init__(  # noqa: PLR0913 - the builder: the only place where all sizes meet
         self,
@@ -115,13 +115,13 @@ class SCDualModule(BaseModuleClass):
         n_continuous_cov: int = 0,
         n_cats_per_cov: Iterable[int] | None = None,
         n_hidden: int = 128,
-        n_latent: int = 10,
+        n_latent: int = 30,
         n_layers: int = 1,
         n_embed: int = 64,
         n_heads: int = 2,
         n_pool: int = 8,
         n_bins: int = 4,
-        dropout_rate: float = 0.3,
+        dropout_rate: float = 0.1,
         gene_likelihood: GeneLikelihood = "nb",
         use_size_factor_key: bool = False,
         visible_share: float | None = None,
@@ -192,9 +192,9 @@ class SCDualModule(BaseModuleClass):
             self._gene_state = self.gene_branch(self.gene_embedding(), self.regulator_index)
         return self._gene_state
 
-    def gene_context(self, target: torch.Tensor, gene_state: torch.Tensor | None = None) -> GeneContext:
+    def gene_context(self, target: torch.Tensor) -> GeneContext:
         """Return what the expression branch needs of targets ``(T,)`` and of all regulators."""
-        state = self.gene_state() if gene_state is None else gene_state
+        state = self.gene_state()
         target_state, regulator_state = state[target], state[self.regulator_index]
         return GeneContext(
             target_state=target_state,
@@ -226,19 +226,18 @@ class SCDualModule(BaseModuleClass):
     def inference(self, x: torch.Tensor, size_factor: torch.Tensor | None = None, n_samples: int = 1) -> dict[str, Any]:
         """Return the posterior of the latent state and a sample of it, ``(B, Z)`` or ``(n_samples, B, Z)``."""
         x = dense(x)
-        gene_state = self.gene_state()
-        qz = self.encode(x, gene_state, size_factor)
+        qz = self.encode(x, size_factor)
         z = qz.rsample() if n_samples == 1 else qz.rsample((n_samples,))
         library = x.sum(-1, keepdim=True).clamp_min(1.0).log()  # (B, 1)
         if n_samples > 1:
             library = library.expand(n_samples, *library.shape)
-        return {"z": z, "qz": qz, "ql": None, "library": library, "gene_state": gene_state}
+        return {"z": z, "qz": qz, "ql": None, "library": library}
 
-    def encode(self, x: torch.Tensor, gene_state: torch.Tensor, size_factor: torch.Tensor | None = None) -> Normal:
-        """Return the posterior, batch shape ``(B, Z)``, of counts ``(B, G)``, given gene states ``(G, D)``."""
+    def encode(self, x: torch.Tensor, size_factor: torch.Tensor | None = None) -> Normal:
+        """Return the posterior, batch shape ``(B, Z)``, of counts ``(B, G)``."""
         log_expr = self.scale.log_expr(x, size_factor=size_factor)
-        tokens = expressed_tokens(log_expr / self.scale.std, self.expr_embedding.state_of(log_expr))
-        return self.posterior(self.pooling(tokens, gene_state, self.expr_embedding.states()))
+        value, state = log_expr / self.scale.std.sqrt(), self.expr_embedding.state_of(log_expr)
+        return self.posterior(self.pooling(value, state, self.gene_embedding.weight, self.expr_embedding.states()))
 
     def _get_generative_input(self, tensors: Tensors, inference_outputs: dict[str, Any]) -> dict[str, Any]:
         size_factor = self.size_factor(tensors)
@@ -293,13 +292,8 @@ class SCDualModule(BaseModuleClass):
         x = dense(tensors[REGISTRY_KEYS.X_KEY])
         reconstruction_loss = -generative_outputs["px"].log_prob(x).sum(-1)  # (B,)
         kl = kl_divergence(inference_outputs["qz"], Normal(0.0, 1.0)).sum(-1)  # (B,)
-        parts = self._regulation_parts(x, tensors, inference_outputs["gene_state"])
-        regulation = (
-            0.5 * self.regulation_weight * parts[LOSS_KEYS.REGULATION]
-            + self.sparsity_weight * parts[LOSS_KEYS.SPARSITY]
-            + self.prior_weight * parts.get(LOSS_KEYS.PRIOR, 0.0)
-        )
-        loss = (reconstruction_loss + kl_weight * kl).mean() + self.n_input * regulation
+        regulation, parts = self.regulation_objective(tensors)
+        loss = (reconstruction_loss + kl_weight * kl).mean() + regulation
         extra = dict(parts)
         if self.extra_payload_autotune:
             batch, labels = tensors[REGISTRY_KEYS.BATCH_KEY], tensors[REGISTRY_KEYS.LABELS_KEY]
@@ -342,10 +336,21 @@ class SCDualModule(BaseModuleClass):
         """Return the maps of targets ``(T,)``, each ``(T, R)``, averaged over cells with these regulator values."""
         return self.expr_branch.maps(self.gene_context(target), values, float(self.hiding.visible_share))
 
-    def _regulation_parts(self, x: torch.Tensor, tensors: Tensors, gene_state: torch.Tensor) -> dict[str, torch.Tensor]:
+    @auto_move_data
+    def regulation_objective(self, tensors: Tensors) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return what the regulatory map is trained on, in nats per cell, and its parts."""
+        parts = self._regulation_parts(dense(tensors[REGISTRY_KEYS.X_KEY]), tensors)
+        objective = (
+            0.5 * self.regulation_weight * parts[LOSS_KEYS.REGULATION]
+            + self.sparsity_weight * parts[LOSS_KEYS.SPARSITY]
+            + self.prior_weight * parts.get(LOSS_KEYS.PRIOR, 0.0)
+        )
+        return self.n_input * objective, parts
+
+    def _regulation_parts(self, x: torch.Tensor, tensors: Tensors) -> dict[str, torch.Tensor]:
         hidden = self.hiding.draw(len(x)) if self.training else self.hiding.fixed()
         log_expr = self.scale.log_expr(x, hidden.target, self.size_factor(tensors))
-        genes = self.gene_context(hidden.target, gene_state)
+        genes = self.gene_context(hidden.target)
         prediction = self._predict(log_expr, self.covariates(tensors), genes, hidden)
         truth = self.scale.rank_score(log_expr[:, hidden.target], hidden.target)
         parts = {

@@ -6,10 +6,9 @@ from scdual.nn._embedding import ExpressionEmbedding, GeneEmbedding
 from scdual.nn._expression_branch import ExpressionBlock, ExpressionBranch, GeneContext, NetworkMaps, RegulatorValues
 from scdual.nn._gate import SignedGate
 from scdual.nn._gene_branch import GeneBranch
-from scdual.nn._pooling import CellTokens, LatentPooling, PosteriorHead, expressed_tokens
+from scdual.nn._pooling import LatentPooling, PosteriorHead
 
 __all__ = [
-    "CellTokens",
     "ExpressionBlock",
     "ExpressionBranch",
     "ExpressionEmbedding",
@@ -25,5 +24,4 @@ __all__ = [
     "RegulatorValues",
     "SignedGate",
     "TransformerBlock",
-    "expressed_tokens",
 ]

@@ -10,7 +10,15 @@ from torch import nn
 
 
 class GeneEmbedding(nn.Module):
-    r"""One learnable vector per gene, :math:`E_{gene} \in \mathbb{R}^{G \times D}`.
+    r"""One learnable vector per gene, :math:`E_{gene} \in \mathbb{R}^{G \times D}`, and its place among regulators.
+
+    The vectors are what tells genes apart. What enters the gene branch is moved towards the regulators that activate
+    the gene and away from those that repress it, so genes with the same regulators are close to each other:
+
+    .. math:: \frac{1}{\sqrt 5} \left(E + 2 \, \frac{\mathrm{sd}(E)}{\mathrm{sd}(W E_{reg})} \, W E_{reg}\right)
+
+    with the signed weights W and the vectors :math:`E_{reg}` of the regulators before training; the shift is fixed
+    then. The spread of the moved vectors is that of E.
 
     Parameters
     ----------
@@ -20,33 +28,22 @@ class GeneEmbedding(nn.Module):
         Embedding width ``D``.
     """
 
+    shift: torch.Tensor
+
     def __init__(self, n_genes: int, n_embed: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(0.5 * torch.randn(n_genes, n_embed))
+        self.register_buffer("shift", torch.zeros(n_genes, n_embed))
 
     @torch.no_grad()
     def move_to_regulators(self, weight: torch.Tensor, regulator_index: torch.Tensor) -> None:
-        r"""Move each gene towards the regulators that activate it and away from those that repress it.
-
-        .. math::
-            E \leftarrow \frac{1}{\sqrt 5} \left(E + 2 \, \frac{\mathrm{sd}(E)}{\mathrm{sd}(W E_{reg})} \, W E_{reg}\right)
-
-        Genes with the same regulators then start close to each other; the spread of the embedding stays as it was.
-
-        Parameters
-        ----------
-        weight
-            Signed weights W of targets on regulators, shape ``(G, R)``.
-        regulator_index
-            Positions of the regulators among the genes, shape ``(R,)``.
-        """
+        """Fix the shift from signed weights ``(G, R)`` of targets on the regulators at positions ``(R,)``."""
         shift = weight @ self.weight[regulator_index]  # (G, D)
-        shift = shift * (2 * self.weight.std() / shift.std().clamp_min(1e-12))
-        self.weight.add_(shift).div_(5**0.5)
+        self.shift.copy_(shift * (2 * self.weight.std() / shift.std().clamp_min(1e-12)))
 
     def forward(self) -> torch.Tensor:
-        """Return the embedding of every gene, shape ``(G, D)``."""
-        return self.weight
+        """Return the embedding of every gene among its regulators, shape ``(G, D)``."""
+        return (self.weight + self.shift) / 5**0.5
 
 
 class ExpressionEmbedding(nn.Module):

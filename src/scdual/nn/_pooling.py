@@ -1,48 +1,18 @@
 """Pool the expressed genes of a cell into a posterior over its latent state.
 
 Dimension key
-    B  cells       G  genes      N  tokens of a cell: its expressed genes, padded to the cell with most of them
-    P  pooling latents           W  width of a pooling latent      D  embedding width
-    S  expression states         Z  latent dimensions
+    B  cells       G  genes        N  expression states of an expressed gene: its bins
+    P  pooling latents             W  width of a pooling latent      D  embedding width
+    S  all expression states: zero, N bins, masked                   Z  latent dimensions
 """
 
 import math
-from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from torch.distributions import Normal
 
 from scdual.nn._attention import FeedForward, MultiHeadLatentAttention, TransformerBlock
-
-
-class CellTokens(NamedTuple):
-    """The expressed genes of each cell, padded; where ``keep_mask`` is False there is no token."""
-
-    gene: torch.Tensor  # (B, N), int64
-    state: torch.Tensor  # (B, N), int64
-    value: torch.Tensor  # (B, N), log value over the gene's standard deviation
-    keep_mask: torch.Tensor  # (B, N)
-
-
-def expressed_tokens(scaled_expr: torch.Tensor, state: torch.Tensor) -> CellTokens:
-    """Return the non-zero entries of each cell as padded tokens.
-
-    Parameters
-    ----------
-    scaled_expr
-        Log values over each gene's standard deviation, shape ``(B, G)``; zero where a gene is not expressed.
-    state
-        Expression states, shape ``(B, G)``; zero where a gene is not expressed.
-    """
-    expressed = state > 0  # (B, G)
-    n_tokens = expressed.sum(1)  # (B,)
-    cell, gene = expressed.nonzero(as_tuple=True)
-    slot = torch.arange(len(cell), device=cell.device) - (n_tokens.cumsum(0) - n_tokens)[cell]
-    keep_mask = torch.arange(int(n_tokens.max()), device=cell.device) < n_tokens[:, None]  # (B, N)
-    padded = torch.zeros_like(keep_mask, dtype=torch.int64).index_put((cell, slot), gene)
-    return CellTokens(padded, state.gather(1, padded), scaled_expr.gather(1, padded), keep_mask)
 
 
 class LatentPooling(nn.Module):
@@ -50,17 +20,17 @@ class LatentPooling(nn.Module):
 
     .. math::
         a_{pg} = \mathrm{softmax}_g\left(\frac{q_p \cdot (k_g + k_{s(x_g)})}{\sqrt{D}}\right), \qquad
-        u_p = \sum_g a_{pg} \left(\frac{\tilde x_g}{\mathrm{sd}_g} V_g + w_{s(x_g)}\right)
+        u_p = \sum_g a_{pg} \left(\frac{\tilde x_g}{\sqrt{\mathrm{sd}_g}} V_g + w_{s(x_g)}\right)
 
-    The sums run over expressed genes. Keys and values are looked up in tables of genes and of expression states, so
-    no projection is computed per token.
+    The sums run over expressed genes. Keys and values are those of genes plus those of expression states, so the sums
+    of all cells are one matrix product per state, and no tensor holds a vector per token.
 
     Parameters
     ----------
     n_genes
         Number of genes ``G``.
     n_embed
-        Width ``D`` of gene states and expression embeddings.
+        Width ``D`` of gene and expression embeddings.
     n_pool
         Number of pooling latents ``P``.
     n_width
@@ -88,25 +58,46 @@ class LatentPooling(nn.Module):
             n_embed=n_width,
         )
 
-    def forward(self, tokens: CellTokens, gene_state: torch.Tensor, expr_states: torch.Tensor) -> torch.Tensor:
-        """Return the pooled latents ``(B, P, W)`` from tokens, gene states ``(G, D)`` and expression states ``(S, D)``."""
-        n_pool, scale = len(self.query), 1.0 / math.sqrt(self.query.shape[1])
-        gene_logits = scale * self.gene_key_proj(gene_state) @ self.query.T  # (G, P)
-        state_logits = scale * self.state_key_proj(expr_states) @ self.query.T  # (S, P)
-        gene_table = torch.cat([gene_logits, self.gene_value], dim=1)  # (G, P + W)
-        state_table = torch.cat([state_logits, self.state_value_proj(expr_states)], dim=1)  # (S, P + W)
-        of_gene = F.embedding(tokens.gene, gene_table)  # (B, N, P + W)
-        of_state = F.one_hot(tokens.state, len(state_table)).to(state_table.dtype) @ state_table
-        keep_mask = self._hide_tokens(tokens.keep_mask)[..., None]  # (B, N, 1)
-        logits = of_gene[..., :n_pool] + of_state[..., :n_pool]  # (B, N, P)
-        attn = logits.masked_fill(~keep_mask, -1e9).softmax(1) * keep_mask
-        values = tokens.value[..., None] * of_gene[..., n_pool:] + of_state[..., n_pool:]  # (B, N, W)
-        return self.block(self.norm(attn.transpose(1, 2) @ values))  # (B, P, W)
+    def forward(
+        self, value: torch.Tensor, state: torch.Tensor, gene_emb: torch.Tensor, expr_states: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the pooled latents, shape ``(B, P, W)``.
 
-    def _hide_tokens(self, keep_mask: torch.Tensor) -> torch.Tensor:
+        Parameters
+        ----------
+        value
+            Log values over the square root of each gene's standard deviation, shape ``(B, G)``.
+        state
+            Expression states, shape ``(B, G)``; zero where a gene is not expressed.
+        gene_emb
+            Embeddings of the genes, shape ``(G, D)``.
+        expr_states
+            Embeddings of the expression states, shape ``(S, D)``.
+        """
+        expr_states = expr_states[1:-1]  # (N, D), of expressed genes
+        scale = 1.0 / math.sqrt(self.query.shape[1])
+        gene_weight = _exp(scale * self.gene_key_proj(gene_emb) @ self.query.T)  # (G, P)
+        state_weight = _exp(scale * self.state_key_proj(expr_states) @ self.query.T)  # (N, P)
+        weighted_value = gene_weight[:, :, None] * self.gene_value[:, None]  # (G, P, W)
+
+        states = torch.arange(1, len(expr_states) + 1, device=state.device)
+        is_state = (self._hide_tokens(state)[:, None] == states[:, None]).to(value.dtype)  # (B, N, G)
+        mass = is_state @ gene_weight * state_weight  # (B, N, P)
+        by_gene = ((is_state * value[:, None]) @ weighted_value.flatten(1)).unflatten(-1, weighted_value.shape[1:])
+        pooled = torch.einsum("bnpw,np->bpw", by_gene, state_weight)
+        pooled = pooled + torch.einsum("bnp,nw->bpw", mass, self.state_value_proj(expr_states))
+        pooled = pooled / mass.sum(1).clamp_min(1e-20)[..., None]
+        return self.block(self.norm(pooled))
+
+    def _hide_tokens(self, state: torch.Tensor) -> torch.Tensor:
         if not self.training or self.dropout_rate == 0:
-            return keep_mask
-        return keep_mask & (torch.rand(keep_mask.shape, device=keep_mask.device) >= self.dropout_rate)
+            return state
+        return state * (torch.rand(state.shape, device=state.device) >= self.dropout_rate)
+
+
+def _exp(logits: torch.Tensor) -> torch.Tensor:
+    """Return exponentials up to a factor per column, which cancels in a softmax; none overflows."""
+    return (logits - logits.amax(0)).exp()
 
 
 class PosteriorHead(nn.Module):

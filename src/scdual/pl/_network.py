@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from scdual._installed import check_installed
 from scdual.grn import RegulatoryNetwork
 from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
-from scdual.pl._installed import check_installed
 
 if TYPE_CHECKING:
     import networkx as nx

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.cluster.hierarchy import leaves_list, linkage
 
+from scdual._installed import check_installed
 from scdual.grn import RegulatoryNetwork
-from scdual.pl._installed import check_installed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

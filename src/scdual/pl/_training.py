@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from scdual._constants import LOSS_KEYS
-from scdual.pl._installed import check_installed
+from scdual._installed import check_installed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,6 @@ import pytest
 
 from scdual import pl
 from scdual.grn import RegulatoryNetwork
-from scdual.pl._installed import check_installed
 
 
 def test_importing_loads_neither_matplotlib_nor_networkx() -> None:
@@ -17,7 +16,7 @@ def test_importing_loads_neither_matplotlib_nor_networkx() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-@pytest.mark.parametrize("function", [pl.network_graph, pl.regulation_heatmap])
+@pytest.mark.parametrize("function", [pl.network_graph, pl.regulation_heatmap, pl.regulator_ranking])
 def test_drawing_without_matplotlib_names_the_extra(monkeypatch: pytest.MonkeyPatch, function: object) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ModuleNotFoundError, match=r'matplotlib not found.*pip install "scdual\[plots\]"'):
@@ -30,6 +29,8 @@ def test_curves_without_matplotlib_name_the_extra(monkeypatch: pytest.MonkeyPatc
         pl.training_curves({"train_loss": pd.DataFrame({"train_loss": [1.0]})})
 
 
-def test_all_missing_packages_are_named() -> None:
-    with pytest.raises(ModuleNotFoundError, match=r'nope_a, nope_b not found.*"scdual\[demo\]"'):
-        check_installed("numpy", "nope_a", "nope_b", extra="demo")
+def test_comparison_without_matplotlib_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    network = RegulatoryNetwork(np.ones((1, 1)), pd.Index(["A"]), pd.Index(["x"]))
+    with pytest.raises(ModuleNotFoundError, match=r"scdual\[plots\]"):
+        pl.network_comparison(network, network)

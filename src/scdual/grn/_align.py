@@ -1,0 +1,31 @@
+"""Bring two networks onto the same regulators and targets."""
+
+from scdual.grn._convert import list_names
+from scdual.grn._network import RegulatoryNetwork
+
+
+def align_networks(first: RegulatoryNetwork, second: RegulatoryNetwork) -> tuple[RegulatoryNetwork, RegulatoryNetwork]:
+    """Return both networks on the regulators and on the targets they share, by name, in the order of the first.
+
+    A pair that only one network could have is left out, for its absence from the other says nothing.
+
+    Parameters
+    ----------
+    first, second
+        The networks.
+
+    Raises
+    ------
+    ValueError
+        If they share no regulator or no target.
+    """
+    regulators = first.regulators[first.regulators.isin(second.regulators)]
+    targets = first.targets[first.targets.isin(second.targets)]
+    if regulators.empty or targets.empty:
+        msg = (
+            f"The networks share {len(regulators)} regulators and {len(targets)} targets, expected some of both; the "
+            f"first has {list_names(first.targets[:3])}, the second {list_names(second.targets[:3])}. "
+            "Use the same identifiers (symbols or Ensembl) in both."
+        )
+        raise ValueError(msg)
+    return first.subset(regulators, targets), second.subset(regulators, targets)

@@ -1,0 +1,139 @@
+"""Train an ensemble, which says how sure each edge is.
+
+Dimension key
+    C  cells      K  members
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from anndata import AnnData
+from mudata import MuData
+from scvi import REGISTRY_KEYS, settings
+from scvi.data import AnnDataManager
+from scvi.dataloaders import DataSplitter
+from scvi.train import Trainer
+from scvi.utils import track
+
+from scdual.data._permute import permute_genes
+from scdual.model._training import TrainingMixin, default_max_epochs
+from scdual.module import RegulationTrainingPlan, SCDualModule
+
+State = dict[str, torch.Tensor]
+
+
+class EnsembleMixin(TrainingMixin):
+    """The method of SCDual that trains an ensemble."""
+
+    def train_ensemble(
+        self,
+        n_ensemble: int = 5,
+        *,
+        permute_within: str | None = None,
+        max_epochs: int | None = None,
+        accelerator: str = "auto",
+        devices: int | list[int] | str = "auto",
+        batch_size: int = 128,
+        plan_kwargs: dict[str, Any] | None = None,
+        enable_progress_bar: bool = True,
+    ) -> None:
+        """Learn the regulatory map again from random halves of the cells, and once from permuted genes.
+
+        Afterwards :meth:`get_regulation` tells for each edge its spread and the support of its sign over the halves,
+        and the false discovery rate at which it is called; see :class:`~scdual.grn.EdgeEvidence`. Embedding and weights
+        stay as they are. Only the map is trained, so a member takes less time than the model. Training the model again
+        throws the ensemble away.
+
+        Parameters
+        ----------
+        n_ensemble
+            Number K of members, at least 2; one more is trained on permuted genes.
+        permute_within
+            Column of ``obs``: genes are permuted within its groups, so that an edge is called only if it is stronger
+            than differences between the groups explain. None permutes over all cells: then most edges of data with
+            several cell types are called, because their genes go together, whatever the reason.
+        max_epochs
+            Passes of each member over its cells; None chooses as :meth:`train` does.
+        accelerator, devices
+            Hardware, as in :meth:`train`.
+        batch_size
+            Cells per minibatch.
+        plan_kwargs
+            Arguments of :class:`~scdual.module.SCDualTrainingPlan`, such as ``lr``.
+        enable_progress_bar
+            Whether to show one progress bar over all members.
+
+        Raises
+        ------
+        RuntimeError
+            If the model is not trained.
+        KeyError
+            If ``permute_within`` is no column of ``obs``.
+        ValueError
+            If there are fewer than 2 members, or the model has no data.
+        """
+        self._check_if_trained(warn=False)
+        if self.adata is None:
+            msg = (
+                "The model was loaded or built without data, so no ensemble can be trained; set `model.adata = adata`."
+            )
+            raise ValueError(msg)
+        if n_ensemble < 2:
+            msg = f"`n_ensemble` is {n_ensemble}, expected 2 or more, for one member has no spread. Pass for example 5."
+            raise ValueError(msg)
+        rng = np.random.default_rng(settings.seed)
+        n_cells = self.adata.n_obs
+        runs = [(self.adata_manager, n_cells // 2)] * n_ensemble + [(self._permuted(rng, permute_within), n_cells)]
+
+        states = []
+        for manager, n_train in track(
+            runs, description="Training the ensemble", disable=not enable_progress_bar, style="tqdm"
+        ):
+            cells = np.split(rng.permutation(n_cells), [n_train, n_train])  # training, no validation, the rest
+            splitter = DataSplitter(manager, batch_size=batch_size, external_indexing=cells)
+            n_epochs = default_max_epochs(n_train, batch_size) if max_epochs is None else max_epochs
+            trainer = Trainer(
+                max_epochs=n_epochs,
+                accelerator=accelerator,
+                devices=devices,
+                gradient_clip_val=100.0,
+                logger=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+            )
+            module = self._new_module()
+            trainer.fit(RegulationTrainingPlan(module, **(plan_kwargs or {})), splitter)
+            states.append(_map_state(module))
+        *self.ensemble_, self.null_ = states
+
+    def _permuted(self, rng: np.random.Generator, within: str | None) -> AnnDataManager:
+        """Return a copy of the data, registered, with permuted genes."""
+        if within is not None and within not in self.adata.obs:
+            msg = f"`permute_within={within!r}` is not a column of `obs`, which has {list(self.adata.obs.columns)}; name one of those."
+            raise KeyError(msg)
+        groups = None if within is None else self.adata.obs[within].astype(str).to_numpy()
+        data: AnnData | MuData = self.adata.copy()
+        where = self.adata_manager.data_registry[REGISTRY_KEYS.X_KEY]
+        rna = data.mod[where.mod_key] if isinstance(data, MuData) else data
+        permuted = permute_genes(self.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY), rng, groups)
+        if where.attr_name == "layers":
+            rna.layers[where.attr_key] = permuted
+        else:
+            rna.X = permuted
+        return self.adata_manager.transfer_fields(data)
+
+    def _member(self, state: State) -> SCDualModule:
+        """Return a module that holds the map of a member."""
+        module = self._new_module()
+        module.load_state_dict(state, strict=False)  # encoder and count decoder take no part
+        return module.eval().to(self.device)
+
+
+def _map_state(module: SCDualModule) -> State:
+    """Return the part of the state on which the map depends, on the CPU."""
+    return {
+        name: values.detach().cpu().clone()
+        for name, values in module.state_dict().items()
+        if name.partition(".")[0] not in module.embedding_names
+    }

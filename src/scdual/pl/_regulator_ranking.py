@@ -1,0 +1,99 @@
+"""Draw the strongest regulators as bars.
+
+Dimension key
+    R  regulators      T  targets
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from scdual._installed import check_installed
+from scdual.grn import RegulatoryNetwork
+from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_BAR_INCHES = 0.22
+_MARGIN_INCHES = 1.3  # title, axis and legend
+
+
+def regulator_ranking(network: RegulatoryNetwork, *, n: int = 20, ax: "Axes | None" = None) -> "Axes":
+    """Return axes with one bar per regulator, the strongest on top; its length is the sum of its absolute weights.
+
+    The solid part is the sum over activating edges, the hatched part that over repressing ones. In a map of all pairs
+    many weak edges add up; ``network.top(2000)`` ranks by the strong ones.
+
+    Parameters
+    ----------
+    network
+        The network to draw.
+    n
+        Largest number of regulators to show.
+    ax
+        Axes to draw on; by default a new figure, sized so that the gene names can be read.
+
+    Raises
+    ------
+    ValueError
+        If the network has no edges or ``n`` is below 1.
+    ModuleNotFoundError
+        If matplotlib is not installed.
+    """
+    check_installed("matplotlib")
+    strength = _strongest(network, n)
+    ax = _new_axes(len(strength)) if ax is None else ax
+    _draw_bars(ax, strength)
+    _label(ax, strength.index)
+    ax.set_title("Strongest regulators" if network.group is None else f"Strongest regulators in {network.group}")
+    return ax
+
+
+def _strongest(network: RegulatoryNetwork, n: int) -> pd.DataFrame:
+    """Return the summed strengths ``activation, repression`` of the strongest regulators, ties by name."""
+    if n < 1:
+        msg = f"`n` is {n}, expected 1 or more. Pass the number of regulators to show."
+        raise ValueError(msg)
+    if network.n_edges == 0:
+        msg = f"Found {network!r}, expected at least one edge to draw. Train longer, or pass another network."
+        raise ValueError(msg)
+    activation = np.maximum(network.weight, 0).sum(axis=1, dtype=np.float64)  # (R,)
+    repression = np.maximum(-network.weight, 0).sum(axis=1, dtype=np.float64)  # (R,)
+    table = pd.DataFrame({"activation": activation, "repression": repression}, index=network.regulators)
+    total = table.sum(axis=1).sort_index().sort_values(ascending=False, kind="stable")
+    return table.loc[total.index[total > 0][:n]]
+
+
+def _new_axes(n_bars: int) -> "Axes":
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=(4.5, n_bars * _BAR_INCHES + _MARGIN_INCHES), layout="constrained")[1]
+
+
+def _draw_bars(ax: "Axes", strength: pd.DataFrame) -> None:
+    place, activation = np.arange(len(strength)), strength["activation"]
+    ax.barh(place, activation, height=0.7, color=ACTIVATION_COLOUR, label="activation")
+    ax.barh(
+        place,
+        strength["repression"],
+        left=activation,
+        height=0.7,
+        linewidth=0,
+        facecolor="white",
+        edgecolor=REPRESSION_COLOUR,
+        hatch="/////",
+        label="repression",
+    )
+
+
+def _label(ax: "Axes", regulators: pd.Index) -> None:
+    ax.set_yticks(np.arange(len(regulators)), regulators, fontsize=8)
+    ax.set_ylim(len(regulators) - 0.5, -0.5)  # the first on top
+    ax.tick_params(axis="y", length=0)
+    ax.set_xlabel("sum of absolute weights")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(
+        frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, 0.0), borderaxespad=3.6
+    )  # below the axis

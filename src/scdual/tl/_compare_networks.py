@@ -1,0 +1,67 @@
+"""Compare the edges of two networks.
+
+Dimension key
+    E  edges
+"""
+
+import numpy as np
+import pandas as pd
+
+from scdual.grn import RegulatoryNetwork, align_networks
+from scdual.tl._as_network import check_network
+
+
+def compare_networks(first: RegulatoryNetwork, second: RegulatoryNetwork, *, top: int | None = None) -> pd.DataFrame:
+    """Return the edges of two networks side by side, the most different first, ties by source, then target.
+
+    Genes are aligned by name. Only pairs of a regulator and a target that both networks know are compared, because a
+    gene that one network never saw has no weight there, not the weight 0. Between them, no edge is the weight 0.
+
+    Parameters
+    ----------
+    first, second
+        The networks, for example of two groups of cells or of two seeds.
+    top
+        Number of edges to keep; ``None`` keeps all.
+
+    Returns
+    -------
+    Table ``source, target, weight_<first>, weight_<second>, difference``, ``(E, 5)``, of the edges that are in at least
+    one network. The columns are named after the groups, or ``weight_first`` and ``weight_second`` if these are unknown
+    or the same. ``difference`` is second minus first: above zero where the second pushes more upward or less downward.
+
+    Raises
+    ------
+    TypeError
+        If something else than two networks is given.
+    ValueError
+        If the networks share no regulator or no target, or ``top`` is negative.
+    """
+    if top is not None and top < 0:
+        msg = f"`top` is {top}, expected 0 or more. Pass the number of edges to keep, or None for all."
+        raise ValueError(msg)
+    first, second = align_networks(check_network(first), check_network(second))
+    row, column = np.nonzero((first.weight != 0) | (second.weight != 0))  # (E,), (E,)
+    source, target = first.regulators.to_numpy()[row], first.targets.to_numpy()[column]
+    before, after = first.weight[row, column], second.weight[row, column]
+    name_before, name_after = _group_names(first, second)
+    columns = {
+        "source": source,
+        "target": target,
+        f"weight_{name_before}": before,
+        f"weight_{name_after}": after,
+        "difference": after - before,
+    }
+    order = np.lexsort((_name_rank(target), _name_rank(source), -np.abs(after - before)))[:top]
+    return pd.DataFrame(columns).iloc[order].reset_index(drop=True)
+
+
+def _group_names(first: RegulatoryNetwork, second: RegulatoryNetwork) -> tuple[str, str]:
+    """Return two different names."""
+    names = first.group or "first", second.group or "second"
+    return ("first", "second") if names[0] == names[1] else names
+
+
+def _name_rank(names: np.ndarray) -> np.ndarray:
+    """Return the place of each name in the alphabet."""
+    return pd.factorize(names, sort=True)[0]

@@ -1,0 +1,129 @@
+r"""Score how active each regulator is in each cell.
+
+Dimension key
+    C  cells      G  genes      R  regulators
+"""
+
+import numpy as np
+import pandas as pd
+import scanpy as sc
+from anndata import AnnData
+from scipy.sparse import csr_matrix
+
+from scdual._installed import check_installed
+from scdual.grn import RegulatoryNetwork
+from scdual.grn._convert import list_names, unique_names
+from scdual.tl._as_network import as_network
+
+_CELLS_AT_ONCE = 2000  # decoupler makes that many cells dense
+
+
+def regulator_activity(
+    adata: AnnData, network: RegulatoryNetwork | pd.DataFrame, *, layer: str | None = None, min_targets: int = 5
+) -> pd.DataFrame:
+    r"""Return the activity of each regulator in each cell, read off the expression of its targets.
+
+    In each cell decoupler :cite:p:`BadiaiMompel22` draws a straight line through the genes, from their weight to their
+    expression, one line per regulator. The activity is the t value of the slope,
+
+    .. math:: x_{cg} = \alpha_{cr} + \beta_{cr} w_{rg} + \varepsilon_{cg}, \qquad
+        a_{cr} = \hat\beta_{cr} / \mathrm{SE}(\hat\beta_{cr})
+
+    with expression x of cell c and gene g, and weight w of regulator r on gene g, 0 where there is no edge. Above zero
+    the activated targets are high and the repressed ones low in this cell; below zero the reverse; near zero the
+    targets say nothing.
+
+    Parameters
+    ----------
+    adata
+        The cells; nothing in it is changed. Counts are normalised by their sum and logged first, as by the defaults of
+        :func:`scanpy.pp.normalize_total` and :func:`scanpy.pp.log1p`; other values are taken as they are.
+    network
+        The network, or its table ``source, target, weight``. Prune a map of all pairs first: ``network.top(2000)``.
+    layer
+        Layer with the expression; None takes ``X``.
+    min_targets
+        Regulators with fewer targets among the genes of ``adata`` get no activity.
+
+    Returns
+    -------
+    Table of cells by regulators, shape ``(C, R)``; ready for ``adata.obsm["scdual_activity"]``. Cells without any
+    expression have nan.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If decoupler is not installed.
+    KeyError
+        If ``adata`` lacks the layer.
+    TypeError
+        If ``network`` is neither a network nor a table.
+    ValueError
+        If no regulator has enough targets among the genes, or values are not finite.
+
+    Notes
+    -----
+    The activity sums up the cells it is computed from. With a network learnt on the same cells it is no independent
+    evidence for that network.
+    """
+    check_installed("decoupler", extra="activity")
+    network = as_network(network)
+    expression = _expression(adata, layer)  # cells and genes that have any
+    edges = _usable_edges(network.to_frame(), expression.var_names, min_targets)
+    scores = _scores(_log_normalised(expression), edges, min_targets)
+    scored = network.regulators[network.regulators.isin(scores.columns)]
+    activity = scores.reindex(index=np.arange(adata.n_obs).astype(str), columns=scored)  # (C, R)
+    return activity.set_axis(adata.obs_names)
+
+
+def _expression(adata: AnnData, layer: str | None) -> AnnData:
+    """Return a copy of the values without empty cells and empty genes."""
+    if layer is not None and layer not in adata.layers:
+        msg = f"Layer {layer!r} is not in `adata.layers`, which holds {list(adata.layers)}; name one of those."
+        raise KeyError(msg)
+    values = csr_matrix(adata.X if layer is None else adata.layers[layer], dtype=np.float64, copy=True)  # (C, G)
+    n_bad = values.nnz - np.count_nonzero(np.isfinite(values.data))
+    if n_bad:
+        msg = f"{n_bad} values are NaN or infinite, expected numbers. Remove or refill them."
+        raise ValueError(msg)
+    values.eliminate_zeros()
+    cell = np.flatnonzero(values.getnnz(axis=1))
+    gene = np.flatnonzero(values.getnnz(axis=0))
+    genes = unique_names(adata.var_names, role="adata.var_names")
+    obs, var = pd.DataFrame(index=cell.astype(str)), pd.DataFrame(index=genes[gene].astype(str))
+    return AnnData(values[cell][:, gene], obs=obs, var=var)
+
+
+def _usable_edges(edges: pd.DataFrame, genes: pd.Index, min_targets: int) -> pd.DataFrame:
+    """Return the edges of regulators that have enough targets among the genes."""
+    edges = edges.astype({"source": str, "target": str})
+    shared = edges[edges["target"].isin(genes)]
+    n_targets = shared["source"].value_counts()
+    usable = n_targets.index[n_targets >= min_targets]
+    if usable.empty:
+        msg = (
+            f"No regulator has {min_targets} targets among the {len(genes)} genes with expression, expected one or "
+            f"more; {shared['target'].nunique()} of {edges['target'].nunique()} targets are there, at most "
+            f"{n_targets.max() if len(n_targets) else 0} of one regulator. The targets look like "
+            f"{list_names(edges['target'].unique()[:3])}, the genes like {list_names(genes[:3])}. "
+            "Use the same identifiers (symbols or Ensembl) in both, keep more edges, or lower `min_targets`."
+        )
+        raise ValueError(msg)
+    return shared[shared["source"].isin(usable)]
+
+
+def _log_normalised(expression: AnnData) -> AnnData:
+    """Return the values, after normalising and logging them in place if they are counts."""
+    value = expression.X.data
+    if (value >= 0).all() and (value % 1 == 0).all():
+        sc.pp.normalize_total(expression)
+        sc.pp.log1p(expression)
+    return expression
+
+
+def _scores(expression: AnnData, edges: pd.DataFrame, min_targets: int) -> pd.DataFrame:
+    """Return decoupler's scores, cells by regulators."""
+    import decoupler
+
+    decoupler.mt.ulm(expression, edges, tmin=min_targets, bsize=_CELLS_AT_ONCE)
+    return expression.obsm["score_ulm"]

@@ -1,0 +1,52 @@
+"""List the regulons of a network.
+
+Dimension key
+    E  edges
+"""
+
+import numpy as np
+import pandas as pd
+
+from scdual.grn import RegulatoryNetwork
+from scdual.tl._as_network import as_network
+from scdual.tl._rank_regulators import rank_regulators
+
+
+def regulons(network: RegulatoryNetwork | pd.DataFrame, *, top: int | None = None) -> pd.DataFrame:
+    """Return the regulons: per regulator the targets it activates, then those it represses.
+
+    The strongest regulator comes first, and within a regulon the strongest target; ties are ordered by name.
+    ``regulons(network.top(2000))`` takes the strongest edges of the whole network instead of those of each regulator.
+
+    Parameters
+    ----------
+    network
+        The network, or its table ``source, target, weight``.
+    top
+        Number of targets to keep per regulon; ``None`` keeps all.
+
+    Returns
+    -------
+    Table ``source, target, weight, sign, rank`` with one row per edge, ``(E, 5)``. A regulon is the rows of one
+    ``source`` and one ``sign`` (1 activates, -1 represses), numbered from 1 by ``rank``. decoupler and networkx read
+    the table as it is.
+
+    Raises
+    ------
+    TypeError
+        If ``network`` is neither a network nor a table.
+    ValueError
+        If the table is no network, or ``top`` is negative.
+    """
+    if top is not None and top < 0:
+        msg = f"`top` is {top}, expected 0 or more. Pass the number of targets per regulon, or None for all."
+        raise ValueError(msg)
+    network = as_network(network)
+    edges = network.to_frame()  # (E, 3), the strongest first
+    edges["sign"] = np.sign(edges["weight"]).astype(np.int64)
+    edges["rank"] = edges.groupby(["source", "sign"]).cumcount() + 1
+    if top is not None:
+        edges = edges[edges["rank"] <= top]
+    place = rank_regulators(network)["rank"]
+    order = np.lexsort((edges["rank"], -edges["sign"], edges["source"].map(place)))
+    return edges.iloc[order].reset_index(drop=True)

@@ -1,0 +1,98 @@
+"""Evidence equals its definition, and the false discovery rate holds where the truth is known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scdual.grn import EdgeEvidence, RegulatoryNetwork, edge_evidence, false_discovery_rate
+
+
+def loop_rate(strength: np.ndarray, null_strength: np.ndarray) -> np.ndarray:
+    rates = []
+    for s in strength:
+        weaker = [t for t in strength if t <= s]
+        rate = [min(1.0, (1 + (null_strength >= t).sum()) / (strength >= t).sum()) for t in weaker]
+        rates.append(1.0 if s == 0 else min(rate))
+    return np.array(rates)
+
+
+@pytest.mark.parametrize("digits", [8, 1])  # 1: many ties
+def test_false_discovery_rate_equals_a_loop(digits: int) -> None:
+    rng = np.random.default_rng(0)
+    strength = np.abs(np.r_[rng.normal(size=40), rng.normal(3, 1, size=20), np.zeros(5)]).round(digits)
+    null = np.abs(rng.normal(size=65)).round(digits)
+    np.testing.assert_allclose(false_discovery_rate(strength, null), loop_rate(strength, null))
+    grid = false_discovery_rate(strength.reshape(5, 13), null)
+    np.testing.assert_array_equal(grid, false_discovery_rate(strength, null).reshape(5, 13))
+
+
+def test_the_stated_share_of_false_edges_holds() -> None:
+    rng = np.random.default_rng(0)
+    shares, numbers = [], []
+    for _ in range(50):
+        is_true = np.arange(2000) < 300
+        strength = np.abs(rng.normal(is_true * 3.5, 1.0))
+        called = false_discovery_rate(strength, np.abs(rng.normal(size=2000))) <= 0.1
+        shares.append((called & ~is_true).sum() / max(1, called.sum()))
+        numbers.append(called.sum())
+    assert 0.04 < np.mean(shares) < 0.12  # 0.085 are expected: of 2000 pairs 1700 are false
+    assert np.mean(numbers) > 150
+
+
+def test_nothing_is_called_among_null_edges() -> None:
+    rng = np.random.default_rng(0)
+    n_called = [(false_discovery_rate(*np.abs(rng.normal(size=(2, 1000)))) <= 0.05).sum() for _ in range(50)]
+    assert np.mean(np.array(n_called) > 0) < 0.2
+
+
+def test_the_numbers_of_pairs_must_agree() -> None:
+    with pytest.raises(ValueError, match="3 strengths and 2 of the null"):
+        false_discovery_rate(np.ones(3), np.ones(2))
+
+
+def test_spread_and_support_over_the_members() -> None:
+    weight = np.array([[0.0, 2.0], [-1.0, 0.0]])
+    members = np.array([[[0.0, 1.0], [-2.0, 0.0]], [[0.0, 3.0], [1.0, 0.5]], [[0.0, -1.0], [-1.0, 0.1]]])
+    evidence = edge_evidence(weight, members, np.zeros((2, 2)))
+    np.testing.assert_allclose(evidence.sd[0, 1], np.std([1, 3, -1], ddof=1))
+    np.testing.assert_allclose(evidence.support, [[0, 2 / 3], [2 / 3, 0]])
+    np.testing.assert_allclose(evidence.q_value, [[1, 0.5], [0.5, 1]])
+
+
+@pytest.fixture
+def network() -> RegulatoryNetwork:
+    weight = np.array([[0.0, 2.0, -0.3], [-1.0, 0.0, 0.0]])
+    evidence = EdgeEvidence(np.arange(6.0).reshape(2, 3), np.ones((2, 3)), np.array([[1, 0.01, 0.2], [0.04, 1, 1]]))
+    return RegulatoryNetwork(weight, pd.Index(["A", "B"]), pd.Index(["A", "B", "C"]), evidence=evidence)
+
+
+def test_tables_and_parts_of_a_network_carry_its_evidence(network: RegulatoryNetwork) -> None:
+    frame = network.to_frame()
+    assert list(frame.columns) == ["source", "target", "weight", "sd", "support", "q_value"]
+    assert frame["sd"].tolist() == [1.0, 3.0, 2.0]
+    part = network.subset(["B", "A"], ["C", "B"])
+    assert part.evidence is not None
+    np.testing.assert_array_equal(part.evidence.sd, [[5, 4], [2, 1]])
+    assert network.top(1).to_frame()["q_value"].tolist() == [0.01]
+
+
+def test_called_keeps_the_edges_below_the_rate(network: RegulatoryNetwork) -> None:
+    assert network.called().to_frame()["target"].tolist() == ["B", "A"]
+    assert network.called(0.01).n_edges == 1
+    assert network.called(0.5).n_edges == 3
+    with pytest.raises(ValueError, match="`fdr` is 5"):
+        network.called(5)
+
+
+def test_without_evidence_nothing_can_be_called(network: RegulatoryNetwork) -> None:
+    plain = RegulatoryNetwork(network.weight, network.regulators, network.targets)
+    with pytest.raises(ValueError, match="train_ensemble"):
+        plain.called()
+    assert list(plain.to_frame().columns) == ["source", "target", "weight"]
+
+
+def test_evidence_must_fit(network: RegulatoryNetwork) -> None:
+    with pytest.raises(ValueError, match=r"expected \(2, 3\)"):
+        RegulatoryNetwork(
+            network.weight, network.regulators, network.targets, evidence=EdgeEvidence(*np.ones((3, 2, 2)))
+        )
