@@ -1,4 +1,4 @@
-"""What a module learns from the training cells before its first step.
+"""What a module learns from the cells before its first step.
 
 Inside tensors row = target, column = regulator.
 
@@ -32,7 +32,7 @@ def fit_before_training(module: "SCDualModule", dataloader: Iterable[Tensors]) -
     module
         The module to prepare.
     dataloader
-        Minibatches of the training cells; it is read several times.
+        Minibatches of the cells, those of validation included; it is read several times.
     """
     scale, regulators = module.scale, module.regulator_index
     genes = torch.arange(module.n_input, device=module.device)
@@ -62,7 +62,7 @@ def _moments(
     dataloader: Iterable[Tensors],
     view: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
 ) -> Moments:
-    """Return moments over many training cells; ``view`` turns log values into those of regulators and of genes."""
+    """Return moments over many cells; ``view`` turns log values into those of regulators and of genes."""
     n_covariates = len(module.regulation_decoder.covariate_effect)
     moments = Moments(len(module.regulator_index), module.n_input, n_covariates, device=module.device)
     for tensors in dataloader:

@@ -179,7 +179,7 @@ class SCDualModule(BaseModuleClass):
         return bool(self.scale.is_fitted)
 
     def fit_scale(self, dataloader: Iterable[Tensors]) -> None:
-        """Learn from the training cells the scale of the values, how much to hide, and where the gate starts."""
+        """Learn from the cells the scale of the values, how much to hide, and where the gate starts."""
         fit_before_training(self, dataloader)
 
     # ---- genes, once per step -------------------------------------------------------------------------------------

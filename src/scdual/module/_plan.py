@@ -1,10 +1,13 @@
 """How SCDual is optimised."""
 
 import math
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import torch
+from lightning import LightningDataModule
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from scvi.module.base import BaseModuleClass
 from scvi.train import TrainingPlan
 
@@ -51,7 +54,7 @@ class SCDualTrainingPlan(TrainingPlan):
 
     slow_share = 0.1
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - those of scvi-tools
         self,
         module: BaseModuleClass,
         *,
@@ -83,9 +86,12 @@ class SCDualTrainingPlan(TrainingPlan):
         self.n_steps_warmup = n_steps_warmup
 
     def on_fit_start(self) -> None:
-        """Learn the scale of the expression values from the training cells, unless that has been done."""
+        """Learn the scale of the values and where the map starts from all cells, unless that has been done.
+
+        Leaving the validation cells out would cost the map a tenth of the cells.
+        """
         if not self.module.is_scaled:
-            self.module.fit_scale(self.trainer.datamodule.train_dataloader())
+            self.module.fit_scale(_AllCells(self.trainer.datamodule))
 
     def on_train_start(self) -> None:
         """Switch dropout and hiding on; scvi-tools leaves a trained module in evaluation mode."""
@@ -114,6 +120,19 @@ class SCDualTrainingPlan(TrainingPlan):
         schedule = partial(warmup_cosine, n_warmup=n_warmup, n_steps=n_steps)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+class _AllCells:
+    """The minibatches of training and validation, as often as they are asked for."""
+
+    def __init__(self, datamodule: LightningDataModule) -> None:
+        self.loaders = [datamodule.train_dataloader()]
+        if is_overridden("val_dataloader", datamodule):
+            self.loaders.append(datamodule.val_dataloader())  # None if no cell is set aside
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        for loader in self.loaders:
+            yield from loader or ()
 
 
 class RegulationTrainingPlan(SCDualTrainingPlan):

@@ -48,6 +48,7 @@ def training_curves(history: Mapping[str, pd.DataFrame], *, axes: np.ndarray | N
         raise ValueError(msg)
     for ax, (title, names) in zip(axes, _PANELS.items(), strict=True):
         _draw_panel(ax, title, [history.get(name) for name in names])
+    next(ax for ax in axes if ax.lines).legend(frameon=False)  # one for all: it would cover noisy curves
     return axes
 
 
@@ -79,7 +80,5 @@ def _draw_panel(ax: "Axes", title: str, curves: list[pd.DataFrame | None]) -> No
     ax.set_xlabel("epoch")
     ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     ax.spines[["top", "right"]].set_visible(False)
-    if ax.lines:
-        ax.legend(frameon=False)
-    else:
+    if not ax.lines:
         ax.text(0.5, 0.5, "not recorded", transform=ax.transAxes, ha="center", va="center", color="0.5")
