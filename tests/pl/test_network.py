@@ -1,7 +1,6 @@
 """The graph shows the strongest edges, tells signs apart without colour, and is the same every time."""
 
 import itertools
-from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -14,12 +13,6 @@ from matplotlib.patches import FancyArrowPatch
 from scdual.grn import RegulatoryNetwork, from_frame
 from scdual.pl import network_graph
 from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
-
-
-@pytest.fixture(autouse=True)
-def _close_figures() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 @pytest.fixture

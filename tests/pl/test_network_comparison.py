@@ -1,7 +1,6 @@
 """Each edge is a point at its two weights, and the most different edges are named legibly."""
 
 import itertools
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -12,12 +11,6 @@ from matplotlib.text import Text
 from scdual.grn import RegulatoryNetwork
 from scdual.pl import network_comparison
 from scdual.pl._network_comparison import _spread
-
-
-@pytest.fixture(autouse=True)
-def _close_figures() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """The heat map shows the strongest genes, each weight in the cell of its names."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,12 +7,6 @@ from matplotlib import pyplot as plt
 
 from scdual.grn import RegulatoryNetwork
 from scdual.pl import regulation_heatmap
-
-
-@pytest.fixture(autouse=True)
-def _close_figures() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 @pytest.fixture

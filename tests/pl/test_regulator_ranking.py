@@ -1,7 +1,5 @@
 """Bars show the strongest regulators in order, and tell activation from repression without colour."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,12 +10,6 @@ from matplotlib.colors import to_hex
 from scdual.grn import RegulatoryNetwork
 from scdual.pl import regulator_ranking
 from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
-
-
-@pytest.fixture(autouse=True)
-def _close_figures() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Four panels show what is in the history, and say what is not."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,12 +8,6 @@ from matplotlib import pyplot as plt
 from scdual.pl import training_curves
 
 NAMES = ("reconstruction_loss", "kl_local", "regulation_loss")
-
-
-@pytest.fixture(autouse=True)
-def _close_figures() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 def history(n_epochs: int = 5) -> dict[str, pd.DataFrame]:

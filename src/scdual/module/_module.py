@@ -294,15 +294,14 @@ class SCDualModule(BaseModuleClass):
         kl = kl_divergence(inference_outputs["qz"], Normal(0.0, 1.0)).sum(-1)  # (B,)
         regulation, parts = self.regulation_objective(tensors)
         loss = (reconstruction_loss + kl_weight * kl).mean() + regulation
-        extra = dict(parts)
         if self.extra_payload_autotune:
             batch, labels = tensors[REGISTRY_KEYS.BATCH_KEY], tensors[REGISTRY_KEYS.LABELS_KEY]
-            extra |= {"z": inference_outputs["z"], "batch": batch, "labels": labels}
+            parts |= {"z": inference_outputs["z"], "batch": batch, "labels": labels}
         return LossOutput(
             loss=loss,
             reconstruction_loss=reconstruction_loss,
             kl_local={"kl_divergence_z": kl},
-            extra_metrics=extra,
+            extra_metrics=parts,
         )
 
     @torch.inference_mode()
@@ -339,15 +338,7 @@ class SCDualModule(BaseModuleClass):
     @auto_move_data
     def regulation_objective(self, tensors: Tensors) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return what the regulatory map is trained on, in nats per cell, and its parts."""
-        parts = self._regulation_parts(dense(tensors[REGISTRY_KEYS.X_KEY]), tensors)
-        objective = (
-            0.5 * self.regulation_weight * parts[LOSS_KEYS.REGULATION]
-            + self.sparsity_weight * parts[LOSS_KEYS.SPARSITY]
-            + self.prior_weight * parts.get(LOSS_KEYS.PRIOR, 0.0)
-        )
-        return self.n_input * objective, parts
-
-    def _regulation_parts(self, x: torch.Tensor, tensors: Tensors) -> dict[str, torch.Tensor]:
+        x = dense(tensors[REGISTRY_KEYS.X_KEY])
         hidden = self.hiding.draw(len(x)) if self.training else self.hiding.fixed()
         log_expr = self.scale.log_expr(x, hidden.target, self.size_factor(tensors))
         genes = self.gene_context(hidden.target)
@@ -360,7 +351,12 @@ class SCDualModule(BaseModuleClass):
         if self.prior_strength is not None:
             strength, sign = self.prior_strength[hidden.target], self.prior_sign[hidden.target]
             parts[LOSS_KEYS.PRIOR] = prior_disagreement(genes.gate, strength, sign)
-        return parts
+        objective = (
+            0.5 * self.regulation_weight * parts[LOSS_KEYS.REGULATION]
+            + self.sparsity_weight * parts[LOSS_KEYS.SPARSITY]
+            + self.prior_weight * parts.get(LOSS_KEYS.PRIOR, 0.0)
+        )
+        return self.n_input * objective, parts
 
     def _predict(
         self, log_expr: torch.Tensor, covariates: torch.Tensor, genes: GeneContext, hidden: Hidden
