@@ -4,7 +4,7 @@ Dimension key
     C  cells      G  genes      R  regulators      T  targets of one chunk      D  embedding width
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
@@ -22,7 +22,7 @@ from scdual._types import MapKind
 from scdual.grn import RegulatoryNetwork, edge_evidence, from_attention_layout
 from scdual.model._ensemble import EnsembleMixin
 from scdual.model._inherited import cell_positions
-from scdual.module import SCDualModule
+from scdual.module import SCDualModule, group_map
 
 _TARGET_CHUNK = 512
 
@@ -58,8 +58,10 @@ class RegulationMixin(EnsembleMixin):
         indices
             Positions of the cells to average over; None takes all.
         groupby
-            Column of ``obs``; one network is returned for each of its groups. A group's weights also grow where the
-            regulator is far below its overall mean, so a strong edge can mark a regulator that is absent there.
+            Column of ``obs``; one network is returned for each of its groups. Its weights, signs included, are those
+            of all cells unless the cells of the group say otherwise, and count per standard deviation of the regulator
+            in the group: a regulator that is silent there has none. See :func:`~scdual.module.group_map`. Attention is
+            averaged over the group, and the gate is the same in all.
         kind
             One of:
 
@@ -86,7 +88,9 @@ class RegulationMixin(EnsembleMixin):
         if groupby is None:
             return self._network(adata, indices, batch_size, kind)
         groups = self._groups(adata, groupby, indices)
-        return {name: self._network(adata, cells, batch_size, kind, group=name) for name, cells in groups}
+        if kind == "regulation":
+            return self._group_networks(adata, groups, batch_size)
+        return {name: self._maps(adata, cells, batch_size, group=name)[kind] for name, cells in groups.items()}
 
     @torch.inference_mode()
     def get_gene_embedding(self) -> pd.DataFrame:
@@ -129,8 +133,8 @@ class RegulationMixin(EnsembleMixin):
         """
         self._check_if_trained(warn=False)
         adata = self._validate_anndata(adata)
-        groups = {} if groupby is None else dict(self._groups(adata, groupby, None))
-        by_group = {name: self._maps(adata, cells, batch_size)["regulation"] for name, cells in groups.items()}
+        groups = {} if groupby is None else self._groups(adata, groupby, None)
+        by_group = {} if groupby is None else self._group_networks(adata, groups, batch_size)
         latent = self.get_latent_representation(adata, batch_size=batch_size)
         maps = self._maps(adata, None, batch_size)
 
@@ -146,15 +150,55 @@ class RegulationMixin(EnsembleMixin):
         adata.uns[RESULT_KEYS.PARAMETERS] = self._parameters(groupby, list(by_group))
 
     def _network(
-        self, adata: AnnData | MuData, indices: Any, batch_size: int | None, kind: MapKind, group: str | None = None
+        self, adata: AnnData | MuData, indices: Any, batch_size: int | None, kind: MapKind
     ) -> RegulatoryNetwork:
         """Return one map averaged over the cells at ``indices``, with its evidence if there is any."""
-        network = self._maps(adata, indices, batch_size, group)[kind]
+        network = self._maps(adata, indices, batch_size)[kind]
         if kind != "regulation" or not self.ensemble_:
             return network
         modules = (self._member(state) for state in (*self.ensemble_, self.null_))
         *members, null = (self._map_arrays(module, adata, indices, batch_size)[kind].T for module in modules)
         return replace(network, evidence=edge_evidence(network.weight, np.stack(members), null))
+
+    def _group_networks(
+        self, adata: AnnData | MuData, groups: dict[str, np.ndarray], batch_size: int | None
+    ) -> dict[str, RegulatoryNetwork]:
+        """Return the regulation of each group, with its evidence if there is any."""
+        weights = self._group_arrays(self.module, adata, groups, batch_size)
+        names = self.regulators, self.gene_names
+        networks = {name: from_attention_layout(weights[name], *names, group=name) for name in groups}
+        if not self.ensemble_:
+            return networks
+        members = []
+        for seed, state in enumerate(self.ensemble_):  # a member sees half of the cells, here as in training
+            rng = np.random.default_rng(seed)
+            halves = {name: rng.permutation(cells)[: (len(cells) + 1) // 2] for name, cells in groups.items()}
+            members.append(self._group_arrays(self._member(state), adata, halves, batch_size))
+        null = self._group_arrays(self._member(self.null_), adata, groups, batch_size, shuffle=True)
+        for name, network in networks.items():
+            stacked = np.stack([member[name].T for member in members])
+            networks[name] = replace(network, evidence=edge_evidence(network.weight, stacked, null[name].T))
+        return networks
+
+    def _group_arrays(
+        self,
+        module: SCDualModule,
+        adata: AnnData | MuData,
+        groups: dict[str, np.ndarray],
+        batch_size: int | None,
+        *,
+        shuffle: bool = False,
+    ) -> dict[str, np.ndarray]:
+        """Return the regulation of a module in each group, row = target, each ``(G, R)``."""
+        grouped = np.concatenate(list(groups.values()))
+        regulation = torch.as_tensor(
+            self._map_arrays(module, adata, grouped, batch_size)["regulation"], device=module.device
+        )
+        arrays = {}
+        for name, cells in groups.items():
+            loader = self._make_data_loader(adata=adata, indices=cells, batch_size=batch_size or 512)
+            arrays[name] = group_map(module, loader, regulation, shuffle=shuffle).cpu().numpy()
+        return arrays
 
     def _maps(
         self, adata: AnnData | MuData, indices: Any, batch_size: int | None, group: str | None = None
@@ -181,14 +225,14 @@ class RegulationMixin(EnsembleMixin):
         total["gate"] *= module.gene_context(genes).keep_mask.cpu().numpy()
         return {kind: matrix / n_cells for kind, matrix in total.items()}
 
-    def _groups(self, adata: AnnData | MuData, groupby: str, indices: Any) -> Iterator[tuple[str, np.ndarray]]:
+    def _groups(self, adata: AnnData | MuData, groupby: str, indices: Any) -> dict[str, np.ndarray]:
         """Return the groups of a column of ``obs`` with the positions of their cells."""
         if groupby not in adata.obs:
             msg = f"`groupby={groupby!r}` is not a column of `obs`, which has {list(adata.obs.columns)}; name one of those."
             raise KeyError(msg)
         cells = np.arange(adata.n_obs) if indices is None else cell_positions(adata, indices)
         labels = adata.obs[groupby].iloc[cells].astype("category").cat.remove_unused_categories()
-        return ((str(name), cells[(labels == name).to_numpy()]) for name in labels.cat.categories)
+        return {str(name): cells[(labels == name).to_numpy()] for name in labels.cat.categories}
 
     def _parameters(self, groupby: str | None, groups: list[str]) -> dict[str, Any]:
         """Return what ``uns["scdual"]`` holds; plain values only, so that ``write_h5ad`` can store it."""

@@ -1,5 +1,6 @@
 """The probabilistic model, its losses and its training plan."""
 
+from scdual.module._group_map import group_map
 from scdual.module._hiding import Hidden, Hiding
 from scdual.module._losses import edge_sparsity, prior_disagreement, regulation_loss
 from scdual.module._mixture import ValueMixture
@@ -16,6 +17,7 @@ __all__ = [
     "SCDualTrainingPlan",
     "ValueMixture",
     "edge_sparsity",
+    "group_map",
     "prior_disagreement",
     "regulation_loss",
 ]

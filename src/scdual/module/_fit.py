@@ -7,6 +7,7 @@ Dimension key
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 Tensors = dict[str, torch.Tensor]
 _LARGEST_START = 0.9  # of the gate
-_SMALLEST_PENALTY = 1e-3  # regulators may be silent, or twins
+SMALLEST_PENALTY = 1e-3  # regulators may be silent, or twins
 _MOMENT_CELLS = 20_000
 
 
@@ -35,7 +36,6 @@ def fit_before_training(module: "SCDualModule", dataloader: Iterable[Tensors]) -
         Minibatches of the cells, those of validation included; it is read several times.
     """
     scale, regulators = module.scale, module.regulator_index
-    genes = torch.arange(module.n_input, device=module.device)
 
     def batches() -> Iterable[tuple[torch.Tensor, torch.Tensor | None]]:
         return ((dense(tensors[REGISTRY_KEYS.X_KEY]), module.size_factor(tensors)) for tensors in dataloader)
@@ -44,9 +44,6 @@ def fit_before_training(module: "SCDualModule", dataloader: Iterable[Tensors]) -
         standardised = scale.standardise(log_expr)
         return standardised[:, regulators], standardised
 
-    def ranked(log_expr: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return module.mixed_values(log_expr), scale.rank_score(log_expr, genes)
-
     scale.fit(batches, module.expr_embedding)
     observed = _moments(module, dataloader, plain)
     gram, cross = observed.partial()
@@ -54,7 +51,13 @@ def fit_before_training(module: "SCDualModule", dataloader: Iterable[Tensors]) -
     standardised = (scale.standardise(module.log_expr(tensors)) for tensors in dataloader)
     signal = correlation_signal(cross, regulators, observed.n_cells)
     module.mixture.fit(standardised, n_cells=observed.n_cells, signal=signal)
-    _start_gate(module, _moments(module, dataloader, ranked))
+    _start_gate(module, _moments(module, dataloader, partial(map_values, module)))
+
+
+def map_values(module: "SCDualModule", log_expr: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the values between which the map is learnt: of regulators ``(B, R)`` and of all genes ``(B, G)``."""
+    genes = torch.arange(module.n_input, device=module.device)
+    return module.mixed_values(log_expr), module.scale.rank_score(log_expr, genes)
 
 
 def _moments(
@@ -78,13 +81,13 @@ def _start_gate(module: "SCDualModule", moments: Moments) -> None:
     std = module.mixture.set_std(moments.std())
     cross = (cross - module.mixture.own_share()) / std[:, None]
     gram = gram / std / std[:, None]
-    penalty = max(module.hiding.penalty, _SMALLEST_PENALTY)
+    penalty = max(module.hiding.penalty, SMALLEST_PENALTY)
     weight = leave_one_out_ridge(gram, cross, module.regulator_index, penalty=penalty).float()
     module.gene_embedding.move_to_regulators(weight, module.regulator_index)
     context = module.gene_context(torch.arange(module.n_input, device=module.device))
     context = context._replace(logit_bias=None)  # a prior then adds to what the data say
     per_gate = module.hiding.visible_share * module.expr_branch.initial_gain(context).clamp_min(1e-6)
-    gate = weight / per_gate * context.keep_mask  # (G, R)
+    gate = weight / per_gate  # (G, R)
     factor = max(1.0, float(gate.abs().max()) / _LARGEST_START)
     module.expr_branch.scale_gain(factor)
     module.gate.set_expectation(gate / factor)

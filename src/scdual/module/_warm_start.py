@@ -1,4 +1,4 @@
-"""Where the regulation decoder starts: the exact answer of its linear part.
+"""Linear regulation, solved exactly: where the regulation decoder starts, and how a group of cells departs from it.
 
 Inside tensors row = target, column = regulator.
 
@@ -25,6 +25,7 @@ class Moments:
         self.n_covariates, self.n_cells = n_covariates, 0
         self.gram = torch.zeros(n_rows, n_rows, dtype=torch.float64, device=device)
         self.cross = torch.zeros(n_rows, n_genes, dtype=torch.float64, device=device)
+        self.square = torch.zeros(n_genes, dtype=torch.float64, device=device)
 
     def add(self, covariates: torch.Tensor, values: torch.Tensor, genes: torch.Tensor) -> None:
         """Add cells with covariates ``(B, U)``, regulator values ``(B, R)`` and gene values ``(B, G)``."""
@@ -32,6 +33,7 @@ class Moments:
         self.n_cells += len(rows)
         self.gram += rows.T @ rows
         self.cross += rows.T @ genes.double()
+        self.square += genes.double().square().sum(0)
 
     def std(self) -> torch.Tensor:
         """Return the spread of the regulator values about zero, covariates included, shape ``(R,)``."""
@@ -45,6 +47,12 @@ class Moments:
         n_regulators = len(left)
         return left[:, :n_regulators] / self.n_cells, left[:, n_regulators:] / self.n_cells
 
+    def variance(self) -> torch.Tensor:
+        """Return the variance of each gene that the covariates leave unexplained, shape ``(G,)``."""
+        u = slice(self.n_covariates)
+        effect = torch.linalg.pinv(self.gram[u, u], hermitian=True) @ self.cross[u]
+        return (self.square - (self.cross[u] * effect).sum(0)) / self.n_cells
+
 
 def correlation_signal(correlation: torch.Tensor, regulator_index: torch.Tensor, n_cells: int) -> float:
     """Return n times the mean squared correlation of a regulator with another gene; pure noise gives 1.
@@ -52,15 +60,14 @@ def correlation_signal(correlation: torch.Tensor, regulator_index: torch.Tensor,
     Parameters
     ----------
     correlation
-        Correlation of regulators with all genes, shape ``(R, G)``.
+        Correlation of regulators with all genes, shape ``(R, G)``; NaN where there is none, because one is constant.
     regulator_index
         Positions of the regulators among the genes, shape ``(R,)``.
     n_cells
         Number of cells n.
     """
-    square = correlation.square()
-    itself = square.gather(1, regulator_index[:, None]).sum()
-    return float(n_cells * (square.sum() - itself) / max(1, square.numel() - len(square)))
+    others = correlation.square().scatter(1, regulator_index[:, None], torch.nan)
+    return float(n_cells * others.nanmean().nan_to_num())
 
 
 def shared_information(correlation: torch.Tensor, n_cells: int) -> float:
@@ -103,4 +110,4 @@ def leave_one_out_ridge(
     weight = inverse @ cross  # (R, G)
     own = weight[:, regulator_index].diagonal() / inverse.diagonal()  # (R,)
     weight[:, regulator_index] -= inverse * own
-    return weight.T
+    return weight.T.index_put((regulator_index, torch.arange(len(gram), device=gram.device)), weight.new_zeros(()))
