@@ -451,6 +451,7 @@ def test_gene_state_follows_new_weights(module: SCDualModule) -> None:
 
 def test_prior_raises_attention_on_its_edges(cells: Tensors, tensors: Tensors, prior_strength: torch.Tensor) -> None:
     module = prepare(build_module(prior_strength=prior_strength, prior_sign=torch.zeros(G, R)), cells)
+    module.prior_strength.copy_(prior_strength)  # full trust
     values = module.regulator_values(tensors)
     told = module.maps(values, ALL_GENES)
     module.prior_weight = 0.0
@@ -466,12 +467,14 @@ def test_prior_raises_attention_on_its_edges(cells: Tensors, tensors: Tensors, p
 def test_disagreement_with_the_prior_enters_the_loss(
     cells: Tensors, tensors: Tensors, prior_strength: torch.Tensor, prior_weight: float
 ) -> None:
-    prior = {"prior_strength": prior_strength, "prior_sign": prior_strength.sign(), "prior_weight": prior_weight}
+    prior = {"prior_strength": prior_strength, "prior_sign": -torch.ones(G, R), "prior_weight": prior_weight}
     module = prepare(build_module(**prior, target_share=1.0), cells)
+    module.prior_strength.copy_(0.5 * prior_strength)  # half the trust
     out = loss_of(module, tensors)
     state = module.gene_state()
     gate = module.gate(state, state[module.regulator_index], ALL_GENES)
-    expected = (1 - gate[[1, 5, 12], [0, 1, 3]]).mean() / 2  # three activating edges of one strength
+    expected = 0.4 * gate[[1, 5, 12], [0, 1, 3]].relu().mean()  # three edges of strength 0.8, told to repress
+    assert expected > 0
     torch.testing.assert_close(out.extra_metrics["prior_disagreement"], expected)
     parts = out.extra_metrics
     penalty = 0.5 * parts["regulation_loss"] + 0.1 * parts["edge_sparsity"] + prior_weight * expected

@@ -9,7 +9,13 @@ import pytest
 import torch
 from sklearn.linear_model import LinearRegression, Ridge
 
-from scdual.module._warm_start import Moments, correlation_signal, leave_one_out_ridge, shared_information
+from scdual.module._warm_start import (
+    Moments,
+    correlation_signal,
+    leave_one_out_ridge,
+    prior_trust,
+    shared_information,
+)
 
 N, G = 300, 14
 REGULATOR = torch.tensor([9, 2, 5, 0, 13])
@@ -176,3 +182,43 @@ def test_order_of_genes_and_regulators_does_not_matter(genes: torch.Tensor) -> N
         other[:, index].T @ other[:, index] / N, other[:, index].T @ other / N, index, penalty=1.0
     )
     torch.testing.assert_close(found, expected[order][:, place], rtol=1e-8, atol=1e-10)
+
+
+def test_spared_pairs_agree_with_solving_each_gene_with_its_own_penalties(genes: torch.Tensor) -> None:
+    gram, cross = genes[:, REGULATOR].T @ genes[:, REGULATOR] / N, genes[:, REGULATOR].T @ genes / N
+    relief = torch.zeros(G, R)
+    relief[3, 1], relief[3, 4], relief[9, 2], relief[7, 0], relief[2, [0, 2, 3, 4]] = 0.9, 0.3, 0.5, 0.2, 0.7
+    found = leave_one_out_ridge(gram, cross, REGULATOR, penalty=0.8, relief=relief)
+    expected = np.zeros((G, R))
+    for g in range(G):
+        others = [i for i, regulator in enumerate(REGULATOR.tolist()) if regulator != g]
+        matrix = gram.numpy()[np.ix_(others, others)] + np.diag(0.8 * (1 - relief[g, others].double().numpy()))
+        expected[g, others] = np.linalg.solve(matrix, cross.numpy()[others, g])
+    np.testing.assert_allclose(found, expected, atol=1e-7)
+    assert not np.allclose(found, loop_ridge(genes, 0.8), atol=1e-3)
+
+
+# ---- prior ------------------------------------------------------------------------------------------------------------
+
+
+def test_trust_in_a_prior_grows_with_the_weights_of_its_pairs() -> None:
+    weight, strength = torch.ones(20, 10), torch.zeros(20, 10)
+    strength[:5] = 1.0  # 50 pairs
+    assert prior_trust(weight, strength) == 0
+    weight[:5] = 2.0
+    excess = 50 * 3 / 60
+    assert prior_trust(weight, strength) == pytest.approx(excess / (1 + excess))
+    weight[:5] = 0.5  # weaker than the others
+    assert prior_trust(weight, strength) == 0
+
+
+def test_trust_in_a_prior_that_noise_could_explain_is_small() -> None:
+    weight, strength = torch.randn(100, 20), torch.zeros(100, 20)
+    strength[torch.randperm(100)[:30], torch.randint(20, (30,))] = 1.0
+    assert prior_trust(weight, strength) < 0.5
+
+
+def test_trust_stays_below_one() -> None:
+    weight = torch.zeros(4, 3)
+    weight[0, 0] = 1.0
+    assert 0.9 < prior_trust(weight, (weight > 0).float()) < 1

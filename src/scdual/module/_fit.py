@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING
 import torch
 from scvi import REGISTRY_KEYS
 
-from scdual.module._warm_start import Moments, correlation_signal, leave_one_out_ridge, shared_information
+from scdual.module._warm_start import (
+    Moments,
+    correlation_signal,
+    leave_one_out_ridge,
+    prior_trust,
+    shared_information,
+)
 
 if TYPE_CHECKING:
     from scdual.module._module import SCDualModule
@@ -83,9 +89,12 @@ def _start_gate(module: "SCDualModule", moments: Moments) -> None:
     gram = gram / std / std[:, None]
     penalty = max(module.hiding.penalty, SMALLEST_PENALTY)
     weight = leave_one_out_ridge(gram, cross, module.regulator_index, penalty=penalty).float()
+    if module.prior_strength is not None:
+        module.prior_strength.mul_(prior_trust(weight, module.prior_strength))
+        relief = 1 - (1 - module.prior_strength) ** module.prior_weight
+        weight = leave_one_out_ridge(gram, cross, module.regulator_index, penalty=penalty, relief=relief).float()
     module.gene_embedding.move_to_regulators(weight, module.regulator_index)
     context = module.gene_context(torch.arange(module.n_input, device=module.device))
-    context = context._replace(logit_bias=None)  # a prior then adds to what the data say
     per_gate = module.hiding.visible_share * module.expr_branch.initial_gain(context).clamp_min(1e-6)
     gate = weight / per_gate  # (G, R)
     factor = max(1.0, float(gate.abs().max()) / _LARGEST_START)

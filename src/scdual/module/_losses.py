@@ -5,6 +5,7 @@ Dimension key
 """
 
 import torch
+import torch.nn.functional as F
 
 
 def regulation_loss(prediction: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
@@ -38,9 +39,9 @@ def edge_sparsity(weight: torch.Tensor) -> torch.Tensor:
 
 
 def prior_disagreement(gate: torch.Tensor, strength: torch.Tensor, sign: torch.Tensor) -> torch.Tensor:
-    r"""Return how far the gate is from the prior edges, 0 (as told) to 1 (opposite), weighted by their strength.
+    r"""Return how far the gate contradicts the signs of the prior edges, 0 (nowhere) to 1 (fully), by their strength.
 
-    An edge of known sign s costs :math:`(1 - s M) / 2`, one of unknown sign :math:`(1 - |M|) / 2`.
+    An edge of known sign s costs :math:`\max(0, -s M)`; nothing pulls at an edge of the right sign.
 
     Parameters
     ----------
@@ -55,5 +56,4 @@ def prior_disagreement(gate: torch.Tensor, strength: torch.Tensor, sign: torch.T
     -------
     A scalar; 0 when no edge is given.
     """
-    agreement = torch.where(sign == 0, gate.abs(), sign * gate)
-    return (strength * (1 - agreement) / 2).sum() / strength.sum().clamp_min(1e-12)
+    return (strength * F.relu(-sign * gate)).sum() / (strength > 0).sum().clamp_min(1)
