@@ -1,9 +1,9 @@
 """Are the signs of the map as sure as an ensemble says? Simulated networks, so that the truth is known.
 
-Of the true edges on whose sign a share p of the members agrees, how many have the right sign? Writes a table and a
-picture.
+Of the true edges on whose sign a share p of the members agrees, how many have the right sign? Writes a table, and the
+picture of the documentation.
 
-Usage: python benchmarks/calibration.py [--seeds 0 1 2] [--n-ensemble 10] [--out benchmarks/results]
+Usage: python benchmarks/calibration.py [--seeds 0 1 2] [--n-ensemble 10]
 """
 
 import argparse
@@ -20,6 +20,8 @@ from scdual.datasets import simulate
 from scdual.grn import EdgeEvidence, RegulatoryNetwork
 from scdual.model import SCDual
 
+PICTURE = Path(__file__).parents[1] / "docs" / "_static" / "calibration.png"
+
 
 def edges(seed: int, n_ensemble: int) -> pd.DataFrame:
     """Return the support of every true edge's sign, and whether the sign is right."""
@@ -28,7 +30,7 @@ def edges(seed: int, n_ensemble: int) -> pd.DataFrame:
     SCDual.setup_anndata(adata)
     model = SCDual(adata, regulators="regulator")
     model.train(enable_progress_bar=False)
-    model.train_ensemble(n_ensemble, permute_within="cell_type", enable_progress_bar=False)
+    model.train_ensemble(n_ensemble, enable_progress_bar=False)
     network = cast(RegulatoryNetwork, model.get_regulation())
     evidence = cast(EdgeEvidence, network.evidence)
     rows = adata.var_names.get_indexer(network.regulators)
@@ -43,7 +45,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of simulation and training")
     parser.add_argument("--n-ensemble", type=int, default=10, help="members")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="folder to write")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="folder of the table")
+    parser.add_argument("--picture", type=Path, default=PICTURE, help="file of the picture")
     chosen = parser.parse_args()
     warnings.simplefilter("ignore")
     table = pd.concat([edges(seed, chosen.n_ensemble) for seed in chosen.seeds])
@@ -51,7 +54,7 @@ def main() -> None:
     chosen.out.mkdir(parents=True, exist_ok=True)
     by_support.round(4).to_csv(chosen.out / "calibration.csv", index=False)
     print(by_support.round(3).to_string(index=False))
-    draw(by_support, chosen.out / "calibration.png")
+    draw(by_support, chosen.picture)
 
 
 def draw(by_support: pd.DataFrame, path: Path) -> None:

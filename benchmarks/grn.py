@@ -33,9 +33,10 @@ BASELINES = (
     *("genie3", "grnboost2", "grnboost2_same_cells", "regdiffusion"),
 )
 SCDUAL = ("scdual", "scdual_permuted", "scdual_warm_start", "scdual_untrained")
+ABLATIONS = ("scdual_no_hiding", "scdual_no_denoising", "scdual_no_start")
 # function -> its module, loaded only in the process that needs it
-METHODS = dict.fromkeys(BASELINES, "_grn_baselines") | dict.fromkeys(SCDUAL, "_grn_scdual")
-ON_REQUEST = ("grnboost2_same_cells",)  # takes too long for every run
+METHODS = dict.fromkeys(BASELINES, "_grn_baselines") | dict.fromkeys(SCDUAL + ABLATIONS, "_grn_scdual")
+ON_REQUEST = ("grnboost2_same_cells", *ABLATIONS)  # take too long for every run
 KEYS = ["set", "network", "method"]
 ORDER = {
     "set": SETS,
@@ -43,6 +44,7 @@ ORDER = {
         *("pearson", "pearson+APC", "spearman", "spearman+APC", "partial_correlation"),
         *("genie3", "grnboost2", "grnboost2_same_cells", "regdiffusion"),
         *("scdual", "scdual+APC", "scdual attention", "scdual permuted", "scdual warm start", "scdual untrained"),
+        *("scdual, no hiding", "scdual, no denoising", "scdual, no start"),
     ),
 }
 
