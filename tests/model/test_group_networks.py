@@ -95,3 +95,8 @@ def test_order_of_cells_and_minibatches_do_not_matter(model: SCDual) -> None:
     other = model.get_regulation(model.adata[::-1].copy(), groupby="kind", batch_size=77)
     for name, network in expected.items():
         np.testing.assert_allclose(other[name].weight, network.weight, atol=1e-5)
+
+
+def test_without_a_labelled_cell_there_are_no_groups(model: SCDual) -> None:
+    model.adata.obs["unknown"] = pd.Categorical([None] * model.adata.n_obs, categories=["a"])
+    assert model.get_regulation(groupby="unknown") == {}

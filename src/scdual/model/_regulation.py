@@ -134,7 +134,7 @@ class RegulationMixin(EnsembleMixin):
         self._check_if_trained(warn=False)
         adata = self._validate_anndata(adata)
         groups = {} if groupby is None else self._groups(adata, groupby, None)
-        by_group = {} if groupby is None else self._group_networks(adata, groups, batch_size)
+        by_group = self._group_networks(adata, groups, batch_size)
         latent = self.get_latent_representation(adata, batch_size=batch_size)
         maps = self._maps(adata, None, batch_size)
 
@@ -164,6 +164,8 @@ class RegulationMixin(EnsembleMixin):
         self, adata: AnnData | MuData, groups: dict[str, np.ndarray], batch_size: int | None
     ) -> dict[str, RegulatoryNetwork]:
         """Return the regulation of each group, with its evidence if there is any."""
+        if not groups:  # no cell is labelled
+            return {}
         weights = self._group_arrays(self.module, adata, groups, batch_size)
         names = self.regulators, self.gene_names
         networks = {name: from_attention_layout(weights[name], *names, group=name) for name in groups}

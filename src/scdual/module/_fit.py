@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Tensors = dict[str, torch.Tensor]
 _LARGEST_START = 0.9  # of the gate
 SMALLEST_PENALTY = 1e-3  # regulators may be silent, or twins
+_LARGEST_RELIEF = 0.999  # a silent regulator needs its penalty
 _MOMENT_CELLS = 20_000
 
 
@@ -91,7 +92,7 @@ def _start_gate(module: "SCDualModule", moments: Moments) -> None:
     weight = leave_one_out_ridge(gram, cross, module.regulator_index, penalty=penalty).float()
     if module.prior_strength is not None:
         module.prior_strength.mul_(prior_trust(weight, module.prior_strength))
-        relief = 1 - (1 - module.prior_strength) ** module.prior_weight
+        relief = (1 - (1 - module.prior_strength) ** module.prior_weight).clamp_max(_LARGEST_RELIEF)
         weight = leave_one_out_ridge(gram, cross, module.regulator_index, penalty=penalty, relief=relief).float()
     module.gene_embedding.move_to_regulators(weight, module.regulator_index)
     context = module.gene_context(torch.arange(module.n_input, device=module.device))

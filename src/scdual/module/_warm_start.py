@@ -138,21 +138,17 @@ def leave_one_out_ridge(
         Share of the penalty that a pair is spared, below 1, shape ``(G, R)``; None spares none. The few pairs of a gene
         change the inverse by a matrix of low rank.
     """
-    n_regulators, n_genes = cross.shape
+    n_regulators = len(gram)
     inverse = torch.linalg.inv(gram + penalty * torch.eye(n_regulators, dtype=gram.dtype, device=gram.device))
     weight = inverse @ cross  # (R, G)
-    place = torch.full((n_genes,), -1, device=gram.device)
-    place[regulator_index] = torch.arange(n_regulators, device=gram.device)
     own = weight[:, regulator_index].diagonal() / inverse.diagonal()  # (R,)
     result = weight.clone()
     result[:, regulator_index] -= inverse * own
-    relief = torch.zeros(n_genes, n_regulators, device=gram.device) if relief is None else relief
+    relief = cross.new_zeros(cross.T.shape) if relief is None else relief
     for j in relief.any(1).nonzero().flatten().tolist():
-        pairs = relief[j].nonzero().flatten()
-        columns = torch.stack([weight[:, j], *([inverse[:, place[j]]] if place[j] >= 0 else [])], dim=1)
-        core = torch.diag(1 / (penalty * relief[j, pairs].to(gram.dtype))) - inverse[pairs][:, pairs]
-        columns = columns + inverse[:, pairs] @ torch.linalg.solve(core, columns[pairs])
-        result[:, j] = columns[:, 0]
-        if place[j] >= 0:
-            result[:, j] -= columns[:, 1] * columns[place[j], 0] / columns[place[j], 1]
+        is_self = regulator_index == j  # an infinite penalty, while the others are spared some of theirs
+        pairs = is_self | (relief[j] > 0)
+        change = torch.where(is_self, 0.0, 1 / (penalty * relief[j].to(gram.dtype)))[pairs]
+        core = torch.diag(change) - inverse[pairs][:, pairs]
+        result[:, j] = weight[:, j] + inverse[:, pairs] @ torch.linalg.solve(core, weight[pairs, j])
     return result.T.index_put((regulator_index, torch.arange(n_regulators, device=gram.device)), result.new_zeros(()))
