@@ -287,18 +287,6 @@ def test_a_prior_that_the_data_bear_out_strengthens_its_edges_and_another_one_do
     assert np.corrcoef(free.to_numpy().flatten(), misled.to_numpy().flatten())[0, 1] > 0.99
 
 
-def test_a_prior_on_a_silent_regulator_can_be_given_any_weight(adata: AnnData) -> None:
-    true = from_varp(adata.varp["true_regulation"], adata.var_names).to_frame()
-    silent = true["source"].iloc[0]
-    counts = adata.X.toarray()
-    counts[:, adata.var_names.get_loc(silent)] = 0
-    adata.X = csr_matrix(counts)
-    SCDual.setup_anndata(adata)
-    model = SCDual(adata, regulators="regulator", prior=true, prior_weight=100.0)
-    model.train(1)
-    assert np.isfinite(model.get_regulation().weight).all()
-
-
 @pytest.mark.parametrize("read", [SCDual.get_regulation, SCDual.get_latent_representation])
 def test_reading_twice_gives_the_same(trained: SCDual, read: Callable[[SCDual], object]) -> None:
     first, second = read(trained), read(trained)
