@@ -1,6 +1,7 @@
 """Write the results of the network benchmark as Markdown."""
 
 import pandas as pd
+from _tables import markdown, number
 
 LARGEST_DENSITY = 0.3  # above it, a random order is nearly as good as any
 SCORES = {
@@ -32,8 +33,8 @@ def reference_part(name: str, rows: pd.DataFrame) -> str:
     facts = f"{first.n_edges} edges among {first.n_candidates} candidates, density {first.density:.3f}"
     if pd.notna(first.sign_majority):
         facts += f"; commoner sign {first.sign_majority:.3f}"
-    body = [[row["method"], *(_number(row[key]) for key in SCORES)] for _, row in rows.iterrows()]
-    return f"## {name}\n\n{facts}\n\n{_markdown(['method', *SCORES.values()], body)}"
+    body = [[row["method"], *(number(row[key]) for key in SCORES)] for _, row in rows.iterrows()]
+    return f"## {name}\n\n{facts}\n\n{markdown(['method', *SCORES.values()], body)}"
 
 
 def summary(groups: dict[str, pd.DataFrame]) -> str:
@@ -48,7 +49,7 @@ def summary(groups: dict[str, pd.DataFrame]) -> str:
         for key, values in ratios.items():
             best = baselines.loc[baselines[key].idxmax()]
             ratio = ours[key].item() / best[key]
-            line += [f"{best[key]:.3f} ({best['method']})", _number(ours[key].item()), f"{ratio:.2f}"]
+            line += [f"{best[key]:.3f} ({best['method']})", number(ours[key].item()), f"{ratio:.2f}"]
             if rows["density"].iloc[0] <= LARGEST_DENSITY:
                 values.append(ratio)
         body.append([*line, *_signs(ours, baselines)])
@@ -60,20 +61,9 @@ def summary(groups: dict[str, pd.DataFrame]) -> str:
     ]
     header = ["reference", *score_columns, "sign, best baseline", "sign, SCDual", "commoner sign"]
     note = f"Mean ratio over references with a density of at most {LARGEST_DENSITY}: {means}."
-    return f"## Summary\n\n{_markdown(header, body)}\n{note}\n"
+    return f"## Summary\n\n{markdown(header, body)}\n{note}\n"
 
 
 def _signs(ours: pd.DataFrame, baselines: pd.DataFrame) -> list[str]:
     best = baselines["sign_accuracy"].max()
-    return [_number(value) for value in (best, ours["sign_accuracy"].item(), ours["sign_majority"].item())]
-
-
-def _number(value: float) -> str:
-    if pd.isna(value):
-        return ""
-    return f"{value:.3f}" if abs(value) < 20 else f"{value:.0f}"
-
-
-def _markdown(header: list[str], body: list[list[str]]) -> str:
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *body]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return [number(value) for value in (best, ours["sign_accuracy"].item(), ours["sign_majority"].item())]

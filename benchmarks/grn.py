@@ -22,8 +22,8 @@ from typing import Any
 
 import _grn_report
 import numpy as np
-import pandas as pd
 from _grn_data import DATA, DataSet, load
+from _tables import merge
 
 from scdual.grn import RegulatoryNetwork, score_network
 
@@ -77,20 +77,6 @@ def score(method: str, weight: np.ndarray, data: DataSet) -> list[dict[str, Any]
     return rows
 
 
-def merge(rows: list[dict[str, Any]], path: Path) -> pd.DataFrame:
-    """Write rows into the table, where they replace those of the same set, network and method; return the table."""
-    table = pd.DataFrame(rows)
-    if path.exists():
-        table = pd.concat([pd.read_csv(path), table]).drop_duplicates(KEYS, keep="last")
-    place = {name: {key: i for i, key in enumerate(keys)} for name, keys in ORDER.items()}
-    table = table.sort_values(
-        KEYS, key=lambda column: column.map(place[column.name]) if column.name in place else column
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(path, index=False)
-    return table
-
-
 def available(methods: list[str]) -> list[str]:
     """Return the methods that can run, and say which cannot."""
     if "regdiffusion" in methods and importlib.util.find_spec("regdiffusion") is None:
@@ -127,7 +113,7 @@ def main() -> None:
                 print(f"{name}: {job.exception()!r}", flush=True)
                 continue
             rows = job.result()
-            table = merge(rows, chosen.out / "grn.csv")
+            table = merge(rows, chosen.out / "grn.csv", keys=KEYS, order=ORDER)
             (chosen.out / "grn.md").write_text(_grn_report.report(table))
             print(f"{name}: {rows[0]['seconds']:.1f} s, {rows[0]['peak_memory_mb']} MB", flush=True)
     if failed:

@@ -1,0 +1,50 @@
+"""SCDual with one part taken out."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from scdual.model import SCDual
+
+
+class Ablation(NamedTuple):
+    """What to change: arguments of the model, and the model itself once it is built."""
+
+    arguments: dict[str, Any]
+    edit: Callable[[SCDual], None] = lambda model: None
+
+
+class OpenGate(nn.Module):
+    """A gate that lets every message through unchanged."""
+
+    def forward(self, target_state: torch.Tensor, regulator_state: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return target_state.new_ones(len(target), len(regulator_state))
+
+    def set_expectation(self, gate: torch.Tensor) -> None:
+        """Have nothing to set."""
+
+
+def _without_gene_branch(model: SCDual) -> None:
+    model.module.gene_branch.blocks = nn.ModuleList()
+
+
+def _without_gate(model: SCDual) -> None:
+    model.module.gate = OpenGate()
+
+
+ABLATIONS = {
+    "no gene branch": Ablation({}, _without_gene_branch),
+    "no gate": Ablation({}, _without_gate),
+    "no regulatory loss": Ablation({"regulation_weight": 0.0}),
+    "no token masking": Ablation({"dropout_rate": 0.0}),
+}
+
+
+def build(adata: Any, ablation: str | None = None, **arguments: Any) -> SCDual:
+    """Return an untrained model, with one part out if an ablation is named."""
+    taken_out = ABLATIONS[ablation] if ablation else Ablation({})
+    model = SCDual(adata, **arguments, **taken_out.arguments)
+    taken_out.edit(model)
+    return model

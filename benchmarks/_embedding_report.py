@@ -1,0 +1,46 @@
+"""Write the results of the embedding benchmark as Markdown."""
+
+import pandas as pd
+from _tables import markdown, number
+
+METHODS = (
+    *("pca", "harmony", "scvi", "scdual"),
+    *("scdual, no gene branch", "scdual, no gate", "scdual, no regulatory loss", "scdual, no token masking"),
+)
+SCORES = {"total": "total", "bio_conservation": "bio", "batch_correction": "batch"}
+EXPLANATION = """\
+Written by `make bench-embedding`; the numbers are in `embedding.csv`. Scores of scib-metrics, mean over seeds with the
+standard deviation between seeds behind ±. Total is 0.6 bio conservation + 0.4 batch correction, or bio conservation
+where there is one batch. MB is the peak memory of the whole process.
+"""
+
+
+def report(table: pd.DataFrame) -> str:
+    """Return the totals of all sets, and one table per set."""
+    table = table.assign(total=table.get("total", pd.Series(dtype=float)).fillna(table["bio_conservation"]))
+    sets = dict(iter(table.groupby("set", sort=False)))
+    parts = ["# Quality of the embedding\n", EXPLANATION, summary(table), *(part(*item) for item in sets.items())]
+    return "\n".join(parts)
+
+
+def summary(table: pd.DataFrame) -> str:
+    """Return the mean total of each method on each set."""
+    total = table.pivot_table(index="method", columns="set", values="total", sort=False)
+    total = total.reindex([name for name in METHODS if name in total.index])
+    body = [
+        [name, *(number(value) for value in row), number(row.mean()) if row.notna().all() else ""]
+        for name, row in zip(total.index, total.to_numpy(), strict=True)
+        for row in [pd.Series(row)]
+    ]
+    return f"## Total\n\n{markdown(['method', *total.columns, 'mean'], body)}"
+
+
+def part(name: str, rows: pd.DataFrame) -> str:
+    """Return the scores of all methods on one set."""
+    shown = {key: label for key, label in SCORES.items() if key in rows and rows[key].notna().any()}
+    body = []
+    for method, runs in rows.groupby("method", sort=False):
+        scores = [f"{runs[key].mean():.3f} ± {runs[key].std(ddof=0):.3f}" for key in shown]
+        cost = [number(runs["seconds"].mean()), f"{runs['peak_memory_mb'].max():.0f}"]
+        body.append([str(method), str(len(runs)), *scores, *cost])
+    return f"## {name}\n\n{markdown(['method', 'seeds', *shown.values(), 'seconds', 'MB'], body)}"

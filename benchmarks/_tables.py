@@ -1,0 +1,36 @@
+"""Keep and print the tables of results."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+
+def merge(
+    rows: list[dict[str, Any]], path: Path, *, keys: list[str], order: Mapping[str, Sequence[str]]
+) -> pd.DataFrame:
+    """Write rows into the table at ``path``, where they replace those with the same keys; return the table."""
+    table = pd.DataFrame(rows)
+    if path.exists():
+        table = pd.concat([pd.read_csv(path), table]).drop_duplicates(keys, keep="last")
+    place = {name: {key: i for i, key in enumerate(names)} for name, names in order.items()}
+    table = table.sort_values(
+        keys, key=lambda column: column.map(place[column.name]) if column.name in place else column
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, index=False)
+    return table
+
+
+def number(value: float) -> str:
+    """Return a value with three decimals, or none if it is large; nothing if it is missing."""
+    if pd.isna(value):
+        return ""
+    return f"{value:.3f}" if abs(value) < 20 else f"{value:.0f}"
+
+
+def markdown(header: list[str], body: list[list[str]]) -> str:
+    """Return a table whose first column is text and whose others are numbers."""
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *body]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
