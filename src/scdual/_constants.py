@@ -21,6 +21,7 @@ class _LossKeys(NamedTuple):
     REGULATION: str = "regulation_loss"
     SPARSITY: str = "edge_sparsity"
     PRIOR: str = "prior_disagreement"
+    CLASSIFICATION: str = "classification_loss"
 
 
 RESULT_KEYS = _ResultKeys()

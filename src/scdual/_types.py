@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+BatchRepresentation = Literal["one-hot", "embedding"]
+Dispersion = Literal["gene", "gene-batch", "gene-label", "gene-cell"]
 GeneLikelihood = Literal["nb", "zinb", "poisson"]
 Organism = Literal["human", "mouse"]
 MapKind = Literal["regulation", "attention", "gate"]

@@ -124,7 +124,8 @@ def test_the_marginal_likelihood_agrees_with_an_integral_over_a_grid() -> None:
     adata = simulate(30, 12, n_regulators=3, n_cell_types=1)
     SCDual.setup_anndata(adata)
     model = SCDual(adata, regulators="regulator", n_latent=1)
-    for linear, bias in ((model.module.posterior.mean_proj, 0.5), (model.module.posterior.log_var_proj, np.log(4.0))):
+    posterior = model.module.cell_state.posterior
+    for linear, bias in ((posterior.mean_proj, 0.5), (posterior.log_var_proj, np.log(4.0))):
         torch.nn.init.zeros_(linear.weight)
         torch.nn.init.constant_(linear.bias, bias)  # a posterior of mean 1/2 and variance 4 covers the true one
     model.module.eval()

@@ -252,12 +252,6 @@ def test_data_that_were_never_set_up_cannot_be_viewed(trained: SCDual, adata: An
         trained.view_anndata_setup(adata)
 
 
-def test_normalised_expression_is_refused_by_name(trained: SCDual) -> None:
-    assert trained.get_normalized_function_name == "get_normalized_expression"
-    with pytest.raises(NotImplementedError, match="get_normalized_expression is not implemented for SCDual"):
-        trained.get_normalized_expression()
-
-
 def test_data_passed_to_a_model_can_be_forgotten(adata: AnnData) -> None:
     SCDual.setup_anndata(adata)
     model = SCDual(adata, regulators=None)

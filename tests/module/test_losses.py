@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from scdual.module import edge_sparsity, prior_disagreement, regulation_loss
+from scdual.module import classification_loss, edge_sparsity, prior_disagreement, regulation_loss
 
 GATE = torch.tensor([[0.5, -0.2, 0.0], [-1.0, 0.4, 0.9]])
 
@@ -38,3 +38,11 @@ def test_edge_sparsity_is_the_strength_into_a_target() -> None:
 def test_prior_disagreement(strength: list[list[int]], sign: list[list[int]], expected: float) -> None:
     found = prior_disagreement(GATE, torch.tensor(strength).float(), torch.tensor(sign).float())
     torch.testing.assert_close(found.item(), expected)
+
+
+def test_classification_loss_is_the_cross_entropy_of_the_labelled_cells() -> None:
+    logits = torch.tensor([[2.0, 0.0], [1.0, 1.0], [0.0, 9.0]])
+    unlabelled = 2
+    expected = (torch.log1p(torch.exp(torch.tensor(-2.0))) + torch.log(torch.tensor(2.0))) / 2
+    torch.testing.assert_close(classification_loss(logits, torch.tensor([0, 1, unlabelled])), expected)
+    assert classification_loss(logits, torch.full((3,), unlabelled)) == 0

@@ -89,7 +89,7 @@ def rows(tensors: Tensors, index: list[int]) -> Tensors:
 
 
 def posterior_of(module: SCDualModule, tensors: Tensors) -> Normal:
-    return module.inference(tensors[REGISTRY_KEYS.X_KEY])["qz"]
+    return module.inference(**module._get_inference_input(tensors))["qz"]
 
 
 def loss_of(module: SCDualModule, tensors: Tensors, **kwargs: Any) -> LossOutput:
@@ -143,13 +143,15 @@ def test_covariates_enter_predictions_as_one_hot_columns(cells: Tensors, tensors
     module = prepare(build_module(n_cats_per_cov=CATEGORIES, n_continuous_cov=N_CONTINUOUS), cells | more)
     tensors = tensors | rows(more, list(range(B)))
     found = module.predict_targets(tensors, module.hiding.fixed())
-    effect, target = module.regulation_decoder.covariate_effect.detach().clone(), module.hiding.fixed().target
-    nn.init.zeros_(module.regulation_decoder.covariate_effect)
+    effects, target = module.regulation_decoder.effects, module.hiding.fixed().target
+    of_batch, of_category, slope = (table.detach().clone() for table in (*effects.categorical, effects.continuous))
+    for table in effects.parameters():
+        nn.init.zeros_(table)
     without = module.predict_targets(tensors, module.hiding.fixed())
     for b in range(B):
         batch, category = (int(tensors[key][b]) for key in (REGISTRY_KEYS.BATCH_KEY, REGISTRY_KEYS.CAT_COVS_KEY))
-        expected = effect[batch] + effect[N_BATCH + category]
-        expected = expected + tensors[REGISTRY_KEYS.CONT_COVS_KEY][b, 0] * effect[-1]
+        expected = of_batch[batch] + of_category[category]
+        expected = expected + tensors[REGISTRY_KEYS.CONT_COVS_KEY][b, 0] * slope[0]
         torch.testing.assert_close(found[b] - without[b], expected[target], **CLOSE)
     assert torch.isfinite(loss_of(module, tensors).loss)
 
@@ -161,11 +163,7 @@ def test_covariates_enter_predictions_as_one_hot_columns(cells: Tensors, tensors
 def test_gradients_reach_every_parameter_in_use(cells: Tensors, tensors: Tensors, likelihood: str) -> None:
     module = prepare(build_module(n_layers=2, gene_likelihood=likelihood), cells).train()
     loss_of(module, tensors).loss.backward()
-    unused = {"decoder.px_r_decoder.weight", "decoder.px_r_decoder.bias"}  # made by scvi-tools, never read here
-    if likelihood != "zinb":
-        unused |= {"decoder.px_dropout_decoder.weight", "decoder.px_dropout_decoder.bias"}
-    if likelihood == "poisson":
-        unused.add("log_inverse_dispersion")
+    unused = {"cell_state.decoder.log_inverse_dispersion"} if likelihood == "poisson" else set()
     assert {name for name, p in module.named_parameters() if p.grad is None} == unused
     assert all(torch.isfinite(p.grad).all() for p in module.parameters() if p.grad is not None)
 
@@ -174,7 +172,8 @@ def test_fresh_module_starts_to_learn(cells: Tensors, tensors: Tensors) -> None:
     module = build_module()
     module.fit_scale([cells])
     loss_of(module, tensors).loss.backward()
-    for name in ("gate.target_proj.weight", "gate.pair_offset", "gene_embedding.weight", "posterior.mean_proj.weight"):
+    latent_mean = "cell_state.posterior.mean_proj.weight"
+    for name in ("gate.target_proj.weight", "gate.pair_offset", "gene_embedding.weight", latent_mean):
         assert module.get_parameter(name).grad.abs().sum() > 0
 
 
@@ -241,16 +240,15 @@ def test_likelihood_agrees_with_scipy(cells: Tensors, tensors: Tensors, likeliho
     module = prepare(build_module(gene_likelihood=likelihood), cells)
     inference, generative, out = module(tensors)
     x = tensors[REGISTRY_KEYS.X_KEY].double().numpy()
-    proportion, _, _, zero_logits = module.decoder(
-        "gene", inference["z"], torch.zeros(B, 1), tensors[REGISTRY_KEYS.BATCH_KEY]
-    )
-    mu = proportion.detach().double().numpy() * x.sum(1, keepdims=True)
-    theta = module.log_inverse_dispersion.detach().double().exp().numpy()
+    decoder = module.cell_state.decoder
+    hidden = decoder.norm(decoder.latent_proj(inference["z"]) + decoder.effects(module.covariates(tensors))).relu()
+    mu = decoder.proportion_proj(hidden).softmax(-1).detach().double().numpy() * x.sum(1, keepdims=True)
+    theta = decoder.log_inverse_dispersion[0].detach().double().exp().numpy()
     expected = (
         stats.poisson(mu).logpmf(x) if likelihood == "poisson" else stats.nbinom(theta, theta / (theta + mu)).logpmf(x)
     )
     if likelihood == "zinb":
-        zero = zero_logits.detach().double().sigmoid().numpy()
+        zero = decoder.zero_proj(hidden).detach().double().sigmoid().numpy()
         expected = np.log(zero * (x == 0) + (1 - zero) * np.exp(expected))
     np.testing.assert_allclose(generative["px"].log_prob(torch.as_tensor(x)).detach(), expected, rtol=1e-3, atol=1e-4)
     found = out.reconstruction_loss["reconstruction_loss"].detach()
@@ -267,10 +265,76 @@ def test_size_factor_replaces_library_size(cells: Tensors, tensors: Tensors) -> 
 
 
 def test_transform_batch_decodes_as_if_in_that_batch(module: SCDualModule, tensors: Tensors) -> None:
-    inference = module.inference(tensors[REGISTRY_KEYS.X_KEY])
-    z, library, batch_index = inference["z"], inference["library"], tensors[REGISTRY_KEYS.BATCH_KEY]
-    found = module.generative(z, library, batch_index, transform_batch=1)["px"].mean
-    torch.testing.assert_close(found, module.generative(z, library, torch.ones_like(batch_index))["px"].mean)
+    inference, _ = module(tensors, compute_loss=False)
+    z, library, covariates = inference["z"], inference["library"], module.covariates(tensors)
+    found = module.generative(z, library, covariates, transform_batch=1)["px"].mean
+    there = torch.tensor([[0.0, 1.0]]).expand(B, -1)
+    torch.testing.assert_close(found, module.generative(z, library, there)["px"].mean)
+    assert not torch.allclose(found, module.generative(z, library, covariates)["px"].mean)
+
+
+@pytest.mark.parametrize("dispersion", ["gene-batch", "gene-label", "gene-cell"])
+def test_groups_of_cells_have_dispersions_of_their_own(cells: Tensors, tensors: Tensors, dispersion: str) -> None:
+    module = prepare(build_module(dispersion=dispersion, n_labels=3), cells)
+    labels = torch.arange(B)[:, None] % 3
+    tensors = tensors | {REGISTRY_KEYS.LABELS_KEY: labels}
+    _, generative = module(tensors, compute_loss=False)
+    theta = generative["px"].theta
+    group = {
+        "gene-batch": tensors[REGISTRY_KEYS.BATCH_KEY].squeeze(1),
+        "gene-label": labels.squeeze(1),
+        "gene-cell": torch.arange(B),
+    }[dispersion]
+    for first in range(B):
+        for second in range(B):
+            assert torch.equal(theta[first], theta[second]) == bool(group[first] == group[second])
+
+
+def test_a_learnt_vector_can_stand_for_the_batch(cells: Tensors, tensors: Tensors) -> None:
+    embedded = {"batch_representation": "embedding", "batch_embedding_kwargs": {"embedding_dim": 4}}
+    module = prepare(build_module(**embedded), cells)
+    vectors = module.get_embedding(REGISTRY_KEYS.BATCH_KEY).weight
+    assert vectors.shape == (N_BATCH, 4)
+    before = loss_of(module, tensors).reconstruction_loss["reconstruction_loss"]
+    nn.init.zeros_(vectors)
+    assert not torch.allclose(loss_of(module, tensors).reconstruction_loss["reconstruction_loss"], before)
+
+
+def test_encoder_and_decoder_know_the_batch(module: SCDualModule, tensors: Tensors) -> None:
+    elsewhere = tensors | {REGISTRY_KEYS.BATCH_KEY: 1 - tensors[REGISTRY_KEYS.BATCH_KEY]}
+    assert not torch.allclose(posterior_of(module, elsewhere).mean, posterior_of(module, tensors).mean)
+
+
+def test_samples_follow_the_predicted_counts(cells: Tensors, tensors: Tensors) -> None:
+    module = prepare(build_module(gene_likelihood="poisson"), cells)
+    nn.init.constant_(module.cell_state.posterior.log_var_proj.bias, -30.0)  # the latent state hardly varies
+    nn.init.zeros_(module.cell_state.posterior.log_var_proj.weight)
+    counts = module.sample(tensors, n_samples=3000)
+    assert counts.shape == (B, G, 3000)
+    mean = module(tensors, compute_loss=False)[1]["px"].mean.detach()
+    np.testing.assert_allclose(counts.mean(-1), mean, rtol=0.15, atol=0.1)
+    np.testing.assert_allclose(counts.var(-1), mean, rtol=0.25, atol=0.15)
+    moved = module.sample(tensors, generative_kwargs={"transform_batch": 1})
+    assert moved.shape == (B, G)
+
+
+def test_labels_reach_the_latent_state_only_if_they_are_meant_to(cells: Tensors, tensors: Tensors) -> None:
+    labelled = tensors | {REGISTRY_KEYS.LABELS_KEY: torch.tensor([[0], [1], [2], [1], [0]])}
+    for weight in (0.0, 5.0):
+        module = prepare(build_module(n_labels=3, classification_weight=weight), cells)
+        out = loss_of(module, labelled)
+        out.extra_metrics["classification_loss"].backward()
+        assert module.classifier.weight.grad.abs().sum() > 0
+        reached = module.cell_state.posterior.mean_proj.weight.grad is not None
+        assert reached == (weight > 0)
+
+
+def test_probabilities_of_labels_leave_out_the_unlabelled(cells: Tensors, tensors: Tensors) -> None:
+    module = prepare(build_module(n_labels=4, has_unlabeled=True), cells)
+    found = module.classify(tensors)
+    logits = module.classifier(posterior_of(module, tensors).loc)
+    torch.testing.assert_close(found, logits.softmax(-1))
+    assert found.shape == (B, 3)
 
 
 def test_several_samples_have_a_leading_dimension(cells: Tensors, tensors: Tensors) -> None:

@@ -1,26 +1,56 @@
-"""The regulation decoder adds intercept, covariates and contribution, target by target."""
+"""Decoders add up their parts, and count distributions have the parameters they were asked for."""
 
+import pytest
 import torch
+from scvi.distributions import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
 from torch import nn
 
-from scdual.nn import RegulationDecoder
+from scdual.nn import CountDecoder, CovariateEffects, RegulationDecoder
 
-B, G, U = 4, 12, 3
+B, G, Z, H = 4, 12, 3, 6
+CATEGORIES = [2, 3]
+U = sum(CATEGORIES) + 1
 TARGET = torch.tensor([7, 0, 11])
 
 
+def effects(n_out: int) -> CovariateEffects:
+    return CovariateEffects(n_out, n_categories=CATEGORIES, n_continuous=1)
+
+
 def test_prediction_is_the_sum_of_its_parts() -> None:
-    decoder = RegulationDecoder(G, U)
-    nn.init.normal_(decoder.intercept)
-    nn.init.normal_(decoder.covariate_effect)
+    decoder = RegulationDecoder(effects(G), G)
+    for parameter in decoder.parameters():
+        nn.init.normal_(parameter)
     contribution, covariates = torch.randn(B, len(TARGET)), torch.randn(B, U)
     found = decoder(contribution, covariates, TARGET)
+    effect = torch.cat([*decoder.effects.categorical, decoder.effects.continuous])
     for b in range(B):
         for t, gene in enumerate(TARGET.tolist()):
-            covariate_part = sum(covariates[b, u] * decoder.covariate_effect[u, gene] for u in range(U))
+            covariate_part = sum(covariates[b, u] * effect[u, gene] for u in range(U))
             torch.testing.assert_close(found[b, t], decoder.intercept[gene] + covariate_part + contribution[b, t])
 
 
 def test_only_regulators_speak_at_the_start() -> None:
     contribution = torch.randn(B, len(TARGET))
-    torch.testing.assert_close(RegulationDecoder(G, U)(contribution, torch.randn(B, U), TARGET), contribution)
+    found = RegulationDecoder(effects(G), G)(contribution, torch.randn(B, U), TARGET)
+    torch.testing.assert_close(found, contribution)
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "family"),
+    [("nb", NegativeBinomial), ("zinb", ZeroInflatedNegativeBinomial), ("poisson", Poisson)],
+)
+def test_counts_have_the_family_asked_for_and_add_up_to_the_library_size(likelihood: str, family: type) -> None:
+    decoder = CountDecoder(effects(H), n_latent=Z, n_genes=G, n_hidden=H, n_dispersions=1, gene_likelihood=likelihood)
+    log_size = torch.rand(B, 1) * 5
+    px = decoder(torch.randn(B, Z), log_size, torch.randn(B, U), torch.zeros(B, dtype=torch.int64))
+    assert isinstance(px, family)
+    rate = px.get_normalized("mu") if likelihood != "zinb" else px.mu
+    torch.testing.assert_close(rate.sum(-1, keepdim=True), log_size.exp())
+
+
+def test_a_group_has_its_row_of_dispersions() -> None:
+    decoder = CountDecoder(effects(H), n_latent=Z, n_genes=G, n_hidden=H, n_dispersions=3, gene_likelihood="nb")
+    group = torch.tensor([2, 0, 2, 1])
+    px = decoder(torch.randn(B, Z), torch.ones(B, 1), torch.randn(B, U), group)
+    torch.testing.assert_close(px.theta, decoder.log_inverse_dispersion.exp()[group])

@@ -11,6 +11,7 @@ from scdual.nn import LatentPooling, PosteriorHead
 B, G, D, P, W, S, Z = 5, 12, 6, 3, 4, 5, 2
 EMPTY_CELL = 2
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+NO_SHIFT = torch.zeros(B, P * W)
 
 
 @pytest.fixture
@@ -47,6 +48,7 @@ def loop_pooling(
     pooling: LatentPooling,
     scaled_expr: torch.Tensor,
     state: torch.Tensor,
+    shift: torch.Tensor,
     gene_state: torch.Tensor,
     expr_states: torch.Tensor,
 ) -> torch.Tensor:
@@ -62,15 +64,16 @@ def loop_pooling(
                 value.append(scaled_expr[b, g] * pooling.gene_value[g] + pooling.state_value_proj(expr_state))
             for s, v in zip(score, value, strict=True):
                 pooled[b, p] += s / sum(score) * v
-    return pooling.block(pooling.norm(pooled))
+    return pooling.block(pooling.norm(pooled) + shift.reshape(-1, P, W))
 
 
 def test_pooling_equals_a_loop_over_expressed_genes(
     scaled_expr: torch.Tensor, state: torch.Tensor, gene_state: torch.Tensor, expr_states: torch.Tensor
 ) -> None:
     pooling = build_pooling()
-    found = pooling(scaled_expr, state, gene_state, expr_states)
-    expected = loop_pooling(pooling, scaled_expr, state, gene_state, expr_states)
+    shift = torch.randn(B, P * W)
+    found = pooling(scaled_expr, state, shift, gene_state, expr_states)
+    expected = loop_pooling(pooling, scaled_expr, state, shift, gene_state, expr_states)
     torch.testing.assert_close(found, expected, **CLOSE)
 
 
@@ -83,7 +86,7 @@ def test_cells_without_counts_are_finite(
     expr_states: torch.Tensor,
 ) -> None:
     pooling = build_pooling(0.5)
-    pooled = pooling(scaled_expr[cells], state[cells], gene_state, expr_states)
+    pooled = pooling(scaled_expr[cells], state[cells], NO_SHIFT[cells], gene_state, expr_states)
     assert pooled.shape == (len(cells), P, W)
     pooled.square().sum().backward()
     assert torch.isfinite(pooled).all()
@@ -94,9 +97,9 @@ def test_order_of_genes_does_not_matter(
     scaled_expr: torch.Tensor, state: torch.Tensor, gene_state: torch.Tensor, expr_states: torch.Tensor
 ) -> None:
     pooling, order = build_pooling(), torch.randperm(G)
-    expected = pooling(scaled_expr, state, gene_state, expr_states)
+    expected = pooling(scaled_expr, state, NO_SHIFT, gene_state, expr_states)
     pooling.gene_value.data = pooling.gene_value.data[order]
-    found = pooling(scaled_expr[:, order], state[:, order], gene_state[order], expr_states)
+    found = pooling(scaled_expr[:, order], state[:, order], NO_SHIFT, gene_state[order], expr_states)
     torch.testing.assert_close(found, expected, **CLOSE)
 
 
@@ -104,9 +107,9 @@ def test_other_cells_do_not_matter(
     scaled_expr: torch.Tensor, state: torch.Tensor, gene_state: torch.Tensor, expr_states: torch.Tensor
 ) -> None:
     pooling = build_pooling(0.5).eval()
-    expected = pooling(scaled_expr, state, gene_state, expr_states)
+    expected = pooling(scaled_expr, state, NO_SHIFT, gene_state, expr_states)
     for b in range(B):
-        alone = pooling(scaled_expr[[b]], state[[b]], gene_state, expr_states)
+        alone = pooling(scaled_expr[[b]], state[[b]], NO_SHIFT[[b]], gene_state, expr_states)
         torch.testing.assert_close(alone[0], expected[b], **CLOSE)
 
 
@@ -115,10 +118,10 @@ def test_tokens_are_hidden_only_while_training(
 ) -> None:
     pooling = build_pooling(0.5)
     pooling.block.eval()  # so that only tokens are dropped
-    expected = loop_pooling(pooling, scaled_expr, state, gene_state, expr_states)
-    assert not torch.allclose(pooling(scaled_expr, state, gene_state, expr_states), expected, **CLOSE)
+    expected = loop_pooling(pooling, scaled_expr, state, NO_SHIFT, gene_state, expr_states)
+    assert not torch.allclose(pooling(scaled_expr, state, NO_SHIFT, gene_state, expr_states), expected, **CLOSE)
     pooling.eval()
-    torch.testing.assert_close(pooling(scaled_expr, state, gene_state, expr_states), expected, **CLOSE)
+    torch.testing.assert_close(pooling(scaled_expr, state, NO_SHIFT, gene_state, expr_states), expected, **CLOSE)
 
 
 def test_all_tokens_may_be_hidden(
@@ -127,8 +130,8 @@ def test_all_tokens_may_be_hidden(
     pooling = build_pooling(1.0)
     pooling.block.eval()
     nothing = torch.zeros(B, G)
-    expected = loop_pooling(pooling, nothing, nothing.long(), gene_state, expr_states)
-    found = pooling(scaled_expr, state, gene_state, expr_states)
+    expected = loop_pooling(pooling, nothing, nothing.long(), NO_SHIFT, gene_state, expr_states)
+    found = pooling(scaled_expr, state, NO_SHIFT, gene_state, expr_states)
     torch.testing.assert_close(found, expected, **CLOSE)
 
 

@@ -13,11 +13,11 @@ import torch
 from anndata import AnnData
 from mudata import MuData
 from scvi.data._constants import _SCVI_UUID_KEY, _SETUP_ARGS_KEY
-from scvi.model.base import BaseModelClass, VAEMixin
+from scvi.model.base import BaseModelClass, EmbeddingMixin, VAEMixin
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, StudentT
 
 
-class InheritedMixin(VAEMixin, BaseModelClass):
+class InheritedMixin(EmbeddingMixin, VAEMixin, BaseModelClass):
     """Methods of scvi-tools with clear errors when there are no data, and a few corrections."""
 
     def get_marginal_ll(
@@ -101,6 +101,36 @@ class InheritedMixin(VAEMixin, BaseModelClass):
             msg = f"`sample_key={sample_key!r}` is not a column of `obs`, which has {list(adata.obs.columns)}."
             raise KeyError(msg)
         super().differential_abundance(adata, sample_key, **kwargs)
+
+    def get_batch_representation(
+        self,
+        adata: AnnData | MuData | None = None,
+        indices: Sequence[int] | None = None,
+        batch_size: int | None = None,
+    ) -> np.ndarray:
+        """Return the learnt vector of each cell's batch, one row per cell.
+
+        Parameters
+        ----------
+        adata
+            Data with the genes of the model; None takes the data it was built with.
+        indices
+            Positions of the cells; None takes all.
+        batch_size
+            Cells per minibatch.
+
+        Raises
+        ------
+        ValueError
+            If the batch is coded one-hot.
+        """
+        self._check_if_trained(warn=False)
+        if not self.module.has_batch_embedding:
+            msg = (
+                "The batch is coded one-hot, so it has no vector; build SCDual with `batch_representation='embedding'`."
+            )
+            raise ValueError(msg)
+        return super().get_batch_representation(adata, indices, batch_size)
 
     def deregister_manager(self, adata: AnnData | MuData | None = None) -> None:
         """Forget data that were passed to the model, so that their memory can be freed.

@@ -15,7 +15,7 @@ from scvi import REGISTRY_KEYS, settings
 from scvi.data import AnnDataManager, fields
 from scvi.data._constants import _FIELD_REGISTRIES_KEY, _SETUP_ARGS_KEY, _SETUP_METHOD_NAME, _STATE_REGISTRY_KEY
 
-from scdual._types import GeneLikelihood
+from scdual._types import Dispersion, GeneLikelihood
 from scdual.data._fields import (
     FiniteJointObsField,
     GeneLayerField,
@@ -26,12 +26,14 @@ from scdual.data._fields import (
 )
 from scdual.data._prior import PriorNetwork, align_prior
 from scdual.data._regulators import resolve_regulators
-from scdual.model._inherited import InheritedMixin
+from scdual.model._expression import ExpressionMixin
+from scdual.model._labels import LabelMixin
+from scdual.model._query import QueryMixin
 from scdual.model._regulation import RegulationMixin
 from scdual.module import SCDualModule
 
 
-class SCDual(RegulationMixin, InheritedMixin):
+class SCDual(RegulationMixin, ExpressionMixin, LabelMixin, QueryMixin):
     """Dual-branch transformer that learns a cell embedding and a signed regulatory map from counts.
 
     Parameters
@@ -58,6 +60,9 @@ class SCDual(RegulationMixin, InheritedMixin):
         Transformer blocks of each branch.
     gene_likelihood
         Distribution of the counts: negative binomial, zero-inflated negative binomial or Poisson.
+    dispersion
+        What shares an inverse dispersion: all cells of a ``'gene'``, those of a batch (``'gene-batch'``) or of a label
+        (``'gene-label'``), or none (``'gene-cell'``).
     dropout_rate
         Share of the expressed genes hidden from the encoder in training, and dropout of the transformer.
     **module_kwargs
@@ -88,6 +93,7 @@ class SCDual(RegulationMixin, InheritedMixin):
         n_latent: int = 30,
         n_layers: int = 1,
         gene_likelihood: GeneLikelihood = "nb",
+        dispersion: Dispersion = "gene",
         dropout_rate: float = 0.1,
         **module_kwargs: Any,
     ) -> None:
@@ -101,6 +107,7 @@ class SCDual(RegulationMixin, InheritedMixin):
             "n_latent": n_latent,
             "n_layers": n_layers,
             "gene_likelihood": gene_likelihood,
+            "dispersion": dispersion,
             "dropout_rate": dropout_rate,
             **module_kwargs,
         }
@@ -145,6 +152,7 @@ class SCDual(RegulationMixin, InheritedMixin):
         size_factor_key: str | None = None,
         categorical_covariate_keys: list[str] | None = None,
         continuous_covariate_keys: list[str] | None = None,
+        unlabeled_category: str | None = None,
         **kwargs: Any,
     ) -> None:
         """Register the counts and covariates of an AnnData.
@@ -158,11 +166,13 @@ class SCDual(RegulationMixin, InheritedMixin):
         batch_key
             Column of ``obs`` with the experiment of each cell.
         labels_key
-            Column of ``obs`` with cell-type labels.
+            Column of ``obs`` with cell-type labels, which :meth:`predict` learns.
         size_factor_key
             Column of ``obs`` with size factors, which replace the library size, so of its order of magnitude.
         categorical_covariate_keys, continuous_covariate_keys
             Columns of ``obs`` whose effect is removed from the embedding.
+        unlabeled_category
+            Label that stands for cells without one.
         **kwargs
             Passed on to the data manager of scvi-tools.
 
@@ -180,7 +190,7 @@ class SCDual(RegulationMixin, InheritedMixin):
         anndata_fields = [
             GeneLayerField(REGISTRY_KEYS.X_KEY, layer),
             fields.CategoricalObsField(REGISTRY_KEYS.BATCH_KEY, batch_key),
-            fields.CategoricalObsField(REGISTRY_KEYS.LABELS_KEY, labels_key),
+            _labels_field(labels_key, unlabeled_category),
             PositiveObsField(REGISTRY_KEYS.SIZE_FACTOR_KEY, size_factor_key, required=False),
             fields.CategoricalJointObsField(REGISTRY_KEYS.CAT_COVS_KEY, categorical_covariate_keys),
             FiniteJointObsField(REGISTRY_KEYS.CONT_COVS_KEY, continuous_covariate_keys),
@@ -198,6 +208,7 @@ class SCDual(RegulationMixin, InheritedMixin):
         size_factor_key: str | None = None,
         categorical_covariate_keys: list[str] | None = None,
         continuous_covariate_keys: list[str] | None = None,
+        unlabeled_category: str | None = None,
         modalities: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -211,7 +222,7 @@ class SCDual(RegulationMixin, InheritedMixin):
             Layer of the RNA modality that holds the counts; None takes ``X``.
         protein_layer
             Accepted so that calls written for totalVI run; proteins are not modelled, and a warning says so.
-        batch_key, labels_key, size_factor_key, categorical_covariate_keys, continuous_covariate_keys
+        batch_key, labels_key, size_factor_key, categorical_covariate_keys, continuous_covariate_keys, unlabeled_category
             As in :meth:`setup_anndata`.
         modalities
             Modality of each argument, such as ``{"rna_layer": "rna", "batch_key": "rna"}``; an argument that is not
@@ -248,7 +259,7 @@ class SCDual(RegulationMixin, InheritedMixin):
         mudata_fields = [
             MuDataGeneLayerField(REGISTRY_KEYS.X_KEY, rna_layer, mod_key=where.rna_layer, mod_required=True),
             fields.MuDataCategoricalObsField(REGISTRY_KEYS.BATCH_KEY, batch_key, mod_key=where.batch_key),
-            fields.MuDataCategoricalObsField(REGISTRY_KEYS.LABELS_KEY, labels_key, mod_key=where.labels_key),
+            _labels_field(labels_key, unlabeled_category, mod_key=where.labels_key),
             MuDataPositiveObsField(
                 REGISTRY_KEYS.SIZE_FACTOR_KEY, size_factor_key, mod_key=where.size_factor_key, required=False
             ),
@@ -321,7 +332,20 @@ class SCDual(RegulationMixin, InheritedMixin):
             "n_continuous_cov": self.summary_stats.get("n_extra_continuous_covs", 0),
             "n_cats_per_cov": list(self._state(REGISTRY_KEYS.CAT_COVS_KEY).get("n_cats_per_key", [])),
             "use_size_factor_key": bool(self.registry_[_SETUP_ARGS_KEY].get("size_factor_key")),
+            "has_unlabeled": self.registry_[_SETUP_ARGS_KEY].get("unlabeled_category") is not None,
         }
+
+
+def _labels_field(labels_key: str | None, unlabeled_category: str | None, **mudata: Any) -> fields.BaseAnnDataField:
+    """Return the field of the labels, of MuData if ``mod_key`` is given."""
+    if unlabeled_category is None:
+        field = fields.MuDataCategoricalObsField if mudata else fields.CategoricalObsField
+        return field(REGISTRY_KEYS.LABELS_KEY, labels_key, **mudata)
+    if labels_key is None:
+        msg = f"`unlabeled_category={unlabeled_category!r}` needs `labels_key`, the column of `obs` that holds it."
+        raise ValueError(msg)
+    field = fields.MuDataLabelsWithUnlabeledObsField if mudata else fields.LabelsWithUnlabeledObsField
+    return field(REGISTRY_KEYS.LABELS_KEY, labels_key, unlabeled_category, **mudata)
 
 
 def _prior_tensors(prior: PriorNetwork | None) -> dict[str, Any]:

@@ -85,12 +85,19 @@ class TrainingMixin(UnsupervisedTrainingMixin):
         Raises
         ------
         ValueError
-            If the model has neither data nor a ``datamodule``, or the length of the training cannot be chosen.
+            If the model has neither data nor a ``datamodule``, the length of the training cannot be chosen, or all
+            parameters are frozen.
         """
         if datamodule is None and self.adata is None:
             msg = (
                 "The model was loaded or built without data, so there is nothing to train on; "
                 "set `model.adata = adata` or pass `datamodule=`."
+            )
+            raise ValueError(msg)
+        if not any(parameter.requires_grad for parameter in self.module.parameters()):
+            msg = (
+                "Nothing can learn: all parameters are frozen, because the query has no batch that the reference does "
+                "not know. Use the model as it is, or load the query with `unfrozen=True`."
             )
             raise ValueError(msg)
         n_obs = self.adata.n_obs if datamodule is None else getattr(datamodule, "n_obs", None)
@@ -101,7 +108,8 @@ class TrainingMixin(UnsupervisedTrainingMixin):
         defaults = {"gradient_clip_val": 100.0, "early_stopping_monitor": "validation_loss"}
         if train_size is None or train_size < 1:
             defaults["check_val_every_n_epoch"] = 1
-        self.ensemble_, self.null_ = [], {}  # those of an earlier training are out of date
+        if self.module.gate.pair_offset.requires_grad:  # else the map stays, and so does what is known about it
+            self.ensemble_, self.null_ = [], {}
         config = merge_kwargs(trainer_config, None, name="trainer")
         trainer_kwargs = {key: value for key, value in defaults.items() if config.get(key) is None} | trainer_kwargs
         super().train(

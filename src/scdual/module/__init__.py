@@ -2,7 +2,7 @@
 
 from scdual.module._group_map import group_map
 from scdual.module._hiding import Hidden, Hiding
-from scdual.module._losses import edge_sparsity, prior_disagreement, regulation_loss
+from scdual.module._losses import classification_loss, edge_sparsity, prior_disagreement, regulation_loss
 from scdual.module._mixture import ValueMixture
 from scdual.module._module import SCDualModule
 from scdual.module._plan import RegulationTrainingPlan, SCDualTrainingPlan
@@ -16,6 +16,7 @@ __all__ = [
     "SCDualModule",
     "SCDualTrainingPlan",
     "ValueMixture",
+    "classification_loss",
     "edge_sparsity",
     "group_map",
     "prior_disagreement",

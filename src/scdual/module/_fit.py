@@ -73,7 +73,7 @@ def _moments(
     view: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
 ) -> Moments:
     """Return moments over many cells; ``view`` turns log values into those of regulators and of genes."""
-    n_covariates = len(module.regulation_decoder.covariate_effect)
+    n_covariates = module.regulation_decoder.effects.n_columns
     moments = Moments(len(module.regulator_index), module.n_input, n_covariates, device=module.device)
     for tensors in dataloader:
         moments.add(module.covariates(tensors).to(module.device), *view(module.log_expr(tensors)))

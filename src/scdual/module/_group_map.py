@@ -47,7 +47,7 @@ def group_map(
     shuffle
         Whether to pair the regulators of one cell with the targets of another, which leaves only noise.
     """
-    n_covariates = len(module.regulation_decoder.covariate_effect)
+    n_covariates = module.regulation_decoder.effects.n_columns
     moments = Moments(len(module.regulator_index), module.n_input, n_covariates, device=module.device)
     generator = torch.Generator().manual_seed(0)
     for tensors in dataloader:

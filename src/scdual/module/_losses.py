@@ -1,7 +1,7 @@
 """The loss terms beside the ELBO, as pure functions.
 
 Dimension key
-    B  cells      T  targets      R  regulators
+    B  cells      T  targets      R  regulators      L  labels
 """
 
 import torch
@@ -57,3 +57,17 @@ def prior_disagreement(gate: torch.Tensor, strength: torch.Tensor, sign: torch.T
     A scalar; 0 when no edge is given.
     """
     return (strength * F.relu(-sign * gate)).sum() / (strength > 0).sum().clamp_min(1)
+
+
+def classification_loss(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    """Return the mean cross-entropy of the cells that have a label; 0 if none has.
+
+    Parameters
+    ----------
+    logits
+        Scores of the labels, shape ``(B, L)``.
+    label
+        Codes of the labels, shape ``(B,)``; a code of ``L`` or more stands for no label.
+    """
+    is_labelled = label < logits.shape[1]
+    return F.cross_entropy(logits[is_labelled], label[is_labelled], reduction="sum") / is_labelled.sum().clamp_min(1)

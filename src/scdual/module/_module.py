@@ -3,39 +3,38 @@
 Inside tensors row = target, column = regulator.
 
 Dimension key
-    B  cells in the minibatch      G  genes      R  regulators      T  targets
+    B  cells in the minibatch      G  genes      R  regulators      T  targets      L  labels
     D  embedding width      S  expression states      Z  latent dimensions      U  covariates after one-hot coding
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from scvi import REGISTRY_KEYS
-from scvi.distributions import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
-from scvi.module.base import BaseModuleClass, LossOutput, auto_move_data
-from scvi.nn import DecoderSCVI
+from scvi.module.base import BaseModuleClass, EmbeddingModuleMixin, LossOutput, auto_move_data
 from torch import nn
-from torch.distributions import Distribution, Normal, kl_divergence
+from torch.distributions import Normal, kl_divergence
 
 from scdual._constants import LOSS_KEYS
-from scdual._types import GeneLikelihood
+from scdual._types import BatchRepresentation, Dispersion, GeneLikelihood
+from scdual.module._cell_state import CellState
+from scdual.module._covariates import covariate_columns, move_to_batch
 from scdual.module._fit import dense, fit_before_training
 from scdual.module._hiding import Hidden, Hiding
 from scdual.module._likelihood import marginal_log_likelihood
-from scdual.module._losses import edge_sparsity, prior_disagreement, regulation_loss
+from scdual.module._losses import classification_loss
 from scdual.module._mixture import ValueMixture
+from scdual.module._objective import regulation_objective
 from scdual.module._scale import ExpressionScale
 from scdual.nn import (
+    CovariateEffects,
     ExpressionBranch,
     ExpressionEmbedding,
     GeneBranch,
     GeneContext,
     GeneEmbedding,
-    LatentPooling,
     NetworkMaps,
-    PosteriorHead,
     RegulationDecoder,
     RegulatorValues,
     SignedGate,
@@ -44,7 +43,7 @@ from scdual.nn import (
 Tensors = dict[str, torch.Tensor]
 
 
-class SCDualModule(BaseModuleClass):
+class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
     r"""Variational model of counts whose encoder is a dual-branch transformer, with a regulation decoder beside it.
 
     The loss of a minibatch is, in nats per cell,
@@ -53,7 +52,8 @@ class SCDualModule(BaseModuleClass):
         -\mathrm{ELBO} + G \left( \frac{\lambda}{2} \, \mathrm{MSE} + \lambda_s \, \mathrm{sparsity}
         + \lambda_p \, \mathrm{disagreement} \right)
 
-    where the MSE is that of the sampled targets predicted from their visible regulators.
+    where the MSE is that of the sampled targets predicted from their visible regulators. With labels, the cross-entropy
+    of a linear classifier of the latent state is added.
 
     Parameters
     ----------
@@ -83,6 +83,16 @@ class SCDualModule(BaseModuleClass):
         Share of a cell's expressed genes hidden from the encoder while training, and dropout of the transformers.
     gene_likelihood
         Distribution of the counts.
+    dispersion
+        What shares an inverse dispersion of the negative binomial. One of:
+
+        * ``'gene'`` - all cells
+        * ``'gene-batch'``, ``'gene-label'`` - the cells of a batch or label
+        * ``'gene-cell'`` - nothing; it is decoded for each cell
+    batch_representation
+        How encoder and count decoder see the batch: ``'one-hot'`` or ``'embedding'``, a learnt vector.
+    batch_embedding_kwargs
+        Arguments of the embedding, such as ``{"embedding_dim": 5}``.
     use_size_factor_key
         Whether a size factor replaces the library size in the decoder.
     visible_share
@@ -95,13 +105,23 @@ class SCDualModule(BaseModuleClass):
         :class:`~scdual.module.ValueMixture`.
     regulation_weight, sparsity_weight, prior_weight
         Weights of the loss terms.
+    classification_weight
+        Weight of the classifier in the latent state; 0 leaves the embedding untouched by the labels, and the classifier
+        learns all the same.
+    has_unlabeled
+        Whether the last label stands for cells without one.
     extra_payload_autotune
         Whether the loss carries the latent state for :mod:`scvi.autotune`.
     """
 
-    table_names = ("gene_embedding.weight", "pooling.gene_value", "pooling.query")  # not decayed
-    warm_started_names = ("gate.pair_offset",)  # nor these, and slow to change
-    embedding_names = ("pooling", "posterior", "decoder", "log_inverse_dispersion")  # the map does without
+    # beginnings of names: tables are not decayed, nor is what starts at its best linear value, which is slow to change
+    table_names = (
+        *("gene_embedding", "cell_state.pooling.gene_value", "cell_state.pooling.query"),
+        *("cell_state.pooling_effects", "cell_state.decoder.effects", "cell_state.decoder.log_inverse_dispersion"),
+        *("regulation_decoder.effects", "_embeddings_dict"),
+    )
+    warm_started_names = ("gate.pair_offset",)
+    embedding_names = ("cell_state", "classifier", "_embeddings_dict")  # the map does without
 
     def __init__(  # noqa: PLR0913 - the builder: the only place where all sizes meet
         self,
@@ -123,6 +143,9 @@ class SCDualModule(BaseModuleClass):
         n_bins: int = 4,
         dropout_rate: float = 0.1,
         gene_likelihood: GeneLikelihood = "nb",
+        dispersion: Dispersion = "gene",
+        batch_representation: BatchRepresentation = "one-hot",
+        batch_embedding_kwargs: Mapping[str, Any] | None = None,
         use_size_factor_key: bool = False,
         visible_share: float | None = None,
         denoised_weight: float | None = None,
@@ -130,16 +153,18 @@ class SCDualModule(BaseModuleClass):
         regulation_weight: float = 1.0,
         sparsity_weight: float = 0.0,
         prior_weight: float = 1.0,
+        classification_weight: float = 0.0,
+        has_unlabeled: bool = False,
         extra_payload_autotune: bool = False,
     ) -> None:
         super().__init__()
         n_cats_per_cov = list(n_cats_per_cov or [])
         index = torch.arange(n_input) if regulators is None else torch.as_tensor(list(regulators), dtype=torch.int64)
         self.n_input, self.n_batch, self.n_labels, self.n_latent = n_input, n_batch, n_labels, n_latent
-        self.n_cats_per_cov, self.gene_likelihood = n_cats_per_cov, gene_likelihood
+        self.n_cats_per_cov, self.gene_likelihood, self.dispersion = n_cats_per_cov, gene_likelihood, dispersion
         self.use_size_factor_key, self.extra_payload_autotune = use_size_factor_key, extra_payload_autotune
         self.regulation_weight, self.sparsity_weight = regulation_weight, sparsity_weight
-        self.prior_weight = prior_weight
+        self.prior_weight, self.classification_weight = prior_weight, classification_weight
         self.register_buffer("regulator_index", index)
         self.register_buffer("prior_strength", None if prior_strength is None else prior_strength.clone())
         self.register_buffer("prior_sign", None if prior_sign is None else prior_sign.clone())
@@ -153,23 +178,27 @@ class SCDualModule(BaseModuleClass):
         self.gene_branch = GeneBranch(n_embed, **attention)
         self.gate = SignedGate(n_input, len(index), n_embed=n_embed)
         self.expr_branch = ExpressionBranch(n_embed, n_head_width=n_embed // n_heads, **attention)
-        n_covariates = n_batch + sum(n_cats_per_cov) + n_continuous_cov
-        self.regulation_decoder = RegulationDecoder(n_input, n_covariates)
+        known: dict[str, Any] = {"n_categories": [n_batch, *n_cats_per_cov], "n_continuous": n_continuous_cov}
+        self.regulation_decoder = RegulationDecoder(CovariateEffects(n_input, **known), n_input)
 
-        n_width = n_embed // 2
-        self.pooling = LatentPooling(
-            n_input, n_embed=n_embed, n_pool=n_pool, n_width=n_width, n_heads=n_heads, dropout_rate=dropout_rate
-        )
-        self.posterior = PosteriorHead(n_pool * n_width, n_latent)
-        self.decoder = DecoderSCVI(
-            n_latent + n_continuous_cov,
+        self.has_batch_embedding = batch_representation == "embedding"
+        if self.has_batch_embedding:
+            self.init_embedding(REGISTRY_KEYS.BATCH_KEY, n_batch, **(batch_embedding_kwargs or {}))
+            known["n_categories"] = [self.get_embedding(REGISTRY_KEYS.BATCH_KEY).embedding_dim, *n_cats_per_cov]
+        self.cell_state = CellState(
             n_input,
-            n_cat_list=[n_batch, *n_cats_per_cov],
+            **known,
+            n_embed=n_embed,
+            n_heads=n_heads,
+            n_pool=n_pool,
+            dropout_rate=dropout_rate,
+            n_latent=n_latent,
             n_hidden=n_hidden,
-            use_batch_norm=False,
-            use_layer_norm=True,
+            n_dispersions={"gene": 1, "gene-batch": n_batch, "gene-label": n_labels, "gene-cell": None}[dispersion],
+            gene_likelihood=gene_likelihood,
         )
-        self.log_inverse_dispersion = nn.Parameter(torch.randn(n_input))
+        self.n_classes = n_labels - has_unlabeled
+        self.classifier = nn.Linear(n_latent, self.n_classes) if self.n_classes > 1 else None
         self._gene_state: torch.Tensor | None = None
         self.register_load_state_dict_post_hook(_forget_gene_state)
 
@@ -220,34 +249,43 @@ class SCDualModule(BaseModuleClass):
     # ---- scvi-tools contract --------------------------------------------------------------------------------------
 
     def _get_inference_input(self, tensors: Tensors, full_forward_pass: bool = False) -> dict[str, Any]:
-        return {"x": tensors[REGISTRY_KEYS.X_KEY], "size_factor": self.size_factor(tensors)}
+        return {
+            "x": tensors[REGISTRY_KEYS.X_KEY],
+            "covariates": self.covariates(tensors),
+            "size_factor": self.size_factor(tensors),
+        }
 
     @auto_move_data
-    def inference(self, x: torch.Tensor, size_factor: torch.Tensor | None = None, n_samples: int = 1) -> dict[str, Any]:
+    def inference(
+        self, x: torch.Tensor, covariates: torch.Tensor, size_factor: torch.Tensor | None = None, n_samples: int = 1
+    ) -> dict[str, Any]:
         """Return the posterior of the latent state and a sample of it, ``(B, Z)`` or ``(n_samples, B, Z)``."""
         x = dense(x)
-        qz = self.encode(x, size_factor)
+        qz = self.encode(x, covariates, size_factor)
         z = qz.rsample() if n_samples == 1 else qz.rsample((n_samples,))
         library = x.sum(-1, keepdim=True).clamp_min(1.0).log()  # (B, 1)
         if n_samples > 1:
             library = library.expand(n_samples, *library.shape)
         return {"z": z, "qz": qz, "ql": None, "library": library}
 
-    def encode(self, x: torch.Tensor, size_factor: torch.Tensor | None = None) -> Normal:
-        """Return the posterior, batch shape ``(B, Z)``, of counts ``(B, G)``."""
+    def encode(self, x: torch.Tensor, covariates: torch.Tensor, size_factor: torch.Tensor | None = None) -> Normal:
+        """Return the posterior, batch shape ``(B, Z)``, of counts ``(B, G)`` with covariates ``(B, U)``."""
         log_expr = self.scale.log_expr(x, size_factor=size_factor)
-        value, state = log_expr / self.scale.std.sqrt(), self.expr_embedding.state_of(log_expr)
-        return self.posterior(self.pooling(value, state, self.gene_embedding.weight, self.expr_embedding.states()))
+        return self.cell_state.encode(
+            log_expr / self.scale.std.sqrt(),
+            self.expr_embedding.state_of(log_expr),
+            self._cell_covariates(covariates),
+            gene_emb=self.gene_embedding.weight,
+            expr_states=self.expr_embedding.states(),
+        )
 
     def _get_generative_input(self, tensors: Tensors, inference_outputs: dict[str, Any]) -> dict[str, Any]:
-        size_factor = self.size_factor(tensors)
         return {
             "z": inference_outputs["z"],
             "library": inference_outputs["library"],
-            "batch_index": tensors[REGISTRY_KEYS.BATCH_KEY],
-            "cont_covs": tensors.get(REGISTRY_KEYS.CONT_COVS_KEY),
-            "cat_covs": tensors.get(REGISTRY_KEYS.CAT_COVS_KEY),
-            "size_factor": None if size_factor is None else size_factor.log(),
+            "covariates": self.covariates(tensors),
+            "labels": tensors.get(REGISTRY_KEYS.LABELS_KEY),
+            "size_factor": self.size_factor(tensors),
         }
 
     @auto_move_data
@@ -255,31 +293,37 @@ class SCDualModule(BaseModuleClass):
         self,
         z: torch.Tensor,
         library: torch.Tensor,
-        batch_index: torch.Tensor,
-        cont_covs: torch.Tensor | None = None,
-        cat_covs: torch.Tensor | None = None,
+        covariates: torch.Tensor,
+        labels: torch.Tensor | None = None,
         size_factor: torch.Tensor | None = None,
         transform_batch: int | None = None,
     ) -> dict[str, Any]:
-        """Return the distribution of the counts ``(B, G)`` given the latent state."""
+        """Return the distribution of the counts ``(B, G)`` given the latent state, in another batch if one is named."""
         if transform_batch is not None:
-            batch_index = torch.ones_like(batch_index) * transform_batch
-        log_size = library if size_factor is None else size_factor
-        known = [] if cont_covs is None else [cont_covs.expand(*z.shape[:-1], -1)]
-        categories = [] if cat_covs is None else list(cat_covs.split(1, dim=1))
-        proportion, _, mean, zero_logits = self.decoder(
-            "gene", torch.cat([z, *known], dim=-1), log_size, batch_index, *categories
-        )
-        theta = self.log_inverse_dispersion.exp()
-        px: Distribution
-        if self.gene_likelihood == "zinb":
-            px = ZeroInflatedNegativeBinomial(mu=mean, theta=theta, zi_logits=zero_logits, scale=proportion)
-        elif self.gene_likelihood == "nb":
-            px = NegativeBinomial(mu=mean, theta=theta, scale=proportion)
-        else:
-            px = Poisson(rate=mean, scale=proportion)
+            covariates = move_to_batch(covariates, int(transform_batch), n_batch=self.n_batch)
+        group = torch.zeros(len(covariates), dtype=torch.int64, device=z.device)
+        if self.dispersion == "gene-batch":
+            group = self._batch_of(covariates)
+        elif self.dispersion == "gene-label" and labels is not None:
+            group = labels.squeeze(-1).long()
+        log_size = library if size_factor is None else size_factor.log()
+        px = self.cell_state.decode(z, log_size, self._cell_covariates(covariates), group)
         pz = Normal(torch.zeros_like(z), torch.ones_like(z))
         return {"px": px, "pl": None, "pz": pz}
+
+    @torch.inference_mode()
+    def sample(
+        self, tensors: Tensors, n_samples: int = 1, generative_kwargs: dict[str, Any] | None = None
+    ) -> torch.Tensor:
+        """Return counts drawn from the posterior predictive, on the CPU, ``(B, G)`` or ``(B, G, n_samples)``."""
+        _, generated = self.forward(
+            tensors,
+            inference_kwargs={"n_samples": n_samples},
+            generative_kwargs=generative_kwargs,
+            compute_loss=False,
+        )
+        counts = generated["px"].sample().cpu()
+        return counts if n_samples == 1 else counts.permute(1, 2, 0)
 
     def loss(
         self,
@@ -294,6 +338,12 @@ class SCDualModule(BaseModuleClass):
         kl = kl_divergence(inference_outputs["qz"], Normal(0.0, 1.0)).sum(-1)  # (B,)
         regulation, parts = self.regulation_objective(tensors)
         loss = (reconstruction_loss + kl_weight * kl).mean() + regulation
+        if self.classifier is not None:
+            z, weight = inference_outputs["z"], self.classification_weight
+            logits = self.classifier(z if weight else z.detach())
+            error = classification_loss(logits, tensors[REGISTRY_KEYS.LABELS_KEY].squeeze(-1).long())
+            parts[LOSS_KEYS.CLASSIFICATION] = error
+            loss = loss + (weight or 1.0) * error
         if self.extra_payload_autotune:
             batch, labels = tensors[REGISTRY_KEYS.BATCH_KEY], tensors[REGISTRY_KEYS.LABELS_KEY]
             parts |= {"z": inference_outputs["z"], "batch": batch, "labels": labels}
@@ -303,6 +353,15 @@ class SCDualModule(BaseModuleClass):
             kl_local={"kl_divergence_z": kl},
             extra_metrics=parts,
         )
+
+    @auto_move_data
+    def classify(self, tensors: Tensors, *, use_posterior_mean: bool = True) -> torch.Tensor:
+        """Return the probability of each label, shape ``(B, L)``, at the mean of the latent state or a sample of it."""
+        if self.classifier is None:
+            msg = "The model knows no labels; register at least two with `labels_key` of `setup_anndata`."
+            raise ValueError(msg)
+        state = self.inference(**self._get_inference_input(tensors))
+        return self.classifier(state["qz"].loc if use_posterior_mean else state["z"]).softmax(-1)
 
     @torch.inference_mode()
     def marginal_ll(
@@ -324,7 +383,7 @@ class SCDualModule(BaseModuleClass):
         """
         x = dense(tensors[REGISTRY_KEYS.X_KEY])
         log_expr = self.scale.log_expr(x, hidden.target, self.size_factor(tensors))
-        return self._predict(log_expr, self.covariates(tensors), self.gene_context(hidden.target), hidden)
+        return self.predict(log_expr, self.covariates(tensors), self.gene_context(hidden.target), hidden)
 
     @auto_move_data
     def regulator_values(self, tensors: Tensors) -> RegulatorValues:
@@ -338,29 +397,12 @@ class SCDualModule(BaseModuleClass):
     @auto_move_data
     def regulation_objective(self, tensors: Tensors) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return what the regulatory map is trained on, in nats per cell, and its parts."""
-        x = dense(tensors[REGISTRY_KEYS.X_KEY])
-        hidden = self.hiding.draw(len(x)) if self.training else self.hiding.fixed()
-        log_expr = self.scale.log_expr(x, hidden.target, self.size_factor(tensors))
-        genes = self.gene_context(hidden.target)
-        prediction = self._predict(log_expr, self.covariates(tensors), genes, hidden)
-        truth = self.scale.rank_score(log_expr[:, hidden.target], hidden.target)
-        parts = {
-            LOSS_KEYS.REGULATION: regulation_loss(prediction, truth).mean(),
-            LOSS_KEYS.SPARSITY: edge_sparsity(genes.gate),
-        }
-        if self.prior_strength is not None:
-            strength, sign = self.prior_strength[hidden.target], self.prior_sign[hidden.target]
-            parts[LOSS_KEYS.PRIOR] = prior_disagreement(genes.gate, strength, sign)
-        objective = (
-            0.5 * self.regulation_weight * parts[LOSS_KEYS.REGULATION]
-            + self.sparsity_weight * parts[LOSS_KEYS.SPARSITY]
-            + self.prior_weight * parts.get(LOSS_KEYS.PRIOR, 0.0)
-        )
-        return self.n_input * objective, parts
+        return regulation_objective(self, tensors)
 
-    def _predict(
+    def predict(
         self, log_expr: torch.Tensor, covariates: torch.Tensor, genes: GeneContext, hidden: Hidden
     ) -> torch.Tensor:
+        """Return standardised targets ``(B, T)`` from log values ``(B, G)`` and covariates ``(B, U)``."""
         values = self._regulator_values(log_expr, hidden.target)
         values = values.hide(hidden.visible_mask, self.expr_embedding.mask_state)
         return self.regulation_decoder(self.expr_branch(genes, values), covariates, hidden.target)
@@ -385,15 +427,17 @@ class SCDualModule(BaseModuleClass):
 
     def covariates(self, tensors: Tensors) -> torch.Tensor:
         """Return one-hot batches and categories, then continuous covariates, shape ``(B, U)``."""
-        batch_index = tensors[REGISTRY_KEYS.BATCH_KEY].squeeze(-1).long()
-        columns = [F.one_hot(batch_index, self.n_batch).float()]
-        cat_covs, cont_covs = tensors.get(REGISTRY_KEYS.CAT_COVS_KEY), tensors.get(REGISTRY_KEYS.CONT_COVS_KEY)
-        if cat_covs is not None:
-            codes = cat_covs.long().unbind(1)
-            columns += [F.one_hot(code, n).float() for code, n in zip(codes, self.n_cats_per_cov, strict=True)]
-        if cont_covs is not None:
-            columns.append(cont_covs)
-        return torch.cat(columns, dim=1)
+        return covariate_columns(tensors, n_batch=self.n_batch, n_cats_per_cov=self.n_cats_per_cov)
+
+    def _batch_of(self, covariates: torch.Tensor) -> torch.Tensor:
+        return covariates[:, : self.n_batch].argmax(1)
+
+    def _cell_covariates(self, covariates: torch.Tensor) -> torch.Tensor:
+        """Return covariates as encoder and count decoder see them: the batch may be a learnt vector."""
+        if not self.has_batch_embedding:
+            return covariates
+        batch = self.compute_embedding(REGISTRY_KEYS.BATCH_KEY, self._batch_of(covariates))
+        return torch.cat([batch, covariates[:, self.n_batch :]], dim=1)
 
 
 def _forget_gene_state(module: SCDualModule, _: Any) -> None:

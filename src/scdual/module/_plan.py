@@ -1,6 +1,7 @@
 """How SCDual is optimised."""
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -23,7 +24,8 @@ def warmup_cosine(step: int, *, n_warmup: int, n_steps: int) -> float:
 class SCDualTrainingPlan(TrainingPlan):
     """AdamW with a warm-up and a cosine decay per step.
 
-    Vectors (biases, norms) and look-up tables are not decayed. What starts at its best linear value is changed slowly.
+    Vectors (biases, norms) and look-up tables are not decayed. Encoder and count decoder learn faster than the map, and
+    what starts at its best linear value learns slowly.
     At every start of a fit the module is put into training mode and, at the first, told the scale of the expression
     values.
 
@@ -32,7 +34,7 @@ class SCDualTrainingPlan(TrainingPlan):
     module
         The module to train.
     lr
-        Peak learning rate.
+        Peak learning rate of the map; those of encoder and count decoder, and of the gate's start, are multiples of it.
     weight_decay
         Decoupled weight decay of matrices.
     eps
@@ -52,7 +54,7 @@ class SCDualTrainingPlan(TrainingPlan):
         Whether metrics are logged per step and per epoch.
     """
 
-    slow_share = 0.1
+    fast_factor, slow_factor = 10 / 3, 0.1
 
     def __init__(  # noqa: PLR0913 - those of scvi-tools
         self,
@@ -101,18 +103,17 @@ class SCDualTrainingPlan(TrainingPlan):
         """Return the optimiser and its schedule."""
         named = self.module.named_parameters()
         parameters = [(name.removeprefix("_orig_mod."), p) for name, p in named if p.requires_grad]
-        tables = set(self.module.table_names)
-        slow = set(self.module.warm_started_names)
-        kept = tables | slow
+        by_group = defaultdict(list)
+        for name, parameter in parameters:
+            is_slow = name.startswith(self.module.warm_started_names)
+            is_table = is_slow or name.startswith(self.module.table_names)
+            factor = self.fast_factor if name.startswith(self.module.embedding_names) else 1.0
+            decay = 0.0 if is_table or parameter.ndim <= 1 else self.weight_decay
+            by_group[self.slow_factor if is_slow else factor, decay].append(parameter)
         groups = [
-            {
-                "params": [p for name, p in parameters if p.ndim > 1 and name not in kept],
-                "weight_decay": self.weight_decay,
-            },
-            {"params": [p for name, p in parameters if name not in slow and (p.ndim <= 1 or name in tables)]},
-            {"params": [p for name, p in parameters if name in slow], "lr": self.slow_share * self.lr},
+            {"params": group, "lr": factor * self.lr, "weight_decay": decay}
+            for (factor, decay), group in by_group.items()
         ]
-        groups = [{"weight_decay": 0.0, **group} for group in groups]
         fused = self.trainer.precision != "16-mixed"  # whose loss scaling does not go with gradient clipping
         optimizer = torch.optim.AdamW(groups, lr=self.lr, eps=self.eps, fused=fused)
         n_steps = int(self.trainer.estimated_stepping_batches)

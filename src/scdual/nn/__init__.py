@@ -1,7 +1,8 @@
 """Network parts, each one concept of the model."""
 
 from scdual.nn._attention import FeedForward, MultiHeadLatentAttention, TransformerBlock
-from scdual.nn._decoder import RegulationDecoder
+from scdual.nn._covariates import CovariateEffects
+from scdual.nn._decoder import CountDecoder, RegulationDecoder
 from scdual.nn._embedding import ExpressionEmbedding, GeneEmbedding
 from scdual.nn._expression_branch import ExpressionBlock, ExpressionBranch, GeneContext, NetworkMaps, RegulatorValues
 from scdual.nn._gate import SignedGate
@@ -9,6 +10,8 @@ from scdual.nn._gene_branch import GeneBranch
 from scdual.nn._pooling import LatentPooling, PosteriorHead
 
 __all__ = [
+    "CountDecoder",
+    "CovariateEffects",
     "ExpressionBlock",
     "ExpressionBranch",
     "ExpressionEmbedding",

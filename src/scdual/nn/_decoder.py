@@ -1,30 +1,38 @@
 """Decode counts from the latent state, and targets from their regulators.
 
 Dimension key
-    B  cells      G  genes      T  targets      Z  latent dimensions      U  covariates after one-hot coding
+    B  cells      G  genes      T  targets      Z  latent dimensions      H  hidden width
+    U  covariates after one-hot coding          N  groups of cells that share their dispersions
 """
 
 import torch
+from scvi.distributions import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
 from torch import nn
+from torch.distributions import Distribution
+
+from scdual._types import GeneLikelihood
+from scdual.nn._covariates import CovariateEffects
 
 
 class RegulationDecoder(nn.Module):
     r"""Add what regulators contribute to what every cell of a batch shares.
 
-    .. math:: \hat x_{bj} = \beta_j + u_b \cdot \gamma_j + \sum_i W_{bji} \tilde x_{bi}
+    .. math:: \hat x_{bj} = \beta_j + e_{bj} + \sum_i W_{bji} \tilde x_{bi}
+
+    with the effects e of the covariates.
 
     Parameters
     ----------
+    effects
+        Effects of the covariates on each of the ``G`` genes.
     n_genes
         Number of genes ``G``.
-    n_covariates
-        Number ``U`` of covariate columns: one-hot batches and categories, and continuous covariates.
     """
 
-    def __init__(self, n_genes: int, n_covariates: int) -> None:
+    def __init__(self, effects: CovariateEffects, n_genes: int) -> None:
         super().__init__()
         self.intercept = nn.Parameter(torch.zeros(n_genes))
-        self.covariate_effect = nn.Parameter(torch.zeros(n_covariates, n_genes))
+        self.effects = effects
 
     def forward(self, contribution: torch.Tensor, covariates: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the predicted standardised values of targets, shape ``(B, T)``.
@@ -38,4 +46,79 @@ class RegulationDecoder(nn.Module):
         target
             Positions of the targets among the genes, shape ``(T,)``.
         """
-        return self.intercept[target] + covariates @ self.covariate_effect[:, target] + contribution
+        return self.intercept[target] + self.effects(covariates)[:, target] + contribution
+
+
+class CountDecoder(nn.Module):
+    r"""Give each gene of a cell a distribution of counts, from the latent state and the covariates :cite:p:`Lopez18`.
+
+    .. math::
+        h = \mathrm{ReLU}(\mathrm{LayerNorm}(W z + b + e)), \qquad \rho = \mathrm{softmax}(W_\rho h), \qquad
+        x \sim \mathrm{NB}(\ell \rho, \theta)
+
+    with the effects e of the covariates, the library size :math:`\ell` and the inverse dispersions :math:`\theta`.
+
+    Parameters
+    ----------
+    effects
+        Effects of the covariates on each of the ``H`` hidden units.
+    n_latent
+        Number of latent dimensions ``Z``.
+    n_genes
+        Number of genes ``G``.
+    n_hidden
+        Hidden width ``H``.
+    n_dispersions
+        Number ``N`` of groups of cells with dispersions of their own; None gives each cell its own.
+    gene_likelihood
+        Family of the distribution.
+    """
+
+    def __init__(
+        self,
+        effects: CovariateEffects,
+        *,
+        n_latent: int,
+        n_genes: int,
+        n_hidden: int,
+        n_dispersions: int | None,
+        gene_likelihood: GeneLikelihood,
+    ) -> None:
+        super().__init__()
+        self.gene_likelihood = gene_likelihood
+        self.effects = effects
+        self.latent_proj = nn.Linear(n_latent, n_hidden)
+        self.norm = nn.LayerNorm(n_hidden)
+        self.proportion_proj = nn.Linear(n_hidden, n_genes)
+        self.zero_proj = nn.Linear(n_hidden, n_genes) if gene_likelihood == "zinb" else None
+        self.cell_dispersion_proj = nn.Linear(n_hidden, n_genes) if n_dispersions is None else None
+        self.log_inverse_dispersion = nn.Parameter(torch.randn(n_dispersions or 0, n_genes))
+
+    def forward(
+        self, z: torch.Tensor, log_size: torch.Tensor, covariates: torch.Tensor, dispersion_group: torch.Tensor
+    ) -> Distribution:
+        """Return the distribution of the counts, batch shape ``(..., B, G)``.
+
+        Parameters
+        ----------
+        z
+            Latent state, shape ``(..., B, Z)``.
+        log_size
+            Log of the library size or size factor, shape ``(..., B, 1)``.
+        covariates
+            Covariates, shape ``(B, U)``.
+        dispersion_group
+            Group of each cell, shape ``(B,)``; not used if each cell has its own dispersions.
+        """
+        hidden = self.norm(self.latent_proj(z) + self.effects(covariates)).relu()  # (..., B, H)
+        proportion = self.proportion_proj(hidden).softmax(-1)
+        mean = log_size.exp() * proportion
+        if self.gene_likelihood == "poisson":
+            return Poisson(rate=mean, scale=proportion)
+        if self.cell_dispersion_proj is None:
+            theta = self.log_inverse_dispersion[dispersion_group].exp()  # (B, G)
+        else:
+            theta = self.cell_dispersion_proj(hidden).exp()
+        if self.zero_proj is None:
+            return NegativeBinomial(mu=mean, theta=theta, scale=proportion)
+        return ZeroInflatedNegativeBinomial(mu=mean, theta=theta, zi_logits=self.zero_proj(hidden), scale=proportion)

@@ -22,7 +22,7 @@ class LatentPooling(nn.Module):
         a_{pg} = \mathrm{softmax}_g\left(\frac{q_p \cdot (k_g + k_{s(x_g)})}{\sqrt{D}}\right), \qquad
         u_p = \sum_g a_{pg} \left(\frac{\tilde x_g}{\sqrt{\mathrm{sd}_g}} V_g + w_{s(x_g)}\right)
 
-    The sums run over expressed genes. Keys and values are those of genes plus those of expression states, so the sums
+    The sums run over expressed genes. The covariates of the cell shift the normalised sums before the block. Keys and values are those of genes plus those of expression states, so the sums
     of all cells are one matrix product per state, and no tensor holds a vector per token.
 
     Parameters
@@ -59,7 +59,12 @@ class LatentPooling(nn.Module):
         )
 
     def forward(
-        self, value: torch.Tensor, state: torch.Tensor, gene_emb: torch.Tensor, expr_states: torch.Tensor
+        self,
+        value: torch.Tensor,
+        state: torch.Tensor,
+        shift: torch.Tensor,
+        gene_emb: torch.Tensor,
+        expr_states: torch.Tensor,
     ) -> torch.Tensor:
         """Return the pooled latents, shape ``(B, P, W)``.
 
@@ -69,6 +74,8 @@ class LatentPooling(nn.Module):
             Log values over the square root of each gene's standard deviation, shape ``(B, G)``.
         state
             Expression states, shape ``(B, G)``; zero where a gene is not expressed.
+        shift
+            What the covariates of the cell add, shape ``(B, P * W)``.
         gene_emb
             Embeddings of the genes, shape ``(G, D)``.
         expr_states
@@ -87,7 +94,7 @@ class LatentPooling(nn.Module):
         pooled = torch.einsum("bnpw,np->bpw", by_gene, state_weight)
         pooled = pooled + torch.einsum("bnp,nw->bpw", mass, self.state_value_proj(expr_states))
         pooled = pooled / mass.sum(1).clamp_min(1e-20)[..., None]
-        return self.block(self.norm(pooled))
+        return self.block(self.norm(pooled) + shift.unflatten(-1, pooled.shape[1:]))
 
     def _hide_tokens(self, state: torch.Tensor) -> torch.Tensor:
         if not self.training or self.dropout_rate == 0:

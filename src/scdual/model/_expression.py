@@ -1,0 +1,411 @@
+"""Expression as the model decodes it: normalised, sampled, compared between groups of cells.
+
+Dimension key
+    C  cells      G  genes      S  samples
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from mudata import MuData
+from scipy.stats import rankdata
+from scvi.model._utils import _get_batch_code_from_category, scrna_raw_counts_properties
+from scvi.model.base import RNASeqMixin
+from scvi.model.base._de_core import _de_core
+
+from scdual.model._inherited import InheritedMixin, cell_positions
+
+
+class ExpressionMixin(RNASeqMixin, InheritedMixin):
+    """Methods of scVI that need the count decoder, for AnnData and MuData."""
+
+    def get_normalized_expression(  # noqa: PLR0913 - the signature of scvi-tools
+        self,
+        adata: AnnData | MuData | None = None,
+        indices: Sequence[int] | None = None,
+        transform_batch: Sequence[int | str] | int | str | None = None,
+        gene_list: Sequence[str] | None = None,
+        library_size: float | Literal["latent"] = 1,
+        n_samples: int = 1,
+        n_samples_overall: int | None = None,
+        weights: Literal["uniform", "importance"] | None = None,
+        batch_size: int | None = None,
+        return_mean: bool = True,
+        return_numpy: bool | None = None,
+        silent: bool = True,
+        dataloader: Iterable[dict[str, torch.Tensor]] | None = None,
+        data_loader_kwargs: dict[str, Any] | None = None,
+        **importance_weighting_kwargs: Any,
+    ) -> np.ndarray | pd.DataFrame:
+        r"""Return the expression that the model decodes, :math:`\rho` of :cite:t:`Lopez18`, as scVI does.
+
+        Parameters
+        ----------
+        adata
+            Data with the genes of the model; None takes the data it was built with.
+        indices
+            Positions of the cells; None takes all.
+        transform_batch
+            Batch, or batches to average over, in which the cells are decoded; None takes their own.
+        gene_list
+            Genes to return, in the order of the data; None returns all.
+        library_size
+            What the expression of a cell adds up to; ``"latent"`` takes its library size or size factor.
+        n_samples
+            Samples of the latent state per cell.
+        n_samples_overall
+            Samples over all cells, in place of ``n_samples``.
+        weights
+            How ``n_samples_overall`` are drawn: uniformly, or with importance weights.
+        batch_size
+            Cells per minibatch.
+        return_mean
+            Whether to average over the samples of a cell.
+        return_numpy
+            Whether to return an array instead of a table. Single samples are always an array.
+        silent
+            Whether to hide the progress bar.
+        dataloader
+            Minibatches in place of ``adata``; the result is an array then.
+        data_loader_kwargs
+            Further arguments of the data loader.
+        **importance_weighting_kwargs
+            Arguments of :meth:`get_importance_weights`.
+
+        Returns
+        -------
+        Table ``(C, G)``; array ``(S, C, G)`` if single samples are asked for, ``(n_samples_overall, G)`` of those.
+
+        Raises
+        ------
+        RuntimeError
+            If the model is not trained.
+        ValueError
+            If a gene or batch is unknown.
+        """
+        self._check_if_trained(warn=False)
+        genes = self._gene_positions(gene_list)
+        cells = np.arange(0)
+        if dataloader is None:
+            adata = self._validate_anndata(adata)
+            cells = cell_positions(adata, range(adata.n_obs) if indices is None else indices)
+        chosen_there = gene_list if isinstance(adata, AnnData) else None  # scvi-tools looks genes up in `var_names`
+        expression = super().get_normalized_expression(
+            adata,
+            None if dataloader is not None else cells,
+            transform_batch,
+            chosen_there,
+            library_size,
+            n_samples,
+            n_samples_overall,
+            weights,
+            batch_size,
+            return_mean,
+            True,
+            silent,
+            dataloader,
+            data_loader_kwargs,
+            **importance_weighting_kwargs,
+        )
+        if chosen_there is None:
+            expression = expression[..., genes]
+        is_table = n_samples_overall is None and (n_samples == 1 or return_mean)
+        if return_numpy or adata is None or not is_table:
+            return expression
+        return pd.DataFrame(expression, index=adata.obs_names[cells], columns=np.array(self.gene_names)[genes])
+
+    def differential_expression(  # noqa: PLR0913 - the signature of scvi-tools
+        self,
+        adata: AnnData | MuData | None = None,
+        groupby: str | None = None,
+        group1: str | Sequence[str] | None = None,
+        group2: str | None = None,
+        idx1: Sequence[int] | Sequence[bool] | str | None = None,
+        idx2: Sequence[int] | Sequence[bool] | str | None = None,
+        mode: Literal["vanilla", "change"] = "vanilla",
+        delta: float = 0.25,
+        batch_size: int | None = None,
+        all_stats: bool = True,
+        batch_correction: bool = False,
+        batchid1: Sequence[str] | None = None,
+        batchid2: Sequence[str] | None = None,
+        fdr_target: float = 0.05,
+        silent: bool = False,
+        weights: Literal["uniform", "importance"] | None = "uniform",
+        filter_outlier_cells: bool = False,
+        importance_weighting_kwargs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> pd.DataFrame:
+        """Compare the decoded expression of two groups of cells, as scVI does.
+
+        Parameters
+        ----------
+        adata
+            Data with the genes of the model; None takes the data it was built with.
+        groupby
+            Column of ``obs`` with the groups.
+        group1, group2
+            Groups to compare; None compares each group, or ``group1``, with the other cells.
+        idx1, idx2
+            Cells to compare, in place of groups: positions, a mask, or a query of ``obs``.
+        mode
+            ``'vanilla'`` tests which group expresses more :cite:p:`Lopez18`, ``'change'`` whether the log fold change
+            exceeds ``delta`` :cite:p:`Boyeau19`.
+        delta
+            Smallest log fold change that counts in mode ``'change'``.
+        batch_size
+            Cells per minibatch.
+        all_stats
+            Whether to add means and shares of the raw counts.
+        batch_correction
+            Whether to decode all cells in the same batches: those of ``batchid1`` and ``batchid2``.
+        batchid1, batchid2
+            Batches of the two groups; None takes all.
+        fdr_target
+            False discovery rate of the column ``is_de_fdr_...`` in mode ``'change'``.
+        silent
+            Whether to hide the progress bar.
+        weights
+            How latent states are drawn: uniformly, or with importance weights.
+        filter_outlier_cells
+            Whether to leave out cells whose latent state lies far from the others of their group.
+        importance_weighting_kwargs
+            Arguments of :meth:`get_importance_weights`.
+        **kwargs
+            Arguments of ``scvi.model.base.DifferentialComputation.get_bayes_factors``.
+
+        Returns
+        -------
+        Table with one row per gene and comparison.
+
+        Raises
+        ------
+        KeyError
+            If ``groupby`` is no column of ``obs``.
+        ValueError
+            If a group is unknown, or neither groups nor cells are named.
+        """
+        self._check_if_trained(warn=False)
+        adata = self._validate_anndata(adata)
+        if idx1 is None:
+            _check_groups(adata.obs, groupby, group1, group2)
+        model_fn = partial(
+            self.get_normalized_expression,
+            return_numpy=True,
+            n_samples=1,
+            batch_size=batch_size,
+            weights=weights,
+            **(importance_weighting_kwargs or {}),
+        )
+        kept = adata.obs.columns
+        try:
+            return _de_core(
+                self.get_anndata_manager(adata, required=True),
+                model_fn,
+                self.get_latent_representation if filter_outlier_cells else None,
+                groupby,
+                group1,
+                group2,
+                idx1,
+                idx2,
+                all_stats,
+                scrna_raw_counts_properties,
+                self.gene_names,
+                mode,
+                batchid1,
+                batchid2,
+                delta,
+                batch_correction,
+                fdr_target,
+                silent,
+                **kwargs,
+            )
+        finally:  # scvi-tools leaves columns behind
+            for column in adata.obs.columns.difference(kept):
+                del adata.obs[column]
+
+    def posterior_predictive_sample(
+        self,
+        adata: AnnData | MuData | None = None,
+        indices: Sequence[int] | None = None,
+        transform_batch: Sequence[int | str] | int | str | None = None,
+        n_samples: int = 1,
+        gene_list: Sequence[str] | None = None,
+        batch_size: int | None = None,
+        dataloader: Iterable[dict[str, torch.Tensor]] | None = None,
+        silent: bool = True,
+        **data_loader_kwargs: Any,
+    ) -> Any:
+        """Return counts drawn from the posterior predictive, sparse, ``(C, G)`` or ``(C, G, S)``, as scVI does.
+
+        Parameters
+        ----------
+        adata, indices, transform_batch, batch_size, silent, dataloader
+            As in :meth:`get_normalized_expression`.
+        n_samples
+            Number S of samples per cell.
+        gene_list
+            Genes to return, in the order of the data; None returns all.
+        **data_loader_kwargs
+            Further arguments of the data loader.
+
+        Returns
+        -------
+        A ``sparse.GCXS`` array.
+        """
+        self._check_if_trained(warn=False)
+        genes = self._gene_positions(gene_list)
+        counts = super().posterior_predictive_sample(
+            adata, indices, transform_batch, n_samples, None, batch_size, dataloader, silent, **data_loader_kwargs
+        )
+        return counts if gene_list is None else counts[:, genes]
+
+    def get_likelihood_parameters(
+        self,
+        adata: AnnData | MuData | None = None,
+        indices: Sequence[int] | None = None,
+        n_samples: int = 1,
+        give_mean: bool = False,
+        batch_size: int | None = None,
+        dataloader: Iterable[dict[str, torch.Tensor]] | None = None,
+        **data_loader_kwargs: Any,
+    ) -> dict[str, np.ndarray]:
+        """Return the parameters of the count distributions, each ``(C, G)`` or ``(S, C, G)``, as scVI does.
+
+        Parameters
+        ----------
+        adata, indices, batch_size, dataloader
+            As in :meth:`get_normalized_expression`.
+        n_samples
+            Number S of samples of the latent state per cell.
+        give_mean
+            Whether to average over the samples.
+        **data_loader_kwargs
+            Further arguments of the data loader.
+
+        Returns
+        -------
+        ``mean``; for the negative binomial also ``dispersions``, and for the zero-inflated one ``dropout``.
+        """
+        self._check_if_trained(warn=False)
+        if self.module.gene_likelihood != "poisson":
+            return super().get_likelihood_parameters(
+                adata, indices, n_samples, give_mean, batch_size, dataloader, **data_loader_kwargs
+            )
+        mean = self.get_normalized_expression(
+            adata,
+            indices,
+            library_size="latent",
+            n_samples=n_samples,
+            return_mean=give_mean,
+            batch_size=batch_size,
+            return_numpy=True,
+            dataloader=dataloader,
+            data_loader_kwargs=data_loader_kwargs,
+        )
+        return {"mean": mean}
+
+    @torch.inference_mode()
+    def get_feature_correlation_matrix(
+        self,
+        adata: AnnData | MuData | None = None,
+        indices: Sequence[int] | None = None,
+        n_samples: int = 10,
+        batch_size: int = 64,
+        rna_size_factor: int = 1000,
+        transform_batch: Sequence[int | str] | int | str | None = None,
+        correlation_type: Literal["spearman", "pearson"] = "spearman",
+        silent: bool = True,
+    ) -> pd.DataFrame:
+        """Return correlations between genes in samples that are free of Poisson noise, ``(G, G)``, as scVI does.
+
+        Parameters
+        ----------
+        adata, indices, transform_batch, batch_size, silent
+            As in :meth:`get_normalized_expression`.
+        n_samples
+            Samples per cell.
+        rna_size_factor
+            What the expression of a cell adds up to.
+        correlation_type
+            ``'spearman'`` or ``'pearson'``.
+
+        Raises
+        ------
+        NotImplementedError
+            If the likelihood is Poisson.
+        """
+        self._check_if_trained(warn=False)
+        self._require_dispersions("correlations of denoised expression")
+        if correlation_type not in ("spearman", "pearson"):
+            msg = f"`correlation_type` is {correlation_type!r}; pass 'spearman' or 'pearson'."
+            raise ValueError(msg)
+        adata = self._validate_anndata(adata)
+        batches = _get_batch_code_from_category(self.get_anndata_manager(adata, required=True), transform_batch)
+        total = np.zeros((len(self.gene_names), len(self.gene_names)))
+        for batch in batches:
+            samples = self._get_denoised_samples(
+                adata=adata,
+                indices=indices,
+                n_samples=n_samples,
+                batch_size=batch_size,
+                rna_size_factor=rna_size_factor,
+                transform_batch=batch,
+            )  # (C, G, S), without S for one sample
+            by_gene = np.moveaxis(samples, 1, 0).reshape(samples.shape[1], -1)
+            total += np.corrcoef(rankdata(by_gene, axis=1) if correlation_type == "spearman" else by_gene)
+        return pd.DataFrame(total / len(batches), index=self.gene_names, columns=self.gene_names)
+
+    def get_importance_weights(self, *args: Any, **kwargs: Any) -> np.ndarray:
+        """Return how well latent states explain cells in general, as :class:`scvi.model.base.RNASeqMixin` does.
+
+        Raises
+        ------
+        NotImplementedError
+            If the likelihood is Poisson, or size factors are registered: scvi-tools assumes neither.
+        """
+        self._require_dispersions("importance weights")
+        if self.module.use_size_factor_key:
+            msg = "Importance weights are not implemented for size factors; pass `weights='uniform'`."
+            raise NotImplementedError(msg)
+        return super().get_importance_weights(*args, **kwargs)
+
+    def _require_dispersions(self, what: str) -> None:
+        if self.module.gene_likelihood == "poisson":
+            msg = f"The Poisson distribution has no dispersion, so there are no {what}; use `gene_likelihood='nb'`."
+            raise NotImplementedError(msg)
+
+    def _gene_positions(self, gene_list: Sequence[str] | None) -> np.ndarray:
+        """Return positions of genes in the order of the data."""
+        if gene_list is None:
+            return np.arange(len(self.gene_names))
+        unknown = sorted(set(gene_list) - set(self.gene_names))
+        if unknown or len(gene_list) == 0:
+            msg = (
+                f"{len(unknown)} of {len(gene_list)} genes in `gene_list` are unknown to the model, e.g. {unknown[:3]}; "
+                f"it knows {len(self.gene_names)} genes such as {self.gene_names[:3]}."
+            )
+            raise ValueError(msg)
+        return np.flatnonzero(np.isin(self.gene_names, list(gene_list)))
+
+
+def _check_groups(
+    obs: pd.DataFrame, groupby: str | None, group1: str | Sequence[str] | None, group2: str | None
+) -> None:
+    if groupby is None:
+        msg = f"Name the groups to compare with `groupby`, one of {list(obs.columns)}, or the cells with `idx1`."
+        raise ValueError(msg)
+    if groupby not in obs:
+        msg = f"`groupby={groupby!r}` is not a column of `obs`, which has {list(obs.columns)}; name one of those."
+        raise KeyError(msg)
+    wanted = [group1] if group1 is None or isinstance(group1, str) else list(group1)
+    groups = set(obs[groupby])
+    unknown = [name for name in (*wanted, group2) if name is not None and name not in groups]
+    if unknown:
+        msg = f"{unknown} are not among the groups of `obs[{groupby!r}]`, which are {sorted(map(str, groups))}."
+        raise ValueError(msg)

@@ -1,0 +1,229 @@
+"""Map new data onto a trained model.
+
+Dimension key
+    N  categories of a covariate, of the reference and new
+"""
+
+import warnings
+from functools import partial
+from os import PathLike, fspath
+from typing import Any, Self
+
+import pandas as pd
+import torch
+from anndata import AnnData
+from lightning import LightningDataModule
+from mudata import MuData
+from scvi import settings
+from scvi.model.base import ArchesMixin
+from scvi.model.base._archesmixin import _get_loaded_data
+from torch import nn
+
+from scdual.model._inherited import InheritedMixin
+from scdual.nn import LatentPooling
+
+State = dict[str, torch.Tensor]
+
+
+class QueryMixin(ArchesMixin, InheritedMixin):
+    """Methods of SCDual that map query data onto a reference."""
+
+    @classmethod
+    def load_query_data(  # noqa: PLR0913 - the signature of scvi-tools
+        cls,
+        adata: AnnData | MuData | None = None,
+        reference_model: "str | PathLike[str] | QueryMixin | None" = None,
+        registry: dict[str, Any] | None = None,
+        inplace_subset_query_vars: bool = False,
+        accelerator: str = "auto",
+        device: int | str = "auto",
+        unfrozen: bool = False,
+        freeze_dropout: bool = False,
+        freeze_expression: bool = True,
+        freeze_decoder_first_layer: bool = True,
+        freeze_batchnorm_encoder: bool = True,
+        freeze_batchnorm_decoder: bool = False,
+        freeze_classifier: bool = True,
+        transfer_batch: bool = True,
+        datamodule: LightningDataModule | None = None,
+    ) -> Self:
+        """Return a model for new data whose latent space and map are those of a reference :cite:p:`Lotfollahi21`.
+
+        A batch, covariate category or label that the reference does not know becomes a new row of each table of
+        effects, and starts at the mean of the known rows, so the model can be used at once. Training it on the query
+        changes these rows and nothing else: reference cells keep their embedding, bit by bit.
+
+        Parameters
+        ----------
+        adata
+            Query data with the genes of the reference; :meth:`prepare_query_anndata` sorts and completes them.
+        reference_model
+            Trained model, or the folder in which one is saved.
+        registry
+            Registry of a datamodule, in place of ``adata``.
+        inplace_subset_query_vars
+            Whether to sort and subset the genes of ``adata`` in place; they have to be there.
+        accelerator, device
+            Hardware, as in Lightning.
+        unfrozen
+            Whether training changes all parameters.
+        freeze_dropout
+            Whether training hides no gene from the encoder and drops no unit.
+        freeze_classifier
+            Whether the classifier of labels keeps what it learnt.
+        transfer_batch
+            Whether the query may have new batches.
+        freeze_expression, freeze_decoder_first_layer, freeze_batchnorm_encoder, freeze_batchnorm_decoder
+            Accepted so that calls written for scVI run; only their defaults are possible.
+        datamodule
+            EXPERIMENTAL. Source of minibatches in place of ``adata``.
+
+        Raises
+        ------
+        ValueError
+            If the genes differ, or ``transfer_batch`` is False and there are new batches.
+        NotImplementedError
+            If an option is asked for that frees other parts of scVI.
+        """
+        options = (freeze_expression, freeze_decoder_first_layer, freeze_batchnorm_encoder, freeze_batchnorm_decoder)
+        if options != (True, True, True, False):
+            msg = (
+                "`freeze_expression`, `freeze_decoder_first_layer` and `freeze_batchnorm_...` name parts of scVI that "
+                "SCDual does not have; leave them at their defaults, or pass `unfrozen=True` to train everything."
+            )
+            raise NotImplementedError(msg)
+        if isinstance(reference_model, PathLike):
+            reference_model = fspath(reference_model)
+        if isinstance(adata, MuData) and inplace_subset_query_vars:
+            msg = "`inplace_subset_query_vars` is not possible for MuData; call `prepare_query_mudata` first."
+            raise NotImplementedError(msg)
+        model = super().load_query_data(
+            adata,
+            reference_model,
+            registry,
+            inplace_subset_query_vars,
+            accelerator,
+            device,
+            unfrozen=True,  # the policy of scvi-tools knows only its own layers
+            transfer_batch=transfer_batch,
+            datamodule=datamodule,
+        )
+        reference_state = _get_loaded_data(reference_model, device="cpu")[2]
+        new_rows = start_new_rows(model.module, reference_state)
+        if not unfrozen:
+            freeze_all_but(model.module, new_rows)
+        if not freeze_classifier and model.module.classifier is not None:
+            model.module.classifier.requires_grad_(True)
+        if freeze_dropout:
+            _stop_dropout(model.module)
+        model.ensemble_ = [_with_rows_of(model.module, state) for state in model.ensemble_]
+        model.null_ = _with_rows_of(model.module, model.null_)
+        model.is_trained = True
+        return model
+
+    @staticmethod
+    def prepare_query_anndata(
+        adata: AnnData,
+        reference_model: "str | PathLike[str] | QueryMixin",
+        return_reference_var_names: bool = False,
+        inplace: bool = True,
+    ) -> AnnData | pd.Index | None:
+        """Sort the genes of query data as in the reference, leave out the others, and fill in missing ones with zeros.
+
+        Parameters
+        ----------
+        adata
+            Query data.
+        reference_model
+            Trained model, or the folder in which one is saved.
+        return_reference_var_names
+            Whether to return the genes of the reference and do nothing else.
+        inplace
+            Whether ``adata`` itself is changed; otherwise the result is returned.
+
+        Raises
+        ------
+        ValueError
+            If no gene is shared.
+        """
+        if isinstance(reference_model, PathLike):
+            reference_model = fspath(reference_model)
+        names = ArchesMixin.prepare_query_anndata(adata, reference_model, return_reference_var_names=True)
+        if return_reference_var_names:
+            return names
+        missing = names.difference(adata.var_names)
+        prepared = ArchesMixin.prepare_query_anndata(adata, reference_model, inplace=inplace)
+        if len(missing):
+            warnings.warn(
+                f"{len(missing)} of {len(names)} genes of the reference are not in the query and count as not "
+                f"expressed, e.g. {list(missing[:3])}.",
+                UserWarning,
+                stacklevel=settings.warnings_stacklevel,
+            )
+        return prepared
+
+
+@torch.no_grad()
+def start_new_rows(module: nn.Module, reference_state: State) -> dict[str, int]:
+    """Set the rows that the reference does not have to the mean of those it has.
+
+    Parameters
+    ----------
+    module
+        Module whose tables may have more rows than those of the reference.
+    reference_state
+        State of the reference module.
+
+    Returns
+    -------
+    Number of rows of the reference, by name of each parameter that has grown.
+    """
+    grown = {}
+    for name, parameter in module.named_parameters():
+        n_known = len(reference_state[name]) if parameter.ndim else 0
+        if parameter.ndim and len(parameter) > n_known:
+            parameter[n_known:] = parameter[:n_known].mean(0)
+            grown[name] = n_known
+    return grown
+
+
+def freeze_all_but(module: nn.Module, new_rows: dict[str, int]) -> None:
+    """Let only new rows learn.
+
+    Parameters
+    ----------
+    module
+        Module to freeze.
+    new_rows
+        Number of known rows, which stay as they are, by name of each parameter with new ones.
+    """
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(name in new_rows)
+        if name in new_rows:
+            parameter.register_hook(partial(_without_first, n_known=new_rows[name]))
+
+
+def _without_first(grad: torch.Tensor, *, n_known: int) -> torch.Tensor:
+    kept = grad.clone()
+    kept[:n_known] = 0
+    return kept
+
+
+def _stop_dropout(module: nn.Module) -> None:
+    for part in module.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+        if isinstance(part, LatentPooling):
+            part.dropout_rate = 0.0
+
+
+def _with_rows_of(module: nn.Module, state: State) -> State:
+    """Return the state of an ensemble member with as many rows as the module has, new ones at the mean of the others."""
+    size = {name: parameter.shape for name, parameter in module.named_parameters()}
+    grown = {}
+    for name, values in state.items():
+        n_new = size[name][0] - len(values) if name in size and values.ndim else 0
+        grown[name] = (
+            torch.cat([values, values.mean(0, keepdim=True).expand(n_new, *values.shape[1:])]) if n_new else values
+        )
+    return grown

@@ -1,0 +1,96 @@
+"""From the counts of a cell to its latent state and back.
+
+Dimension key
+    B  cells      G  genes      D  embedding width      S  expression states      Z  latent dimensions
+    U  covariates, the batch first: one-hot or as a learnt vector
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.distributions import Distribution, Normal
+
+from scdual._types import GeneLikelihood
+from scdual.nn import CountDecoder, CovariateEffects, LatentPooling, PosteriorHead
+
+
+class CellState(nn.Module):
+    """Variational encoder and decoder of the counts, both told the covariates so that the latent state need not know.
+
+    Parameters
+    ----------
+    n_genes
+        Number of genes ``G``.
+    n_categories
+        Columns of each categorical covariate, the batch first.
+    n_continuous
+        Number of continuous covariates.
+    n_embed, n_heads, n_pool, dropout_rate
+        Those of :class:`~scdual.nn.LatentPooling`.
+    n_latent
+        Number of latent dimensions ``Z``.
+    n_hidden, n_dispersions, gene_likelihood
+        Those of :class:`~scdual.nn.CountDecoder`.
+    """
+
+    def __init__(  # noqa: PLR0913 - the sizes of all its parts
+        self,
+        n_genes: int,
+        *,
+        n_categories: Sequence[int],
+        n_continuous: int,
+        n_embed: int,
+        n_heads: int,
+        n_pool: int,
+        dropout_rate: float,
+        n_latent: int,
+        n_hidden: int,
+        n_dispersions: int | None,
+        gene_likelihood: GeneLikelihood,
+    ) -> None:
+        super().__init__()
+        n_width = n_embed // 2
+        known: dict[str, Any] = {"n_categories": n_categories, "n_continuous": n_continuous}
+        self.pooling = LatentPooling(
+            n_genes, n_embed=n_embed, n_pool=n_pool, n_width=n_width, n_heads=n_heads, dropout_rate=dropout_rate
+        )
+        self.pooling_effects = CovariateEffects(n_pool * n_width, **known)
+        self.posterior = PosteriorHead(n_pool * n_width, n_latent)
+        self.decoder = CountDecoder(
+            CovariateEffects(n_hidden, **known),
+            n_latent=n_latent,
+            n_genes=n_genes,
+            n_hidden=n_hidden,
+            n_dispersions=n_dispersions,
+            gene_likelihood=gene_likelihood,
+        )
+
+    def encode(
+        self,
+        value: torch.Tensor,
+        state: torch.Tensor,
+        covariates: torch.Tensor,
+        *,
+        gene_emb: torch.Tensor,
+        expr_states: torch.Tensor,
+    ) -> Normal:
+        """Return the posterior, batch shape ``(B, Z)``.
+
+        Parameters
+        ----------
+        value, state
+            Scaled log values and expression states of all genes, each ``(B, G)``.
+        covariates
+            Covariates, shape ``(B, U)``.
+        gene_emb, expr_states
+            Embeddings of genes ``(G, D)`` and of expression states ``(S, D)``.
+        """
+        return self.posterior(self.pooling(value, state, self.pooling_effects(covariates), gene_emb, expr_states))
+
+    def decode(
+        self, z: torch.Tensor, log_size: torch.Tensor, covariates: torch.Tensor, dispersion_group: torch.Tensor
+    ) -> Distribution:
+        """Return the distribution of the counts; see :meth:`scdual.nn.CountDecoder.forward`."""
+        return self.decoder(z, log_size, covariates, dispersion_group)

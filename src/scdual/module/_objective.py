@@ -1,0 +1,50 @@
+"""What the regulatory map is trained on.
+
+Dimension key
+    B  cells in the minibatch      G  genes      T  targets
+"""
+
+from typing import TYPE_CHECKING
+
+import torch
+from scvi import REGISTRY_KEYS
+
+from scdual._constants import LOSS_KEYS
+from scdual.module._fit import dense
+from scdual.module._losses import edge_sparsity, prior_disagreement, regulation_loss
+
+if TYPE_CHECKING:
+    from scdual.module._module import SCDualModule
+
+
+def regulation_objective(
+    module: "SCDualModule", tensors: dict[str, torch.Tensor]
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Return the objective of a minibatch in nats per cell, and its parts.
+
+    Parameters
+    ----------
+    module
+        The model; in training it hides other regulators at every call.
+    tensors
+        A minibatch with counts ``(B, G)``.
+    """
+    x = dense(tensors[REGISTRY_KEYS.X_KEY])
+    hidden = module.hiding.draw(len(x)) if module.training else module.hiding.fixed()
+    log_expr = module.scale.log_expr(x, hidden.target, module.size_factor(tensors))
+    genes = module.gene_context(hidden.target)
+    prediction = module.predict(log_expr, module.covariates(tensors), genes, hidden)
+    truth = module.scale.rank_score(log_expr[:, hidden.target], hidden.target)
+    parts = {
+        LOSS_KEYS.REGULATION: regulation_loss(prediction, truth).mean(),
+        LOSS_KEYS.SPARSITY: edge_sparsity(genes.gate),
+    }
+    if module.prior_strength is not None:
+        strength, sign = module.prior_strength[hidden.target], module.prior_sign[hidden.target]
+        parts[LOSS_KEYS.PRIOR] = prior_disagreement(genes.gate, strength, sign)
+    objective = (
+        0.5 * module.regulation_weight * parts[LOSS_KEYS.REGULATION]
+        + module.sparsity_weight * parts[LOSS_KEYS.SPARSITY]
+        + module.prior_weight * parts.get(LOSS_KEYS.PRIOR, 0.0)
+    )
+    return module.n_input * objective, parts

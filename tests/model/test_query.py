@@ -1,0 +1,199 @@
+"""Query data are mapped onto a reference that does not change."""
+
+import numpy as np
+import pytest
+import torch
+from anndata import AnnData
+from scvi import REGISTRY_KEYS
+
+from scdual.datasets import simulate
+from scdual.model import SCDual
+
+NEW_TABLES = {
+    "regulation_decoder.effects.categorical.0",
+    "cell_state.pooling_effects.categorical.0",
+    "cell_state.decoder.effects.categorical.0",
+}
+
+
+@pytest.fixture(scope="module")
+def cells() -> AnnData:
+    return simulate(240, 30, n_regulators=5, n_batches=3)
+
+
+@pytest.fixture
+def query(cells: AnnData) -> AnnData:
+    return cells[cells.obs["batch"] == "batch_3"].copy()
+
+
+@pytest.fixture(scope="module")
+def reference(cells: AnnData) -> SCDual:
+    data = cells[cells.obs["batch"] != "batch_3"].copy()
+    SCDual.setup_anndata(data, batch_key="batch")
+    model = SCDual(data, regulators="regulator")
+    model.train(2)
+    model.train_ensemble(2, max_epochs=1)
+    return model
+
+
+def test_the_query_can_be_mapped_without_training(reference: SCDual, query: AnnData) -> None:
+    model = SCDual.load_query_data(query, reference)
+    assert model.is_trained
+    assert model.get_latent_representation().shape == (query.n_obs, model.module.n_latent)
+    for name in NEW_TABLES:
+        table = model.module.get_parameter(name)
+        assert len(table) == 3
+        torch.testing.assert_close(table[2], table[:2].mean(0))
+
+
+def test_training_changes_new_rows_and_nothing_else(reference: SCDual, query: AnnData) -> None:
+    model = SCDual.load_query_data(query, reference)
+    before = {name: values.clone() for name, values in model.module.state_dict().items()}
+    assert {name for name, parameter in model.module.named_parameters() if parameter.requires_grad} == NEW_TABLES
+    model.train(2)
+    for name, values in model.module.state_dict().items():
+        if name in NEW_TABLES:
+            assert torch.equal(values[:2], before[name][:2])
+            assert not torch.equal(values[2], before[name][2])
+        else:
+            assert torch.equal(values, before[name]), name
+
+
+def test_gradients_of_known_rows_are_exactly_zero(reference: SCDual, query: AnnData) -> None:
+    model = SCDual.load_query_data(query, reference)
+    tensors = next(iter(model._make_data_loader(model.adata)))
+    model.module.train()
+    model.module(tensors)[2].loss.backward()
+    for name, parameter in model.module.named_parameters():
+        if name in NEW_TABLES:
+            assert (parameter.grad[:2] == 0).all()
+            assert (parameter.grad[2] != 0).any()
+        else:
+            assert parameter.grad is None, name
+
+
+def test_reference_cells_keep_their_embedding_and_the_map_stays(reference: SCDual, query: AnnData) -> None:
+    expected = reference.get_latent_representation()
+    model = SCDual.load_query_data(query, reference)
+    model.train(1)
+    np.testing.assert_array_equal(model.get_latent_representation(reference.adata.copy()), expected)
+    found = model.get_regulation(reference.adata.copy())
+    np.testing.assert_array_equal(found.weight, reference.get_regulation().weight)
+    assert found.evidence is not None
+
+
+def test_a_saved_reference_serves_as_well(reference: SCDual, query: AnnData, tmp_path: object) -> None:
+    reference.save(tmp_path / "reference")
+    expected = SCDual.load_query_data(query.copy(), reference).get_latent_representation()
+    for folder in (tmp_path / "reference", str(tmp_path / "reference")):
+        model = SCDual.load_query_data(query.copy(), folder)
+        np.testing.assert_array_equal(model.get_latent_representation(), expected)
+    model.save(tmp_path / "query")
+    loaded = SCDual.load(tmp_path / "query", adata=model.adata)
+    np.testing.assert_array_equal(loaded.get_latent_representation(), expected)
+
+
+def test_a_query_from_known_batches_has_nothing_to_learn(reference: SCDual, cells: AnnData) -> None:
+    known = cells[cells.obs["batch"] == "batch_1"].copy()
+    model = SCDual.load_query_data(known, reference)
+    np.testing.assert_allclose(
+        model.get_latent_representation(), reference.get_latent_representation(known.copy()), atol=1e-6
+    )
+    with pytest.raises(ValueError, match="Nothing can learn: all parameters are frozen"):
+        model.train(1)
+
+
+def test_everything_learns_when_unfrozen(reference: SCDual, query: AnnData) -> None:
+    model = SCDual.load_query_data(query, reference, unfrozen=True)
+    assert all(parameter.requires_grad for parameter in model.module.parameters())
+    before = model.module.gene_embedding.weight.detach().clone()
+    model.train(1)
+    assert not torch.equal(model.module.gene_embedding.weight, before)
+
+
+def test_new_categories_of_every_kind_are_new_rows(cells: AnnData, query: AnnData) -> None:
+    for data in (cells, query):
+        data.obs["site"] = np.where(np.arange(data.n_obs) % 2, "here", "there")
+    query.obs["site"] = "elsewhere"
+    data = cells[cells.obs["batch"] != "batch_3"].copy()
+    SCDual.setup_anndata(data, batch_key="batch", categorical_covariate_keys=["site"])
+    reference = SCDual(data, regulators="regulator", dispersion="gene-batch", batch_representation="embedding")
+    reference.train(1)
+    expected = reference.get_latent_representation()
+    model = SCDual.load_query_data(query, reference)
+    learning = {name for name, parameter in model.module.named_parameters() if parameter.requires_grad}
+    assert f"_embeddings_dict.{REGISTRY_KEYS.BATCH_KEY}.weight" in learning
+    assert "cell_state.decoder.log_inverse_dispersion" in learning
+    assert "cell_state.pooling_effects.categorical.1" in learning
+    assert "cell_state.pooling_effects.categorical.0" not in learning  # effects of the learnt vector stay
+    model.train(1)
+    np.testing.assert_array_equal(model.get_latent_representation(data.copy()), expected)
+
+
+def test_dropout_can_be_stopped(reference: SCDual, query: AnnData) -> None:
+    model = SCDual.load_query_data(query, reference, freeze_dropout=True)
+    assert model.module.cell_state.pooling.dropout_rate == 0
+    assert all(part.p == 0 for part in model.module.modules() if isinstance(part, torch.nn.Dropout))
+    assert reference.module.cell_state.pooling.dropout_rate > 0
+
+
+def test_labels_are_transferred_to_the_query(cells: AnnData) -> None:
+    marked = cells.copy()
+    marked.X = marked.X.toarray()
+    marked.X[np.arange(marked.n_obs), marked.obs["cell_type"].cat.codes] += 10
+    data, query = (marked[(marked.obs["batch"] == "batch_3") == chosen].copy() for chosen in (False, True))
+    SCDual.setup_anndata(data, batch_key="batch", labels_key="cell_type", unlabeled_category="Unknown")
+    reference = SCDual(data, regulators="regulator")
+    reference.train(60)
+    truth = query.obs.pop("cell_type").to_numpy()
+    with pytest.warns(UserWarning, match="Missing labels key cell_type"):
+        model = SCDual.load_query_data(query, reference)
+    assert (model.predict() == truth).mean() > 0.8
+    free = SCDual.load_query_data(query, reference, freeze_classifier=False)
+    assert free.module.classifier.weight.requires_grad
+    assert not model.module.classifier.weight.requires_grad
+
+
+@pytest.mark.parametrize("inplace", [True, False])
+def test_missing_genes_are_padded_and_reported(reference: SCDual, query: AnnData, inplace: bool) -> None:
+    complete = query.copy()
+    query = query[:, query.var_names[::-1][:-3]].copy()
+    missing = sorted(set(complete.var_names) - set(query.var_names))
+    with pytest.warns(UserWarning, match="3 of 30 genes of the reference are not in the query"):
+        found = SCDual.prepare_query_anndata(query, reference, inplace=inplace)
+    found = query if inplace else found
+    assert list(found.var_names) == list(complete.var_names)
+    assert found[:, missing].X.sum() == 0
+    kept = found.var_names.difference(missing)
+    np.testing.assert_array_equal(found[:, kept].X.toarray(), complete[:, kept].X.toarray())
+    assert np.isfinite(SCDual.load_query_data(found, reference).get_latent_representation()).all()
+
+
+def test_genes_of_the_reference_can_be_asked_for(reference: SCDual, query: AnnData, tmp_path: object) -> None:
+    reference.save(tmp_path / "reference")
+    for model in (reference, tmp_path / "reference"):
+        names = SCDual.prepare_query_anndata(query, model, return_reference_var_names=True)
+        assert list(names) == reference.gene_names
+
+
+def test_other_genes_are_errors(reference: SCDual, query: AnnData) -> None:
+    with (
+        pytest.warns(UserWarning, match="`var_names` for the loaded `model` does not match"),
+        pytest.raises(ValueError, match="in another order"),
+    ):
+        SCDual.load_query_data(query[:, ::-1].copy(), reference)
+
+
+def test_new_batches_can_be_forbidden(reference: SCDual, query: AnnData) -> None:
+    with pytest.raises(ValueError, match="batch categories missing from the reference"):
+        SCDual.load_query_data(query, reference, transfer_batch=False)
+
+
+def test_options_for_parts_of_scvi_are_refused(reference: SCDual, query: AnnData) -> None:
+    with pytest.raises(NotImplementedError, match="parts of scVI that SCDual does not have"):
+        SCDual.load_query_data(query, reference, freeze_expression=False)
+
+
+def test_a_reference_is_needed(query: AnnData) -> None:
+    with pytest.raises(ValueError, match="reference model"):
+        SCDual.load_query_data(query)
