@@ -8,10 +8,10 @@ DOCS_READY := .venv/.docs-ready
 BENCH_READY := .venv/.bench-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format docs tutorials bench bench-grn clean
+.PHONY: help demo test test-slow lint format docs tutorials bench bench-grn bench-embedding clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-15s %s\n", $$1, $$2}' Makefile
 
 demo: $(READY) ## train on real blood cells, write demo/
 	$(BIN)/scdual demo --out demo
@@ -42,6 +42,9 @@ bench: $(READY) ## measure speed and memory
 
 bench-grn: $(BENCH_READY) ## score networks beside other methods
 	$(BIN)/python benchmarks/grn.py
+
+bench-embedding: $(BENCH_READY) ## score embeddings beside other methods
+	$(BIN)/python benchmarks/embedding.py
 
 clean: ## remove what was built, keep .venv
 	rm -rf build demo dist docs/_build docs/generated docs/tutorials/*.ipynb lightning_logs scvi_log

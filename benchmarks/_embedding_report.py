@@ -1,12 +1,10 @@
 """Write the results of the embedding benchmark as Markdown."""
 
 import pandas as pd
+from _ablations import ABLATIONS
 from _tables import markdown, number
 
-METHODS = (
-    *("pca", "harmony", "scvi", "scdual"),
-    *("scdual, no gene branch", "scdual, no gate", "scdual, no regulatory loss", "scdual, no token masking"),
-)
+METHODS = ("pca", "harmony", "scvi", "scdual", *(f"scdual, {part}" for part in ABLATIONS))
 SCORES = {"total": "total", "bio_conservation": "bio", "batch_correction": "batch"}
 EXPLANATION = """\
 Written by `make bench-embedding`; the numbers are in `embedding.csv`. Scores of scib-metrics, mean over seeds with the
@@ -27,12 +25,9 @@ def summary(table: pd.DataFrame) -> str:
     """Return the mean total of each method on each set."""
     total = table.pivot_table(index="method", columns="set", values="total", sort=False)
     total = total.reindex([name for name in METHODS if name in total.index])
-    body = [
-        [name, *(number(value) for value in row), number(row.mean()) if row.notna().all() else ""]
-        for name, row in zip(total.index, total.to_numpy(), strict=True)
-        for row in [pd.Series(row)]
-    ]
-    return f"## Total\n\n{markdown(['method', *total.columns, 'mean'], body)}"
+    total["mean"] = total.mean(axis=1, skipna=False)
+    body = [[str(name), *map(number, row)] for name, row in zip(total.index, total.to_numpy(), strict=True)]
+    return f"## Total\n\n{markdown(['method', *total.columns], body)}"
 
 
 def part(name: str, rows: pd.DataFrame) -> str:

@@ -1,6 +1,5 @@
 """Read the data sets of the network benchmark: one matrix, one list of regulators, and the reference networks."""
 
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import scanpy as sc
+from _cells import DATA
 from anndata import AnnData, read_h5ad
 
-DATA = Path(os.environ.get("SCDUAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 N_TOP_GENES = 1_000  # of paul15
 
 

@@ -1,8 +1,9 @@
 """SCDual and its controls, in the same form as the baselines."""
 
 import warnings
-from typing import Any, cast
+from typing import cast
 
+import _ablations
 import numpy as np
 import scvi
 import torch
@@ -15,7 +16,7 @@ from scdual.grn import RegulatoryNetwork
 from scdual.model import SCDual
 
 
-def build(data: DataSet, values: np.ndarray | None = None, **module_kwargs: Any) -> SCDual:
+def build(data: DataSet, values: np.ndarray | None = None, ablation: str | None = None) -> SCDual:
     """Return an untrained model that sees the values of the baselines.
 
     Published log values are given as counts that the model turns back into the same values: it takes
@@ -29,7 +30,7 @@ def build(data: DataSet, values: np.ndarray | None = None, **module_kwargs: Any)
     adata.var_names = data.genes
     adata.obs["size_factor"] = counts.sum(1).mean()  # the same for all cells: values stay as they are
     SCDual.setup_anndata(adata, size_factor_key=None if data.is_counts else "size_factor")
-    return SCDual(adata, regulators=list(data.regulators), **module_kwargs)
+    return _ablations.build(adata, ablation, regulators=list(data.regulators))
 
 
 def weight(model: SCDual, kind: MapKind = "regulation") -> np.ndarray:
@@ -74,25 +75,8 @@ def scdual_permuted(data: DataSet) -> Maps:
     return {"scdual permuted": weight(model)}
 
 
-def scdual_no_hiding(data: DataSet) -> Maps:
-    """Return the map learnt while nearly all regulators are visible."""
-    model = build(data, visible_share=0.99)
+def scdual_without(data: DataSet, part: str) -> Maps:
+    """Return the map of the default training with one part taken out."""
+    model = build(data, ablation=part)
     model.train(enable_progress_bar=False)
-    return {"scdual, no hiding": weight(model)}
-
-
-def scdual_no_denoising(data: DataSet) -> Maps:
-    """Return the map learnt from the observed values of the regulators alone."""
-    model = build(data, denoised_weight=0.0)
-    model.train(enable_progress_bar=False)
-    return {"scdual, no denoising": weight(model)}
-
-
-def scdual_no_start(data: DataSet) -> Maps:
-    """Return the map of a gate that starts at zero instead of at the linear answer."""
-    model = build(data)
-    model.module.fit_scale(model._make_data_loader(model.adata, batch_size=512))
-    torch.nn.init.zeros_(model.module.gate.pair_offset)
-    model.module.gene_embedding.shift.zero_()
-    model.train(enable_progress_bar=False)
-    return {"scdual, no start": weight(model)}
+    return {f"scdual, {part}": weight(model)}

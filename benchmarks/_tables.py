@@ -34,3 +34,18 @@ def markdown(header: list[str], body: list[list[str]]) -> str:
     """Return a table whose first column is text and whose others are numbers."""
     lines = [header, ["---"] + ["---:"] * (len(header) - 1), *body]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def means(table: pd.DataFrame, by: list[str], values: Sequence[str]) -> str:
+    """Return the means over seeds, with the standard deviation between them behind ±, as Markdown."""
+    body = []
+    for key, runs in table.groupby(by, sort=False):
+        scores = [f"{number(runs[name].mean())} ± {number(runs[name].std(ddof=0))}" for name in values]
+        body.append([", ".join(map(str, key)), *scores, str(len(runs))])
+    return markdown([", ".join(by), *values, "seeds"], body)
+
+
+def write_report(path: Path, title: str, doc: str, table: str) -> None:
+    """Write a table as Markdown below the description of its script."""
+    description = doc.partition("Usage:")[0].strip()
+    path.write_text(f"# {title}\n\n{description}\n\n{table}")

@@ -8,48 +8,24 @@ Usage: python benchmarks/embedding.py [--sets pbmc3k ...] [--methods scdual ...]
 """
 
 import argparse
-import multiprocessing
-import os
-import resource
-import sys
-import time
 import warnings
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import _embedding_report
 import numpy as np
-import pandas as pd
+from _cells import RESULTS, apart, check_data, load, measured
 from _tables import merge
-from anndata import AnnData, read_h5ad
 
-DATA = Path(os.environ.get("SCDUAL_DATA", Path(__file__).parents[2] / "shared" / "data")) / "cells"
 SETS = ("pbmc3k", "paul15", "pbmc_3tech", "kang_ifnb", "cellbench_3cl")
 USUAL = ("pca", "harmony", "scvi", "scdual")
 KEYS = ["set", "method", "seed"]
-
-
-def load(name: str) -> AnnData:
-    """Return the counts of a data set with ``cell_type`` and ``batch``."""
-    adata = read_h5ad(DATA / f"{name}.h5ad")
-    if "batch" not in adata.obs:
-        adata.obs["batch"] = pd.Categorical(["all"] * adata.n_obs)
-    return adata
 
 
 def embed(name: str, method: str, seed: int) -> tuple[np.ndarray, dict[str, float]]:
     """Return an embedding and what it cost; meant for a process of its own."""
     from _embedding_methods import METHODS
 
-    warnings.simplefilter("ignore")
-    adata = load(name)
-    start = time.perf_counter()
-    embedding = METHODS[method](adata, seed)
-    seconds = time.perf_counter() - start
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-    return embedding, {"seconds": round(seconds, 2), "peak_memory_mb": round(memory)}
+    return measured(METHODS[method], load(name), seed)
 
 
 def score(name: str, embeddings: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
@@ -87,30 +63,23 @@ def arguments() -> argparse.Namespace:
     methods_help = f"{', '.join(USUAL)}; only if named: {on_request}"
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=USUAL, metavar="METHOD", help=methods_help)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="folder of the tables")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the tables")
     return parser.parse_args()
-
-
-def run(work: Any, *given: Any) -> Any:
-    """Return the result of a function that runs in a process of its own."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(work, *given).result()
 
 
 def main() -> None:
     """Run, merge and report."""
     chosen = arguments()
-    if not DATA.is_dir():
-        sys.exit(f"{DATA} is missing: set SCDUAL_DATA to the folder that holds grn/ and cells/.")
+    check_data()
     for name in chosen.sets:
         several = load(name).obs["batch"].nunique() > 1
         embeddings, costs = {}, {}
         for method in chosen.methods:
             for seed in chosen.seeds if several or method != "harmony" else ():
-                embeddings[f"{method} {seed}"], cost = run(embed, name, method, seed)
+                embeddings[f"{method} {seed}"], cost = apart(embed, name, method, seed)
                 costs[f"{method} {seed}"] = {"set": name, "method": method, "seed": seed, **cost}
                 print(f"{name} {method} {seed}: {cost['seconds']:.1f} s, {cost['peak_memory_mb']} MB", flush=True)
-        scores = run(score, name, embeddings)
+        scores = apart(score, name, embeddings)
         order = {"set": SETS, "method": _embedding_report.METHODS}
         rows = [costs[key] | scores[key] for key in embeddings]
         table = merge(rows, chosen.out / "embedding.csv", keys=KEYS, order=order)

@@ -12,17 +12,17 @@ import argparse
 import importlib
 import importlib.util
 import multiprocessing
-import resource
 import sys
-import time
-import warnings
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import _grn_report
 import numpy as np
-from _grn_data import DATA, DataSet, load
+from _ablations import ABLATIONS
+from _cells import DATA, RESULTS, measured
+from _grn_data import DataSet, load
 from _tables import merge
 
 from scdual.grn import RegulatoryNetwork, score_network
@@ -33,10 +33,10 @@ BASELINES = (
     *("genie3", "grnboost2", "grnboost2_same_cells", "regdiffusion"),
 )
 SCDUAL = ("scdual", "scdual_permuted", "scdual_warm_start", "scdual_untrained")
-ABLATIONS = ("scdual_no_hiding", "scdual_no_denoising", "scdual_no_start")
+WITHOUT = tuple(f"scdual, {part}" for part in ABLATIONS)
 # function -> its module, loaded only in the process that needs it
-METHODS = dict.fromkeys(BASELINES, "_grn_baselines") | dict.fromkeys(SCDUAL + ABLATIONS, "_grn_scdual")
-ON_REQUEST = ("grnboost2_same_cells", *ABLATIONS)  # take too long for every run
+METHODS = dict.fromkeys(BASELINES, "_grn_baselines") | dict.fromkeys(SCDUAL + WITHOUT, "_grn_scdual")
+ON_REQUEST = ("grnboost2_same_cells", *WITHOUT)  # take too long for every run
 KEYS = ["set", "network", "method"]
 ORDER = {
     "set": SETS,
@@ -44,24 +44,17 @@ ORDER = {
         *("pearson", "pearson+APC", "spearman", "spearman+APC", "partial_correlation"),
         *("genie3", "grnboost2", "grnboost2_same_cells", "regdiffusion"),
         *("scdual", "scdual+APC", "scdual attention", "scdual permuted", "scdual warm start", "scdual untrained"),
-        *("scdual, no hiding", "scdual, no denoising", "scdual, no start"),
+        *WITHOUT,
     ),
 }
 
 
 def measure(set_name: str, method: str) -> list[dict[str, Any]]:
     """Return one row per network and map; meant for a process of its own."""
-    warnings.simplefilter("ignore")
-    run = getattr(importlib.import_module(METHODS[method]), method)
+    module, (function, _, part) = importlib.import_module(METHODS[method]), method.partition(", ")
+    run = partial(module.scdual_without, part=part) if part else getattr(module, function)
     data = load(set_name)
-    start = time.perf_counter()
-    maps = run(data)
-    seconds = time.perf_counter() - start
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    cost = {
-        "seconds": round(seconds, 2),
-        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit),
-    }
+    maps, cost = measured(run, data)
     return [{"set": set_name, **row, **cost} for name, weight in maps.items() for row in score(name, weight, data)]
 
 
@@ -89,10 +82,10 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), metavar="SET", help=", ".join(SETS))
     usual = [method for method in METHODS if method not in ON_REQUEST]
-    methods_help = f"{', '.join(usual)}; only if named: {', '.join(ON_REQUEST)}"
+    methods_help = f"{', '.join(usual)}; only if named: {', '.join(map(repr, ON_REQUEST))}"
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=usual, metavar="METHOD", help=methods_help)
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time; more than one distorts the seconds")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="folder of grn.csv, grn.md")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of grn.csv, grn.md")
     return parser.parse_args()
 
 

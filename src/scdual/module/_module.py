@@ -199,8 +199,6 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
         )
         self.n_classes = n_labels - has_unlabeled
         self.classifier = nn.Linear(n_latent, self.n_classes) if self.n_classes > 1 else None
-        self._gene_state: torch.Tensor | None = None
-        self.register_load_state_dict_post_hook(_forget_gene_state)
 
     @property
     def is_scaled(self) -> bool:
@@ -215,11 +213,7 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
 
     def gene_state(self) -> torch.Tensor:
         """Return the gene states ``(G, D)``; at inference they are computed once and kept."""
-        if not torch.is_inference_mode_enabled() or self.training:
-            return self.gene_branch(self.gene_embedding(), self.regulator_index)
-        if self._gene_state is None:
-            self._gene_state = self.gene_branch(self.gene_embedding(), self.regulator_index)
-        return self._gene_state
+        return self.gene_branch.states(self.gene_embedding, self.regulator_index)
 
     def gene_context(self, target: torch.Tensor) -> GeneContext:
         """Return what the expression branch needs of targets ``(T,)`` and of all regulators."""
@@ -233,18 +227,6 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
             keep_mask=target[:, None] != self.regulator_index,
             logit_bias=None if self.prior_strength is None else self.prior_weight * self.prior_strength[target],
         )
-
-    def train(self, mode: bool = True) -> "SCDualModule":
-        """Switch between training and evaluation, as in torch."""
-        self._forget()
-        return super().train(mode)
-
-    def _apply(self, *args: Any, **kwargs: Any) -> "SCDualModule":
-        self._forget()
-        return super()._apply(*args, **kwargs)
-
-    def _forget(self) -> None:
-        self._gene_state = None
 
     # ---- scvi-tools contract --------------------------------------------------------------------------------------
 
@@ -438,7 +420,3 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
             return covariates
         batch = self.compute_embedding(REGISTRY_KEYS.BATCH_KEY, self._batch_of(covariates))
         return torch.cat([batch, covariates[:, self.n_batch :]], dim=1)
-
-
-def _forget_gene_state(module: SCDualModule, _: Any) -> None:
-    module._forget()

@@ -4,10 +4,13 @@ Dimension key
     G  genes      R  regulators      D  embedding width
 """
 
+from typing import Any
+
 import torch
 from torch import nn
 
 from scdual.nn._attention import FeedForward, MultiHeadLatentAttention, TransformerBlock
+from scdual.nn._embedding import GeneEmbedding
 
 
 class GeneBranch(nn.Module):
@@ -43,6 +46,8 @@ class GeneBranch(nn.Module):
             )
             for _ in range(n_layers)
         )
+        self._kept: torch.Tensor | None = None
+        self.register_load_state_dict_post_hook(_forget_states)
 
     def forward(self, gene_emb: torch.Tensor, regulator_index: torch.Tensor) -> torch.Tensor:
         """Return gene states ``(G, D)`` from gene embeddings ``(G, D)`` and regulator positions ``(R,)``."""
@@ -50,3 +55,27 @@ class GeneBranch(nn.Module):
         for block in self.blocks:
             states = block(states, states[regulator_index])  # (G, D)
         return states
+
+    def states(self, gene_embedding: GeneEmbedding, regulator_index: torch.Tensor) -> torch.Tensor:
+        """Return the gene states ``(G, D)``; at inference they are computed once and kept until weights may change."""
+        if self.training or not torch.is_inference_mode_enabled():
+            return self(gene_embedding(), regulator_index)
+        if self._kept is None:
+            self._kept = self(gene_embedding(), regulator_index)
+        return self._kept
+
+    def train(self, mode: bool = True) -> "GeneBranch":
+        """Switch between training and evaluation, as in torch."""
+        self._forget()
+        return super().train(mode)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> "GeneBranch":
+        self._forget()
+        return super()._apply(*args, **kwargs)
+
+    def _forget(self) -> None:
+        self._kept = None
+
+
+def _forget_states(branch: GeneBranch, _: Any) -> None:
+    branch._forget()
