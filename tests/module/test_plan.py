@@ -181,13 +181,6 @@ def test_weight_of_the_kl_divergence_rises_by_step(
     assert plan.kl_weight == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(("n_batch", "expected"), [(1, 0.3), (2, 1.0), (5, 1.0)])
-def test_several_batches_need_the_full_pull_of_the_prior(n_batch: int, expected: float) -> None:
-    plan = SCDualTrainingPlan(SCDualModule(12, n_batch=n_batch))
-    assert plan.max_kl_weight == expected
-    assert SCDualTrainingPlan(SCDualModule(12, n_batch=n_batch), max_kl_weight=0.5).max_kl_weight == 0.5
-
-
 # ---- fits -------------------------------------------------------------------------------------------------------------
 
 

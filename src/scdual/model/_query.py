@@ -92,8 +92,7 @@ class QueryMixin(ArchesMixin, InheritedMixin):
                 "SCDual does not have; leave them at their defaults, or pass `unfrozen=True` to train everything."
             )
             raise NotImplementedError(msg)
-        if isinstance(reference_model, PathLike):
-            reference_model = fspath(reference_model)
+        reference_model = _model_or_folder(reference_model)
         if isinstance(adata, MuData) and inplace_subset_query_vars:
             msg = "`inplace_subset_query_vars` is not possible for MuData; call `prepare_query_mudata` first."
             raise NotImplementedError(msg)
@@ -146,21 +145,47 @@ class QueryMixin(ArchesMixin, InheritedMixin):
         ValueError
             If no gene is shared.
         """
-        if isinstance(reference_model, PathLike):
-            reference_model = fspath(reference_model)
+        reference_model = _model_or_folder(reference_model)
         names = ArchesMixin.prepare_query_anndata(adata, reference_model, return_reference_var_names=True)
         if return_reference_var_names:
             return names
-        missing = names.difference(adata.var_names)
-        prepared = ArchesMixin.prepare_query_anndata(adata, reference_model, inplace=inplace)
-        if len(missing):
-            warnings.warn(
-                f"{len(missing)} of {len(names)} genes of the reference are not in the query and count as not "
-                f"expressed, e.g. {list(missing[:3])}.",
-                UserWarning,
-                stacklevel=settings.warnings_stacklevel,
-            )
-        return prepared
+        _report_missing(names, adata.var_names)
+        given = adata if inplace else adata.copy()  # scvi-tools changes it where no gene is missing
+        return ArchesMixin.prepare_query_anndata(given, reference_model, inplace=inplace)
+
+    @staticmethod
+    def prepare_query_mudata(
+        mdata: MuData,
+        reference_model: "str | PathLike[str] | QueryMixin",
+        return_reference_var_names: bool = False,
+        inplace: bool = True,
+    ) -> MuData | dict[str, pd.Index] | None:
+        """Do what :meth:`prepare_query_anndata` does with the RNA of query data.
+
+        Parameters
+        ----------
+        mdata
+            Query data.
+        reference_model
+            Trained model, or the folder in which one is saved.
+        return_reference_var_names
+            Whether to return the genes of the reference by modality and do nothing else.
+        inplace
+            Whether ``mdata`` itself is changed; otherwise the result is returned.
+
+        Raises
+        ------
+        ValueError
+            If no gene is shared.
+        """
+        reference_model = _model_or_folder(reference_model)
+        names = ArchesMixin.prepare_query_mudata(mdata, reference_model, return_reference_var_names=True)
+        if return_reference_var_names:
+            return names
+        for modality in set(names) & set(mdata.mod):
+            _report_missing(pd.Index(names[modality]), mdata.mod[modality].var_names)
+        given = mdata if inplace else mdata.copy()
+        return ArchesMixin.prepare_query_mudata(given, reference_model, inplace=inplace)
 
 
 @torch.no_grad()
@@ -201,6 +226,22 @@ def freeze_all_but(module: nn.Module, new_rows: dict[str, int]) -> None:
         parameter.requires_grad_(name in new_rows)
         if name in new_rows:
             parameter.register_hook(partial(_without_first, n_known=new_rows[name]))
+
+
+def _model_or_folder(reference_model: Any) -> Any:
+    """Return a folder as text, as scvi-tools wants it, or the model as it is."""
+    return fspath(reference_model) if isinstance(reference_model, PathLike) else reference_model
+
+
+def _report_missing(names: pd.Index, found: pd.Index) -> None:
+    missing = names.difference(found)
+    if len(missing):
+        warnings.warn(
+            f"{len(missing)} of {len(names)} genes of the reference are not in the query and count as not expressed, "
+            f"e.g. {list(missing[:3])}.",
+            UserWarning,
+            stacklevel=settings.warnings_stacklevel,
+        )
 
 
 def _without_first(grad: torch.Tensor, *, n_known: int) -> torch.Tensor:

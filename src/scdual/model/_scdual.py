@@ -90,11 +90,11 @@ class SCDual(RegulationMixin, ExpressionMixin, LabelMixin, QueryMixin):
         registry: dict[str, Any] | None = None,
         *,
         n_hidden: int = 128,
-        n_latent: int = 30,
+        n_latent: int = 20,
         n_layers: int = 1,
         gene_likelihood: GeneLikelihood = "nb",
         dispersion: Dispersion = "gene",
-        dropout_rate: float = 0.1,
+        dropout_rate: float = 0.5,
         **module_kwargs: Any,
     ) -> None:
         super().__init__(adata, registry)

@@ -44,8 +44,8 @@ class SCDualTrainingPlan(TrainingPlan):
     n_steps_kl_warmup
         Steps over which the weight of the KL divergence rises.
     max_kl_weight
-        Weight of the KL divergence in the end. None takes 1 if there are several batches, because only the pull of the
-        prior keeps them out of the embedding, and 0.3 if there is one, for a sharper embedding :cite:p:`Higgins17`.
+        Weight of the KL divergence in the end. Above 1 the prior pulls harder than in a variational autoencoder, which
+        leaves fewer dimensions in use, keeps batches out of them and types apart :cite:p:`Higgins17`.
     compile
         Whether to compile the module with :func:`torch.compile`.
     compile_kwargs
@@ -65,7 +65,7 @@ class SCDualTrainingPlan(TrainingPlan):
         eps: float = 1e-8,
         n_steps_warmup: int = 50,
         n_steps_kl_warmup: int = 400,
-        max_kl_weight: float | None = None,
+        max_kl_weight: float = 2.0,
         compile: bool = False,
         compile_kwargs: dict[str, Any] | None = None,
         on_step: bool | None = False,
@@ -79,7 +79,7 @@ class SCDualTrainingPlan(TrainingPlan):
             eps=eps,
             n_steps_kl_warmup=n_steps_kl_warmup,
             n_epochs_kl_warmup=None,
-            max_kl_weight=(1.0 if module.n_batch > 1 else 0.3) if max_kl_weight is None else max_kl_weight,
+            max_kl_weight=max_kl_weight,
             compile=compile,
             compile_kwargs=compile_kwargs,
             on_step=on_step,
@@ -98,6 +98,11 @@ class SCDualTrainingPlan(TrainingPlan):
     def on_train_start(self) -> None:
         """Switch dropout and hiding on; scvi-tools leaves a trained module in evaluation mode."""
         self.module.train()
+
+    @torch.no_grad()
+    def compute_and_log_metrics(self, *args: Any) -> None:
+        """Log as scvi-tools does, but outside of inference mode, whose tensors cannot be averaged over processes."""
+        TrainingPlan.compute_and_log_metrics.__wrapped__(self, *args)
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Return the optimiser and its schedule."""
