@@ -127,8 +127,8 @@ def two_kinds() -> SCDual:
     data.X = counts
     data.obs["kind"] = np.repeat(["much", "little"], 100)
     SCDual.setup_anndata(data)
-    model = SCDual(data, regulators="regulator")
-    model.train(60)
+    model = SCDual(data, regulators="regulator", dropout_rate=0.1)
+    model.train(100, plan_kwargs={"max_kl_weight": 0.1})
     return model
 
 

@@ -143,8 +143,8 @@ def test_labels_are_transferred_to_the_query(cells: AnnData) -> None:
     marked.X[np.arange(marked.n_obs), marked.obs["cell_type"].cat.codes] += 10
     data, query = (marked[(marked.obs["batch"] == "batch_3") == chosen].copy() for chosen in (False, True))
     SCDual.setup_anndata(data, batch_key="batch", labels_key="cell_type", unlabeled_category="Unknown")
-    reference = SCDual(data, regulators="regulator")
-    reference.train(60)
+    reference = SCDual(data, regulators="regulator", dropout_rate=0.1)
+    reference.train(100, plan_kwargs={"max_kl_weight": 0.1})
     truth = query.obs.pop("cell_type").to_numpy()
     with pytest.warns(UserWarning, match="Missing labels key cell_type"):
         model = SCDual.load_query_data(query, reference)
