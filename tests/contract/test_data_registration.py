@@ -187,7 +187,7 @@ def test_a22_a_registry_is_enough_to_train_from_minibatches(splitter: DataSplitt
     model.train(max_epochs=2, datamodule=splitter)
     assert model.is_trained
     assert len(model.history["train_loss"]) == 2
-    assert model.get_latent_representation(adata).shape == (150, 30)
+    assert model.get_latent_representation(adata).shape == (150, model.module.n_latent)
 
 
 def test_a22_without_a_length_minibatches_must_know_their_number_of_cells(splitter: DataSplitter) -> None:

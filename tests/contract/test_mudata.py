@@ -36,7 +36,7 @@ def trained() -> SCDual:
 
 
 def test_a16_a_modality_is_trained_on(trained: SCDual) -> None:
-    assert trained.get_latent_representation().shape == (120, 30)
+    assert trained.get_latent_representation().shape == (120, trained.module.n_latent)
     assert trained.gene_names == list(trained.adata["rna"].var_names)
     np.testing.assert_array_equal(
         trained.get_from_registry(trained.adata, "X").toarray(), trained.adata["rna"].X.toarray()

@@ -235,7 +235,7 @@ def _model_or_folder(reference_model: Any) -> Any:
 
 def _report_missing(names: pd.Index, found: pd.Index) -> None:
     missing = names.difference(found)
-    if len(missing):
+    if 0 < len(missing) < len(names):  # if all are missing, scvi-tools says so
         warnings.warn(
             f"{len(missing)} of {len(names)} genes of the reference are not in the query and count as not expressed, "
             f"e.g. {list(missing[:3])}.",
