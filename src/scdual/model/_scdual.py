@@ -26,14 +26,14 @@ from scdual.data._fields import (
 )
 from scdual.data._prior import PriorNetwork, align_prior
 from scdual.data._regulators import resolve_regulators
-from scdual.model._expression import ExpressionMixin
+from scdual.model._differential_expression import DifferentialExpressionMixin
 from scdual.model._labels import LabelMixin
 from scdual.model._query import QueryMixin
 from scdual.model._regulation import RegulationMixin
 from scdual.module import SCDualModule
 
 
-class SCDual(RegulationMixin, ExpressionMixin, LabelMixin, QueryMixin):
+class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixin):
     """Dual-branch transformer that learns a cell embedding and a signed regulatory map from counts.
 
     Parameters
