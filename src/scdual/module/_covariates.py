@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from scvi import REGISTRY_KEYS
 
+from scdual._types import Dispersion
+
 
 def covariate_columns(tensors: dict[str, torch.Tensor], *, n_batch: int, n_cats_per_cov: Sequence[int]) -> torch.Tensor:
     """Return one-hot batches and categories, then continuous covariates, shape ``(B, U)``.
@@ -38,3 +40,19 @@ def move_to_batch(covariates: torch.Tensor, batch: int, *, n_batch: int) -> torc
     moved[:, :n_batch] = 0
     moved[:, batch] = 1
     return moved
+
+
+def batch_of(covariates: torch.Tensor, *, n_batch: int) -> torch.Tensor:
+    """Return the code of each cell's batch, shape ``(B,)``, from covariates ``(B, U)``."""
+    return covariates[:, :n_batch].argmax(1)
+
+
+def dispersion_group(
+    dispersion: Dispersion, covariates: torch.Tensor, labels: torch.Tensor | None, *, n_batch: int
+) -> torch.Tensor:
+    """Return which dispersions each cell has, shape ``(B,)``, from covariates ``(B, U)`` and labels ``(B, 1)``."""
+    if dispersion == "gene-batch":
+        return batch_of(covariates, n_batch=n_batch)
+    if dispersion == "gene-label" and labels is not None:
+        return labels.squeeze(-1).long()
+    return torch.zeros(len(covariates), dtype=torch.int64, device=covariates.device)

@@ -19,13 +19,13 @@ from torch.distributions import Normal, kl_divergence
 from scdual._constants import LOSS_KEYS
 from scdual._types import BatchRepresentation, Dispersion, GeneLikelihood
 from scdual.module._cell_state import CellState
-from scdual.module._covariates import covariate_columns, move_to_batch
+from scdual.module._covariates import batch_of, covariate_columns, dispersion_group, move_to_batch
 from scdual.module._fit import dense, fit_before_training
 from scdual.module._hiding import Hidden, Hiding
 from scdual.module._likelihood import marginal_log_likelihood
 from scdual.module._losses import classification_loss
 from scdual.module._mixture import ValueMixture
-from scdual.module._objective import regulation_objective
+from scdual.module._objective import predict, regulation_objective
 from scdual.module._scale import ExpressionScale
 from scdual.nn import (
     CovariateEffects,
@@ -283,28 +283,18 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
         """Return the distribution of the counts ``(B, G)`` given the latent state, in another batch if one is named."""
         if transform_batch is not None:
             covariates = move_to_batch(covariates, int(transform_batch), n_batch=self.n_batch)
-        group = torch.zeros(len(covariates), dtype=torch.int64, device=z.device)
-        if self.dispersion == "gene-batch":
-            group = self._batch_of(covariates)
-        elif self.dispersion == "gene-label" and labels is not None:
-            group = labels.squeeze(-1).long()
+        group = dispersion_group(self.dispersion, covariates, labels, n_batch=self.n_batch)
         log_size = library if size_factor is None else size_factor.log()
         px = self.cell_state.decode(z, log_size, self._cell_covariates(covariates), group)
-        pz = Normal(torch.zeros_like(z), torch.ones_like(z))
-        return {"px": px, "pl": None, "pz": pz}
+        return {"px": px, "pl": None, "pz": Normal(torch.zeros_like(z), torch.ones_like(z))}
 
     @torch.inference_mode()
     def sample(
         self, tensors: Tensors, n_samples: int = 1, generative_kwargs: dict[str, Any] | None = None
     ) -> torch.Tensor:
         """Return counts drawn from the posterior predictive, on the CPU, ``(B, G)`` or ``(B, G, n_samples)``."""
-        _, generated = self.forward(
-            tensors,
-            inference_kwargs={"n_samples": n_samples},
-            generative_kwargs=generative_kwargs,
-            compute_loss=False,
-        )
-        counts = generated["px"].sample().cpu()
+        given = {"inference_kwargs": {"n_samples": n_samples}, "generative_kwargs": generative_kwargs}
+        counts = self.forward(tensors, **given, compute_loss=False)[1]["px"].sample().cpu()
         return counts if n_samples == 1 else counts.permute(1, 2, 0)
 
     def loss(
@@ -322,10 +312,9 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
         loss = (reconstruction_loss + kl_weight * kl).mean() + regulation
         if self.classifier is not None:
             z, weight = inference_outputs["z"], self.classification_weight
-            logits = self.classifier(z if weight else z.detach())
-            error = classification_loss(logits, tensors[REGISTRY_KEYS.LABELS_KEY].squeeze(-1).long())
-            parts[LOSS_KEYS.CLASSIFICATION] = error
-            loss = loss + (weight or 1.0) * error
+            logits, label = self.classifier(z if weight else z.detach()), tensors[REGISTRY_KEYS.LABELS_KEY]
+            parts[LOSS_KEYS.CLASSIFICATION] = classification_loss(logits, label.squeeze(-1).long())
+            loss = loss + (weight or 1.0) * parts[LOSS_KEYS.CLASSIFICATION]
         if self.extra_payload_autotune:
             batch, labels = tensors[REGISTRY_KEYS.BATCH_KEY], tensors[REGISTRY_KEYS.LABELS_KEY]
             parts |= {"z": inference_outputs["z"], "batch": batch, "labels": labels}
@@ -363,14 +352,13 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
 
         Neither the count of a target nor its part of the library size takes part in its prediction.
         """
-        x = dense(tensors[REGISTRY_KEYS.X_KEY])
-        log_expr = self.scale.log_expr(x, hidden.target, self.size_factor(tensors))
-        return self.predict(log_expr, self.covariates(tensors), self.gene_context(hidden.target), hidden)
+        log_expr = self.scale.log_expr(dense(tensors[REGISTRY_KEYS.X_KEY]), hidden.target, self.size_factor(tensors))
+        return predict(self, log_expr, self.covariates(tensors), self.gene_context(hidden.target), hidden)
 
     @auto_move_data
     def regulator_values(self, tensors: Tensors) -> RegulatorValues:
         """Return values and expression states of all regulators, each ``(B, R)``."""
-        return self._regulator_values(self.log_expr(tensors))
+        return self.regulator_values_of(self.log_expr(tensors))
 
     def maps(self, values: RegulatorValues, target: torch.Tensor) -> NetworkMaps:
         """Return the maps of targets ``(T,)``, each ``(T, R)``, averaged over cells with these regulator values."""
@@ -381,15 +369,8 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
         """Return what the regulatory map is trained on, in nats per cell, and its parts."""
         return regulation_objective(self, tensors)
 
-    def predict(
-        self, log_expr: torch.Tensor, covariates: torch.Tensor, genes: GeneContext, hidden: Hidden
-    ) -> torch.Tensor:
-        """Return standardised targets ``(B, T)`` from log values ``(B, G)`` and covariates ``(B, U)``."""
-        values = self._regulator_values(log_expr, hidden.target)
-        values = values.hide(hidden.visible_mask, self.expr_embedding.mask_state)
-        return self.regulation_decoder(self.expr_branch(genes, values), covariates, hidden.target)
-
-    def _regulator_values(self, log_expr: torch.Tensor, unseen: torch.Tensor | None = None) -> RegulatorValues:
+    def regulator_values_of(self, log_expr: torch.Tensor, unseen: torch.Tensor | None = None) -> RegulatorValues:
+        """Return values and states of the regulators, each ``(B, R)``, from log values ``(B, G)``."""
         state = self.expr_embedding.state_of(log_expr[:, self.regulator_index])
         return RegulatorValues(self.mixed_values(log_expr, unseen), state)
 
@@ -411,12 +392,9 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
         """Return one-hot batches and categories, then continuous covariates, shape ``(B, U)``."""
         return covariate_columns(tensors, n_batch=self.n_batch, n_cats_per_cov=self.n_cats_per_cov)
 
-    def _batch_of(self, covariates: torch.Tensor) -> torch.Tensor:
-        return covariates[:, : self.n_batch].argmax(1)
-
     def _cell_covariates(self, covariates: torch.Tensor) -> torch.Tensor:
         """Return covariates as encoder and count decoder see them: the batch may be a learnt vector."""
         if not self.has_batch_embedding:
             return covariates
-        batch = self.compute_embedding(REGISTRY_KEYS.BATCH_KEY, self._batch_of(covariates))
+        batch = self.compute_embedding(REGISTRY_KEYS.BATCH_KEY, batch_of(covariates, n_batch=self.n_batch))
         return torch.cat([batch, covariates[:, self.n_batch :]], dim=1)

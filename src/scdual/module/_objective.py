@@ -11,7 +11,9 @@ from scvi import REGISTRY_KEYS
 
 from scdual._constants import LOSS_KEYS
 from scdual.module._fit import dense
+from scdual.module._hiding import Hidden
 from scdual.module._losses import edge_sparsity, prior_disagreement, regulation_loss
+from scdual.nn import GeneContext
 
 if TYPE_CHECKING:
     from scdual.module._module import SCDualModule
@@ -33,7 +35,7 @@ def regulation_objective(
     hidden = module.hiding.draw(len(x)) if module.training else module.hiding.fixed()
     log_expr = module.scale.log_expr(x, hidden.target, module.size_factor(tensors))
     genes = module.gene_context(hidden.target)
-    prediction = module.predict(log_expr, module.covariates(tensors), genes, hidden)
+    prediction = predict(module, log_expr, module.covariates(tensors), genes, hidden)
     truth = module.scale.rank_score(log_expr[:, hidden.target], hidden.target)
     parts = {
         LOSS_KEYS.REGULATION: regulation_loss(prediction, truth).mean(),
@@ -48,3 +50,12 @@ def regulation_objective(
         + module.prior_weight * parts.get(LOSS_KEYS.PRIOR, 0.0)
     )
     return module.n_input * objective, parts
+
+
+def predict(
+    module: "SCDualModule", log_expr: torch.Tensor, covariates: torch.Tensor, genes: GeneContext, hidden: Hidden
+) -> torch.Tensor:
+    """Return standardised targets ``(B, T)`` from log values ``(B, G)`` and covariates, seeing what is not hidden."""
+    values = module.regulator_values_of(log_expr, hidden.target)
+    values = values.hide(hidden.visible_mask, module.expr_embedding.mask_state)
+    return module.regulation_decoder(module.expr_branch(genes, values), covariates, hidden.target)
