@@ -7,7 +7,7 @@ import resource
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,13 @@ DATA = Path(os.environ.get("SCDUAL_DATA", Path(__file__).parents[2] / "shared" /
 RESULTS = Path(__file__).parent / "results"
 
 
-def arguments(doc: str, sets: Sequence[str]) -> argparse.Namespace:
-    """Return sets, seeds and folder asked for; stop with one sentence if the data are missing."""
+def arguments(doc: str, sets: Sequence[str], methods: Iterable[str]) -> argparse.Namespace:
+    """Return sets, methods, seeds and folder asked for; stop with one sentence if the data are missing."""
+    methods = list(methods)
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", nargs="+", choices=sets, default=list(sets), metavar="SET", help=", ".join(sets))
+    methods_help = ", ".join(map(repr, methods))
+    parser.add_argument("--methods", nargs="+", choices=methods, default=methods, metavar="METHOD", help=methods_help)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the tables")
     chosen = parser.parse_args()

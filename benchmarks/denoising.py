@@ -4,7 +4,7 @@ A tenth of the molecules of each cell is taken out by binomial thinning. The mod
 as nine times rarer. The score is the Poisson deviance of the held-out molecules per cell, lower is better; "mean of the
 genes" predicts the same proportions in every cell.
 
-Usage: python benchmarks/denoising.py [--sets pbmc3k sergio_400] [--seeds 0 1 2]
+Usage: python benchmarks/denoising.py [--sets pbmc3k sergio_400] [--methods scdual ...] [--seeds 0 1 2]
 """
 
 import numpy as np
@@ -67,9 +67,9 @@ def row(name: str, method: str, seed: int) -> dict[str, object]:
 
 def main() -> None:
     """Run, merge and report."""
-    chosen = arguments(__doc__, SETS)
+    chosen = arguments(__doc__, SETS, METHODS)
     for name in chosen.sets:
-        for method in METHODS:
+        for method in chosen.methods:
             for seed in chosen.seeds:
                 found = apart(row, name, method, seed)
                 table = merge(

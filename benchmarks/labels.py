@@ -4,7 +4,7 @@ A tenth of the cells of each type keep their label. scANVI starts from scVI; bot
 as it is, where labels do not touch the embedding, and with labels that shape it. Scores of the other cells: accuracy, and
 the expected calibration error of the probabilities (10 bins; 0 is best).
 
-Usage: python benchmarks/labels.py [--sets kang_ifnb ...] [--seeds 0 1 2]
+Usage: python benchmarks/labels.py [--sets kang_ifnb ...] [--methods scdual ...] [--seeds 0 1 2]
 """
 
 import numpy as np
@@ -85,9 +85,9 @@ def row(name: str, method: str, seed: int) -> dict[str, object]:
 
 def main() -> None:
     """Run, merge and report."""
-    chosen = arguments(__doc__, SETS)
+    chosen = arguments(__doc__, SETS, METHODS)
     for name in chosen.sets:
-        for method in METHODS:
+        for method in chosen.methods:
             for seed in chosen.seeds:
                 found = apart(row, name, method, seed)
                 table = merge([found], chosen.out / "labels.csv", keys=["set", "method", "seed"], order={"set": SETS})

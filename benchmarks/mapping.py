@@ -4,7 +4,7 @@ All batches but the last are the reference, the last is the query. Both models a
 is loaded with `load_query_data` and trained with the defaults as well; SCDual is scored before that, too. Labels are
 transferred by the 15 nearest reference cells; the score is the share of right labels.
 
-Usage: python benchmarks/mapping.py [--sets pbmc_3tech kang_ifnb] [--seeds 0 1 2]
+Usage: python benchmarks/mapping.py [--sets pbmc_3tech kang_ifnb] [--methods scdual ...] [--seeds 0 1 2]
 """
 
 from typing import Any
@@ -58,9 +58,9 @@ def rows(name: str, method: str, seed: int) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Run, merge and report."""
-    chosen = arguments(__doc__, SETS)
+    chosen = arguments(__doc__, SETS, METHODS)
     for name in chosen.sets:
-        for method in METHODS:
+        for method in chosen.methods:
             for seed in chosen.seeds:
                 found = apart(rows, name, method, seed)
                 table = merge(found, chosen.out / "mapping.csv", keys=["set", "method", "seed"], order={"set": SETS})

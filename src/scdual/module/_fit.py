@@ -52,13 +52,14 @@ def fit_before_training(module: "SCDualModule", dataloader: Iterable[Tensors]) -
         return standardised[:, regulators], standardised
 
     scale.fit(batches, module.expr_embedding)
-    observed = _moments(module, dataloader, plain)
+    observed = collect_moments(module, dataloader, plain, n_enough=_MOMENT_CELLS)
     gram, cross = observed.partial()
     module.hiding.adapt(shared_information(gram, observed.n_cells))
     standardised = (scale.standardise(module.log_expr(tensors)) for tensors in dataloader)
     signal = correlation_signal(cross, regulators, observed.n_cells)
     module.mixture.fit(standardised, n_cells=observed.n_cells, signal=signal)
-    _start_gate(module, _moments(module, dataloader, partial(map_values, module)))
+    view = partial(map_values, module)
+    _start_gate(module, collect_moments(module, dataloader, view, n_enough=_MOMENT_CELLS))
 
 
 def map_values(module: "SCDualModule", log_expr: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -67,17 +68,19 @@ def map_values(module: "SCDualModule", log_expr: torch.Tensor) -> tuple[torch.Te
     return module.mixed_values(log_expr), module.scale.rank_score(log_expr, genes)
 
 
-def _moments(
+def collect_moments(
     module: "SCDualModule",
     dataloader: Iterable[Tensors],
     view: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
+    *,
+    n_enough: int | None = None,
 ) -> Moments:
-    """Return moments over many cells; ``view`` turns log values into those of regulators and of genes."""
+    """Return moments over cells, all unless a number is enough; ``view`` makes regulators and genes of log values."""
     n_covariates = module.regulation_decoder.effects.n_columns
     moments = Moments(len(module.regulator_index), module.n_input, n_covariates, device=module.device)
     for tensors in dataloader:
         moments.add(module.covariates(tensors).to(module.device), *view(module.log_expr(tensors)))
-        if moments.n_cells >= _MOMENT_CELLS:
+        if n_enough is not None and moments.n_cells >= n_enough:
             break
     return moments
 

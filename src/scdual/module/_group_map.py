@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from scdual.module._fit import SMALLEST_PENALTY, map_values
-from scdual.module._warm_start import Moments, correlation_signal, leave_one_out_ridge
+from scdual.module._fit import SMALLEST_PENALTY, collect_moments, map_values
+from scdual.module._warm_start import correlation_signal, leave_one_out_ridge
 
 if TYPE_CHECKING:
     from scdual.module._module import SCDualModule
@@ -47,15 +47,15 @@ def group_map(
     shuffle
         Whether to pair the regulators of one cell with the targets of another, which leaves only noise.
     """
-    n_covariates = module.regulation_decoder.effects.n_columns
-    moments = Moments(len(module.regulator_index), module.n_input, n_covariates, device=module.device)
     generator = torch.Generator().manual_seed(0)
-    for tensors in dataloader:
-        values, genes = map_values(module, module.log_expr(tensors))
+
+    def view(log_expr: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        values, genes = map_values(module, log_expr)
         if shuffle:
             genes = genes[torch.randperm(len(genes), generator=generator).to(genes.device)]
-        moments.add(module.covariates(tensors).to(module.device), values, genes)
+        return values, genes
 
+    moments = collect_moments(module, dataloader, view)
     known = regulation.double().T  # (R, G)
     gram, cross = moments.partial()
     own = module.mixture.own_share() / module.mixture.std[:, None]

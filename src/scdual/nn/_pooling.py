@@ -22,8 +22,9 @@ class LatentPooling(nn.Module):
         a_{pg} = \mathrm{softmax}_g\left(\frac{q_p \cdot (k_g + k_{s(x_g)})}{\sqrt{D}}\right), \qquad
         u_p = \sum_g a_{pg} \left(\frac{\tilde x_g}{\sqrt{\mathrm{sd}_g}} V_g + w_{s(x_g)}\right)
 
-    The sums run over expressed genes. The covariates of the cell shift the normalised sums before the block. Keys and values are those of genes plus those of expression states, so the sums
-    of all cells are one matrix product per state, and no tensor holds a vector per token.
+    The sums run over expressed genes. The covariates of the cell shift the normalised sums before the block. Keys and
+    values are those of genes plus those of expression states, so the sums of all cells are one matrix product per
+    state, and no tensor holds a vector per token.
 
     Parameters
     ----------
