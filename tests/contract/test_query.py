@@ -153,7 +153,7 @@ def test_a18_the_query_can_be_read_at_once(reference: SCDual, query: AnnData) ->
     assert model.get_latent_representation().shape == (60, reference.module.n_latent)
     for name, n_known in grown(model, reference).items():
         table = model.module.get_parameter(name)
-        torch.testing.assert_close(table[n_known], table[:n_known].mean(0))
+        assert any(torch.equal(table[n_known], table[known]) for known in range(n_known))
 
 
 def test_a18_a_saved_reference_serves_as_well(reference: SCDual, query: AnnData, tmp_path: Path) -> None:

@@ -43,6 +43,30 @@ def test_the_query_can_be_mapped_without_training(reference: SCDual, query: AnnD
     for name in NEW_TABLES:
         table = model.module.get_parameter(name)
         assert len(table) == 3
+        assert any(torch.equal(table[2], table[known]) for known in (0, 1))
+
+
+def test_a_new_batch_starts_as_the_known_one_that_explains_it_best() -> None:
+    cells = simulate(400, 30, n_regulators=5, n_batches=2)
+    cells.X = cells.X.toarray()
+    cells.X[(cells.obs["batch"] == "batch_2").to_numpy(), :15] *= 10  # one batch sees half of the genes better
+    query = cells[::8].copy()
+    query.obs["batch"] = query.obs["batch"].map({"batch_1": "like_1", "batch_2": "like_2"})
+    SCDual.setup_anndata(cells, batch_key="batch")
+    reference = SCDual(cells, regulators="regulator", batch_representation="embedding", dispersion="gene-batch")
+    reference.train(30, plan_kwargs={"max_kl_weight": 2.0})
+    model = SCDual.load_query_data(query, reference)
+    for name in (f"_embeddings_dict.{REGISTRY_KEYS.BATCH_KEY}.weight", "cell_state.decoder.log_inverse_dispersion"):
+        table = model.module.get_parameter(name)
+        assert not torch.equal(table[0], table[1])
+        assert torch.equal(table[2:], table[:2])
+
+
+def test_without_cells_to_ask_a_new_batch_starts_at_the_mean(reference: SCDual, query: AnnData) -> None:
+    registry = SCDual.load_query_data(query, reference).registry
+    model = SCDual.load_query_data(reference_model=reference, registry=registry)
+    for name in NEW_TABLES:
+        table = model.module.get_parameter(name)
         torch.testing.assert_close(table[2], table[:2].mean(0))
 
 

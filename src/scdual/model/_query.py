@@ -9,20 +9,24 @@ from functools import partial
 from os import PathLike, fspath
 from typing import Any, Self
 
+import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
 from lightning import LightningDataModule
 from mudata import MuData
-from scvi import settings
+from scvi import REGISTRY_KEYS, settings
 from scvi.model.base import ArchesMixin
 from scvi.model.base._archesmixin import _get_loaded_data
 from torch import nn
 
 from scdual.model._inherited import InheritedMixin
+from scdual.module import batch_evidence
 from scdual.nn import LatentPooling
 
 State = dict[str, torch.Tensor]
+
+_N_ASKED = 500  # cells that tell which known batch a new one is like
 
 
 class QueryMixin(ArchesMixin, InheritedMixin):
@@ -50,8 +54,10 @@ class QueryMixin(ArchesMixin, InheritedMixin):
         """Return a model for new data whose latent space and map are those of a reference :cite:p:`Lotfollahi21`.
 
         A batch, covariate category or label that the reference does not know becomes a new row of each table of
-        effects, and starts at the mean of the known rows, so the model can be used at once. Training it on the query
-        changes these rows and nothing else: reference cells keep their embedding, bit by bit.
+        effects. A new batch starts as the known batch that explains its cells best; where there are no cells to ask, as
+        with ``datamodule``, and for other covariates, the row starts at the mean of the known ones. So the model can be
+        used at once. Training it on the query changes the new rows and nothing else: reference cells keep their
+        embedding, bit by bit.
 
         Parameters
         ----------
@@ -109,6 +115,8 @@ class QueryMixin(ArchesMixin, InheritedMixin):
         )
         reference_state = _get_loaded_data(reference_model, device="cpu")[2]
         new_rows = start_new_rows(model.module, reference_state)
+        if model.adata is not None:
+            start_new_batches(model, new_rows)
         if not unfrozen:
             freeze_all_but(model.module, new_rows)
         if not freeze_classifier and model.module.classifier is not None:
@@ -210,6 +218,36 @@ def start_new_rows(module: nn.Module, reference_state: State) -> dict[str, int]:
             parameter[n_known:] = parameter[:n_known].mean(0)
             grown[name] = n_known
     return grown
+
+
+@torch.no_grad()
+def start_new_batches(model: "QueryMixin", n_known_rows: dict[str, int]) -> None:
+    """Set the rows of each new batch to those of the known batch that explains its cells best.
+
+    Parameters
+    ----------
+    model
+        Model of the query.
+    n_known_rows
+        Number of known rows, by name of each parameter with new ones.
+    """
+    module = model.module
+    endings = ["effects.categorical.0", f"_embeddings_dict.{REGISTRY_KEYS.BATCH_KEY}.weight"]
+    if module.dispersion == "gene-batch":
+        endings.append("log_inverse_dispersion")
+    tables = {name: n for name, n in n_known_rows.items() if name.endswith(tuple(endings))}
+    n_known = min(tables.values(), default=module.n_batch)
+    batch = model.adata_manager.get_from_registry(REGISTRY_KEYS.BATCH_KEY).ravel()
+    for new in range(n_known, module.n_batch):
+        cells = np.flatnonzero(batch == new)
+        if len(cells) == 0:
+            continue
+        cells = cells[np.linspace(0, len(cells) - 1, min(len(cells), _N_ASKED)).astype(int)]
+        evidence = batch_evidence(module, model._make_data_loader(model.adata, indices=cells), n_batches=n_known)
+        best = int(evidence.sum(0).argmax())
+        for name in tables:
+            table = module.get_parameter(name)
+            table[new] = table[best]
 
 
 def freeze_all_but(module: nn.Module, new_rows: dict[str, int]) -> None:

@@ -64,7 +64,8 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
         What shares an inverse dispersion: all cells of a ``'gene'``, those of a batch (``'gene-batch'``) or of a label
         (``'gene-label'``), or none (``'gene-cell'``).
     dropout_rate
-        Share of the expressed genes hidden from the encoder in training, and dropout of the transformer.
+        Share of the expressed genes hidden from the encoder in training, and dropout of its transformer. None is 0.5,
+        and for fewer than 1,000 genes in proportion less, down to 0.2.
     **module_kwargs
         Further arguments of :class:`~scdual.module.SCDualModule`, such as ``n_embed``, ``n_heads`` or ``n_bins``.
 
@@ -94,7 +95,7 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
         n_layers: int = 1,
         gene_likelihood: GeneLikelihood = "nb",
         dispersion: Dispersion = "gene",
-        dropout_rate: float = 0.5,
+        dropout_rate: float | None = None,
         **module_kwargs: Any,
     ) -> None:
         super().__init__(adata, registry)

@@ -2,6 +2,7 @@
 
 from scdual.module._group_map import group_map
 from scdual.module._hiding import Hidden, Hiding
+from scdual.module._likelihood import batch_evidence
 from scdual.module._losses import classification_loss, edge_sparsity, prior_disagreement, regulation_loss
 from scdual.module._mixture import ValueMixture
 from scdual.module._module import SCDualModule
@@ -16,6 +17,7 @@ __all__ = [
     "SCDualModule",
     "SCDualTrainingPlan",
     "ValueMixture",
+    "batch_evidence",
     "classification_loss",
     "edge_sparsity",
     "group_map",

@@ -15,6 +15,18 @@ from torch.distributions import Distribution, Normal
 from scdual._types import GeneLikelihood
 from scdual.nn import CountDecoder, CovariateEffects, LatentPooling, PosteriorHead
 
+_MANY_GENES, _LEAST_SHARE = 1_000, 0.4
+
+
+def share_of_many_genes(n_genes: int) -> float:
+    """Return the number of genes over 1,000, between 0.4 and 1: how much regularisation a cell state bears.
+
+    The likelihood sums over genes while the KL divergence does not, so of few genes the pull of the prior leaves less
+    :cite:p:`Higgins17`; and of few genes fewer can be hidden. Below 400 genes batches would find their way into the
+    state, so the share falls no further.
+    """
+    return min(1.0, max(_LEAST_SHARE, n_genes / _MANY_GENES))
+
 
 class CellState(nn.Module):
     """Variational encoder and decoder of the counts, both told the covariates so that the latent state need not know.
@@ -27,8 +39,10 @@ class CellState(nn.Module):
         Columns of each categorical covariate, the batch first.
     n_continuous
         Number of continuous covariates.
-    n_embed, n_heads, n_pool, dropout_rate
+    n_embed, n_heads, n_pool
         Those of :class:`~scdual.nn.LatentPooling`.
+    dropout_rate
+        That of :class:`~scdual.nn.LatentPooling`; None is 0.5, down to 0.2 for fewer than 1,000 genes.
     n_latent
         Number of latent dimensions ``Z``.
     n_hidden, n_dispersions, gene_likelihood
@@ -44,7 +58,7 @@ class CellState(nn.Module):
         n_embed: int,
         n_heads: int,
         n_pool: int,
-        dropout_rate: float,
+        dropout_rate: float | None,
         n_latent: int,
         n_hidden: int,
         n_dispersions: int | None,
@@ -52,6 +66,8 @@ class CellState(nn.Module):
     ) -> None:
         super().__init__()
         n_width = n_embed // 2
+        if dropout_rate is None:
+            dropout_rate = 0.5 * share_of_many_genes(n_genes)
         known: dict[str, Any] = {"n_categories": n_categories, "n_continuous": n_continuous}
         self.pooling = LatentPooling(
             n_genes, n_embed=n_embed, n_pool=n_pool, n_width=n_width, n_heads=n_heads, dropout_rate=dropout_rate

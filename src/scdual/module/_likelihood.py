@@ -1,15 +1,16 @@
 """Estimate the likelihood of cells under the count model.
 
 Dimension key
-    S  Monte Carlo samples      B  cells in the minibatch      G  genes      Z  latent dimensions
+    S  Monte Carlo samples      B  cells in the minibatch      G  genes      Z  latent dimensions      N  batches
 """
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import torch
 from scvi import REGISTRY_KEYS
-from torch.distributions import Normal
+from torch.distributions import Normal, kl_divergence
 
 if TYPE_CHECKING:
     from scdual.module._module import SCDualModule
@@ -44,3 +45,37 @@ def marginal_log_likelihood(
         log_weight = log_weight + (Normal(0.0, 1.0).log_prob(z) - sampled["qz"].log_prob(z)).sum(-1)
         log_weights.append(log_weight.reshape(n_pass, len(x)))
     return torch.cat(log_weights).logsumexp(0) - math.log(n_samples)
+
+
+@torch.inference_mode()
+def batch_evidence(
+    module: "SCDualModule", dataloader: Iterable[dict[str, torch.Tensor]], *, n_batches: int
+) -> torch.Tensor:
+    """Return how well each of the first batches explains cells: the evidence lower bound as if they came from it.
+
+    Parameters
+    ----------
+    module
+        The model, in evaluation mode.
+    dataloader
+        Minibatches of the cells.
+    n_batches
+        Number of batches ``N`` to compare.
+
+    Returns
+    -------
+    Nats at the mean of each cell's posterior, one row per cell, ``N`` columns.
+    """
+    evidence = []
+    for tensors in dataloader:
+        x, batch = tensors[REGISTRY_KEYS.X_KEY].to(module.device), tensors[REGISTRY_KEYS.BATCH_KEY]
+        moved = [tensors | {REGISTRY_KEYS.BATCH_KEY: torch.full_like(batch, code)} for code in range(n_batches)]
+        evidence.append(torch.stack([_evidence(module, x, cells) for cells in moved], dim=1))
+    return torch.cat(evidence)
+
+
+def _evidence(module: "SCDualModule", x: torch.Tensor, tensors: dict[str, torch.Tensor]) -> torch.Tensor:
+    inferred = module.inference(**module._get_inference_input(tensors))
+    inferred["z"] = inferred["qz"].loc
+    generated = module.generative(**module._get_generative_input(tensors, inferred))
+    return generated["px"].log_prob(x).sum(-1) - kl_divergence(inferred["qz"], Normal(0.0, 1.0)).sum(-1)

@@ -80,7 +80,7 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
     n_bins
         Bins of non-zero expression values.
     dropout_rate
-        Share of a cell's expressed genes hidden from the encoder while training, and dropout of the transformers.
+        Share of the expressed genes hidden from the encoder while training; None is 0.5, less for few genes.
     gene_likelihood
         Distribution of the counts.
     dispersion
@@ -141,7 +141,7 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
         n_heads: int = 2,
         n_pool: int = 8,
         n_bins: int = 4,
-        dropout_rate: float = 0.5,
+        dropout_rate: float | None = None,
         gene_likelihood: GeneLikelihood = "nb",
         dispersion: Dispersion = "gene",
         batch_representation: BatchRepresentation = "one-hot",

@@ -12,6 +12,8 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from scvi.module.base import BaseModuleClass
 from scvi.train import TrainingPlan
 
+from scdual.module._cell_state import share_of_many_genes
+
 
 def warmup_cosine(step: int, *, n_warmup: int, n_steps: int) -> float:
     """Return the factor of the learning rate: a linear rise, then half a cosine down to zero."""
@@ -45,7 +47,8 @@ class SCDualTrainingPlan(TrainingPlan):
         Steps over which the weight of the KL divergence rises.
     max_kl_weight
         Weight of the KL divergence in the end. Above 1 the prior pulls harder than in a variational autoencoder, which
-        leaves fewer dimensions in use, keeps batches out of them and types apart :cite:p:`Higgins17`.
+        leaves fewer dimensions in use, keeps batches out of them and types apart :cite:p:`Higgins17`. None is 2, and for
+        fewer than 1,000 genes in proportion less, down to 0.8.
     compile
         Whether to compile the module with :func:`torch.compile`.
     compile_kwargs
@@ -65,12 +68,14 @@ class SCDualTrainingPlan(TrainingPlan):
         eps: float = 1e-8,
         n_steps_warmup: int = 50,
         n_steps_kl_warmup: int = 400,
-        max_kl_weight: float = 2.0,
+        max_kl_weight: float | None = None,
         compile: bool = False,
         compile_kwargs: dict[str, Any] | None = None,
         on_step: bool | None = False,
         on_epoch: bool | None = True,
     ) -> None:
+        if max_kl_weight is None:
+            max_kl_weight = 2 * share_of_many_genes(module.n_input)
         super().__init__(
             module,
             optimizer="AdamW",
