@@ -207,6 +207,15 @@ def test_b19_a_query_of_several_modalities_is_prepared_by_path(tmp_path: Path, k
     assert list(found["rna"].var_names) == list(mdata["rna"].var_names)
 
 
+@pytest.mark.filterwarnings("ignore:The method mod_names is deprecated:FutureWarning")
+def test_b19_genes_of_several_modalities_are_not_subset_on_loading() -> None:
+    mdata = simulate_mudata(60, 20, n_proteins=3, n_regulators=4)
+    SCDual.setup_mudata(mdata, modalities={"rna_layer": "rna"})
+    reference = SCDual(mdata, regulators="regulator")
+    with pytest.raises(NotImplementedError, match="not possible for MuData; call `prepare_query_mudata` first"):
+        SCDual.load_query_data(mdata.copy(), reference, inplace_subset_query_vars=True)
+
+
 def test_b20_weights_do_not_depend_on_how_attention_is_computed(trained: SCDual, folder: Path, adata: AnnData) -> None:
     SCDual.setup_anndata(adata, batch_key="batch", labels_key="cell_type")
     with sdpa_kernel(SDPBackend.MATH):
