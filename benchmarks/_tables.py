@@ -24,10 +24,12 @@ def merge(
 
 
 def number(value: float) -> str:
-    """Return a value with three decimals, one if it is large and none if very large; nothing if it is missing."""
+    """Return a value with three decimals, or four digits if it is large; nothing if it is missing."""
     if pd.isna(value):
         return ""
-    return f"{value:.{3 if abs(value) < 20 else 1 if abs(value) < 500 else 0}f}"
+    if abs(value) < 20:
+        return f"{value:.3f}"
+    return f"{value:.4g}" if abs(value) < 1_000 else f"{value:.0f}"
 
 
 def markdown(header: list[str], body: list[list[str]]) -> str:
