@@ -108,7 +108,8 @@ class TrainingMixin(UnsupervisedTrainingMixin):
         defaults = {"gradient_clip_val": 100.0, "early_stopping_monitor": "validation_loss"}
         if train_size is None or train_size < 1:
             defaults["check_val_every_n_epoch"] = 1
-        if self.module.gate.pair_offset.requires_grad:  # else the map stays, and so does what is known about it
+        map_learns = any(parameter.requires_grad for parameter in self.module.gate.parameters())
+        if map_learns:  # else what is known about it stays
             self.ensemble_, self.null_ = [], {}
         config = merge_kwargs(trainer_config, None, name="trainer")
         trainer_kwargs = {key: value for key, value in defaults.items() if config.get(key) is None} | trainer_kwargs
