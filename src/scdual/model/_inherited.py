@@ -20,6 +20,51 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 class InheritedMixin(EmbeddingMixin, VAEMixin, BaseModelClass):
     """Methods of scvi-tools with clear errors when there are no data, and a few corrections."""
 
+    def get_latent_representation(
+        self,
+        adata: AnnData | MuData | None = None,
+        indices: Sequence[int] | None = None,
+        give_mean: bool = True,
+        mc_samples: int = 5_000,
+        batch_size: int | None = None,
+        return_dist: bool = False,
+        dataloader: Iterable[dict[str, torch.Tensor]] | None = None,
+        **data_loader_kwargs: Any,
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        r"""Return the embedding of the cells, shape ``(C, Z)``.
+
+        It is the latent state in coordinates in which the distance of two cells is what differs in their expression,
+
+        .. math:: z A, \qquad A A^\top = \mathbb{E} \left[ J^\top J \right]
+
+        with the derivative J of the decoded log expression by the latent state, averaged over the training cells
+        :cite:p:`Arvanitidis18`. The columns are the principal components of these, so the first differs most between the cells.
+
+        Parameters
+        ----------
+        adata
+            Data with the genes of the model; None takes the data it was built with.
+        indices
+            Positions of the cells; None takes all.
+        give_mean
+            Whether to return the mean of each cell's posterior instead of a sample.
+        mc_samples
+            Not used: the mean is exact.
+        batch_size
+            Cells per minibatch.
+        return_dist
+            Whether to return means and variances.
+        dataloader
+            Minibatches, in place of ``adata``, ``indices`` and ``batch_size``.
+        **data_loader_kwargs
+            Arguments of the data loader.
+        """
+        latent = super().get_latent_representation(
+            adata, indices, give_mean, mc_samples, batch_size, return_dist, dataloader, **data_loader_kwargs
+        )
+        axes = self.module.cell_state.axes.cpu().numpy()
+        return (latent[0] @ axes, latent[1] @ axes**2) if return_dist else latent @ axes
+
     def get_marginal_ll(
         self,
         adata: AnnData | MuData | None = None,

@@ -49,6 +49,8 @@ class CellState(nn.Module):
         Those of :class:`~scdual.nn.CountDecoder`.
     """
 
+    axes: torch.Tensor
+
     def __init__(  # noqa: PLR0913 - the sizes of all its parts
         self,
         n_genes: int,
@@ -82,6 +84,7 @@ class CellState(nn.Module):
             n_dispersions=n_dispersions,
             gene_likelihood=gene_likelihood,
         )
+        self.register_buffer("axes", torch.eye(n_latent))  # of the embedding, from latent states by `z @ axes`
 
     def encode(
         self,

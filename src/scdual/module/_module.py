@@ -256,7 +256,7 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
         return self.cell_state.encode(
             log_expr / self.scale.std.sqrt(),
             self.expr_embedding.state_of(log_expr),
-            self._cell_covariates(covariates),
+            self.cell_covariates(covariates),
             gene_emb=self.gene_embedding.weight,
             expr_states=self.expr_embedding.states(),
         )
@@ -285,7 +285,7 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
             covariates = move_to_batch(covariates, int(transform_batch), n_batch=self.n_batch)
         group = dispersion_group(self.dispersion, covariates, labels, n_batch=self.n_batch)
         log_size = library if size_factor is None else size_factor.log()
-        px = self.cell_state.decode(z, log_size, self._cell_covariates(covariates), group)
+        px = self.cell_state.decode(z, log_size, self.cell_covariates(covariates), group)
         return {"px": px, "pl": None, "pz": Normal(torch.zeros_like(z), torch.ones_like(z))}
 
     @torch.inference_mode()
@@ -392,7 +392,7 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
         """Return one-hot batches and categories, then continuous covariates, shape ``(B, U)``."""
         return covariate_columns(tensors, n_batch=self.n_batch, n_cats_per_cov=self.n_cats_per_cov)
 
-    def _cell_covariates(self, covariates: torch.Tensor) -> torch.Tensor:
+    def cell_covariates(self, covariates: torch.Tensor) -> torch.Tensor:
         """Return covariates as encoder and count decoder see them: the batch may be a learnt vector."""
         if not self.has_batch_embedding:
             return covariates

@@ -12,6 +12,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from scvi.module.base import BaseModuleClass
 from scvi.train import TrainingPlan
 
+from scdual.module._axes import fit_axes
 from scdual.module._cell_state import share_of_many_genes
 
 
@@ -104,6 +105,24 @@ class SCDualTrainingPlan(TrainingPlan):
         """Switch dropout and hiding on; scvi-tools leaves a trained module in evaluation mode."""
         self.module.train()
 
+    def on_validation_epoch_end(self) -> None:
+        """Fit the axes of the embedding before a checkpoint is written."""
+        super().on_validation_epoch_end()
+        if self.trainer.checkpoint_callback is not None:
+            self._fit_axes()
+
+    def on_train_end(self) -> None:
+        """Fit the axes of the embedding."""
+        self._fit_axes()
+
+    def _fit_axes(self) -> None:
+        was_training = self.module.training
+        self.module.eval()
+        with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(0)  # the same cells in the same order each time
+            fit_axes(self.module, _AllCells(self.trainer.datamodule))
+        self.module.train(was_training)
+
     @torch.no_grad()
     def compute_and_log_metrics(self, *args: Any) -> None:
         """Log as scvi-tools does, but outside of inference mode, whose tensors cannot be averaged over processes."""
@@ -152,3 +171,6 @@ class RegulationTrainingPlan(SCDualTrainingPlan):
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
         """Return the loss of the map."""
         return self.module.regulation_objective(batch)[0]
+
+    def _fit_axes(self) -> None:
+        """Leave them as they are."""

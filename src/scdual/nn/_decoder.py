@@ -110,8 +110,8 @@ class CountDecoder(nn.Module):
         dispersion_group
             Group of each cell, shape ``(B,)``; not used if each cell has its own dispersions.
         """
-        hidden = self.norm(self.latent_proj(z) + self.effects(covariates)).relu()  # (..., B, H)
-        proportion = self.proportion_proj(hidden).softmax(-1)
+        hidden = self.hidden(z, covariates)
+        proportion = self.proportion(hidden)
         mean = log_size.exp() * proportion
         if self.gene_likelihood == "poisson":
             return Poisson(rate=mean, scale=proportion)
@@ -122,3 +122,11 @@ class CountDecoder(nn.Module):
         if self.zero_proj is None:
             return NegativeBinomial(mu=mean, theta=theta, scale=proportion)
         return ZeroInflatedNegativeBinomial(mu=mean, theta=theta, zi_logits=self.zero_proj(hidden), scale=proportion)
+
+    def hidden(self, z: torch.Tensor, covariates: torch.Tensor) -> torch.Tensor:
+        """Return the hidden units, shape ``(..., B, H)``; see :meth:`forward`."""
+        return self.norm(self.latent_proj(z) + self.effects(covariates)).relu()
+
+    def proportion(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return the share of each gene in a cell's molecules, shape ``(..., B, G)``."""
+        return self.proportion_proj(hidden).softmax(-1)

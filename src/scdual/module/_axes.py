@@ -1,0 +1,85 @@
+"""Measure the latent space by what a step in it does to expression.
+
+Dimension key
+    B  cells      G  genes      Z  latent dimensions
+"""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from scdual.module._module import SCDualModule
+
+_N_CELLS = 1_000
+
+
+@torch.no_grad()
+def fit_axes(module: "SCDualModule", dataloader: Iterable[dict[str, torch.Tensor]]) -> None:
+    """Choose the coordinates of the embedding, in which the distance of two cells is what differs in their expression.
+
+    Nothing is done if the count decoder is frozen or has no finite derivative.
+
+    Parameters
+    ----------
+    module
+        A trained module.
+    dataloader
+        Minibatches of the cells; the first 1,000 cells count.
+    """
+    axes, decoder, log_size = module.cell_state.axes, module.cell_state.decoder, module.scale.log_library_size
+    if not decoder.latent_proj.weight.requires_grad:
+        return
+    metric, latent = torch.zeros_like(axes), []
+    for tensors in dataloader:
+        inputs = module._get_inference_input(tensors)
+        covariates = module.cell_covariates(inputs["covariates"].to(module.device))
+
+        def log_expr(z: torch.Tensor, covariates: torch.Tensor = covariates) -> torch.Tensor:
+            return torch.log1p(log_size.exp() * decoder.proportion(decoder.hidden(z, covariates)))
+
+        latent.append(module.inference(**inputs)["qz"].loc)
+        metric += expression_metric(log_expr, latent[-1]) * len(latent[-1])
+        if sum(map(len, latent)) >= _N_CELLS:
+            break
+    z = torch.cat(latent)
+    if metric.isfinite().all():
+        axes.copy_(principal_axes(metric / len(z), z.T.cov()))
+
+
+def expression_metric(log_expr: Callable[[torch.Tensor], torch.Tensor], z: torch.Tensor) -> torch.Tensor:
+    r"""Return the mean pullback metric of decoded expression, shape ``(Z, Z)`` :cite:p:`Arvanitidis18`.
+
+    .. math:: M = \frac{1}{B} \sum_b J_b^\top J_b, \qquad J_b = \frac{\partial \, \mathrm{expression}(z_b)}{\partial z_b}
+
+    Parameters
+    ----------
+    log_expr
+        Decoder of latent states ``(B, Z)`` into log expression ``(B, G)``, each cell for itself.
+    z
+        Latent states, shape ``(B, Z)``.
+    """
+    directions = torch.eye(z.shape[1], device=z.device)
+    changes = [torch.autograd.functional.jvp(log_expr, z, direction.expand_as(z))[1] for direction in directions]
+    jacobian = torch.stack(changes)  # (Z, B, G)
+    return torch.einsum("kbg,lbg->kl", jacobian, jacobian) / len(z)
+
+
+def principal_axes(metric: torch.Tensor, covariance: torch.Tensor) -> torch.Tensor:
+    r"""Return axes :math:`A` with :math:`A A^\top = M` in which latent states are uncorrelated, shape ``(Z, Z)``.
+
+    The squared length of :math:`z A` is :math:`z^\top M z`; its columns are principal components, the first the longest.
+
+    Parameters
+    ----------
+    metric
+        The metric :math:`M`, shape ``(Z, Z)``.
+    covariance
+        Covariance of the latent states, shape ``(Z, Z)``.
+    """
+    value, vector = torch.linalg.eigh(metric)
+    root = vector * value.clamp_min(0).sqrt() @ vector.T
+    axes = root @ torch.linalg.eigh(root @ covariance @ root)[1].flip(1)
+    largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))  # (1, Z), made positive
+    return axes * largest.sign()
