@@ -15,17 +15,22 @@ from torch.distributions import Distribution, Normal
 from scdual._types import GeneLikelihood
 from scdual.nn import CountDecoder, CovariateEffects, LatentPooling, PosteriorHead
 
-_MANY_GENES, _LEAST_SHARE = 1_000, 0.4
-
-
-def share_of_many_genes(n_genes: int) -> float:
-    """Return the number of genes over 1,000, between 0.4 and 1: how much regularisation a cell state bears.
+def regularisation_share(n_genes: int, *, has_batches: bool) -> float:
+    """Return how much of the regularisation for many genes a cell state bears, between 0.1 or 0.4 and 1.
 
     The likelihood sums over genes while the KL divergence does not, so of few genes the pull of the prior leaves less
-    :cite:p:`Higgins17`; and of few genes fewer can be hidden. Below 400 genes batches would find their way into the
-    state, so the share falls no further.
+    :cite:p:`Higgins17`; and of few genes fewer can be hidden.
+
+    Parameters
+    ----------
+    n_genes
+        Number of genes.
+    has_batches
+        Whether batches or other covariates have to be kept out of the state. Regularisation does that, so the share is
+        the number of genes over 1,000, and not below 0.4; else it is the square of the number over 2,000.
     """
-    return min(1.0, max(_LEAST_SHARE, n_genes / _MANY_GENES))
+    share = max(0.4, n_genes / 1_000) if has_batches else max(0.1, (n_genes / 2_000) ** 2)
+    return min(1.0, share)
 
 
 class CellState(nn.Module):
@@ -68,9 +73,11 @@ class CellState(nn.Module):
     ) -> None:
         super().__init__()
         n_width = n_embed // 2
-        if dropout_rate is None:
-            dropout_rate = 0.5 * share_of_many_genes(n_genes)
         known: dict[str, Any] = {"n_categories": n_categories, "n_continuous": n_continuous}
+        has_batches = max(n_categories) > 1 or n_continuous > 0
+        self.regularisation_share = regularisation_share(n_genes, has_batches=has_batches)
+        if dropout_rate is None:
+            dropout_rate = 0.5 * self.regularisation_share
         self.pooling = LatentPooling(
             n_genes, n_embed=n_embed, n_pool=n_pool, n_width=n_width, n_heads=n_heads, dropout_rate=dropout_rate
         )

@@ -13,7 +13,6 @@ from scvi.module.base import BaseModuleClass
 from scvi.train import TrainingPlan
 
 from scdual.module._axes import fit_axes
-from scdual.module._cell_state import share_of_many_genes
 
 
 def warmup_cosine(step: int, *, n_warmup: int, n_steps: int) -> float:
@@ -76,7 +75,7 @@ class SCDualTrainingPlan(TrainingPlan):
         on_epoch: bool | None = True,
     ) -> None:
         if max_kl_weight is None:
-            max_kl_weight = 2 * share_of_many_genes(module.n_input)
+            max_kl_weight = 2 * module.cell_state.regularisation_share
         super().__init__(
             module,
             optimizer="AdamW",
