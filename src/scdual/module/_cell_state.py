@@ -16,7 +16,7 @@ from scdual._types import GeneLikelihood
 from scdual.nn import CountDecoder, CovariateEffects, LatentPooling, PosteriorHead
 
 def regularisation_share(n_genes: int, *, has_batches: bool) -> float:
-    """Return how much of the regularisation for many genes a cell state bears, between 0.1 or 0.4 and 1.
+    """Return how much of the regularisation for many genes a cell state bears, at most 1.
 
     The likelihood sums over genes while the KL divergence does not, so of few genes the pull of the prior leaves less
     :cite:p:`Higgins17`; and of few genes fewer can be hidden.
@@ -27,9 +27,10 @@ def regularisation_share(n_genes: int, *, has_batches: bool) -> float:
         Number of genes.
     has_batches
         Whether batches or other covariates have to be kept out of the state. Regularisation does that, so the share is
-        the number of genes over 1,000, and not below 0.4; else it is the square of the number over 2,000.
+        the number of genes over 1,000, and not below 0.4; else it is the square of the number over 1,500, and not
+        below 0.2.
     """
-    share = max(0.4, n_genes / 1_000) if has_batches else max(0.1, (n_genes / 2_000) ** 2)
+    share = max(0.4, n_genes / 1_000) if has_batches else max(0.2, (n_genes / 1_500) ** 2)
     return min(1.0, share)
 
 
