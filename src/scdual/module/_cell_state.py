@@ -48,7 +48,7 @@ class CellState(nn.Module):
     n_embed, n_heads, n_pool
         Those of :class:`~scdual.nn.LatentPooling`.
     dropout_rate
-        That of :class:`~scdual.nn.LatentPooling`; None is 0.5, down to 0.2 for fewer than 1,000 genes.
+        That of :class:`~scdual.nn.LatentPooling`; None is 0.5 times the :func:`regularisation_share`.
     n_latent
         Number of latent dimensions ``Z``.
     n_hidden, n_dispersions, gene_likelihood

@@ -47,8 +47,8 @@ class SCDualTrainingPlan(TrainingPlan):
         Steps over which the weight of the KL divergence rises.
     max_kl_weight
         Weight of the KL divergence in the end. Above 1 the prior pulls harder than in a variational autoencoder, which
-        leaves fewer dimensions in use, keeps batches out of them and types apart :cite:p:`Higgins17`. None is 2, and for
-        fewer than 1,000 genes in proportion less, down to 0.8.
+        leaves fewer dimensions in use, keeps batches out of them and types apart :cite:p:`Higgins17`. None is 2, and
+        less for few genes: below 1,000 down to 0.8, below 1,500 of a single batch down to 0.4.
     compile
         Whether to compile the module with :func:`torch.compile`.
     compile_kwargs
