@@ -15,6 +15,7 @@ from torch.distributions import Distribution, Normal
 from scdual._types import GeneLikelihood
 from scdual.nn import CountDecoder, CovariateEffects, LatentPooling, PosteriorHead
 
+
 def regularisation_share(n_genes: int, *, has_batches: bool) -> float:
     """Return how much of the regularisation for many genes a cell state bears, at most 1.
 
