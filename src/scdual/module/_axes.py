@@ -5,6 +5,7 @@ Dimension key
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,7 +13,7 @@ import torch
 if TYPE_CHECKING:
     from scdual.module._module import SCDualModule
 
-_N_CELLS = 1_000
+_N_CELLS, _N_AT_ONCE = 1_000, 32
 
 
 @torch.no_grad()
@@ -31,16 +32,17 @@ def fit_axes(module: "SCDualModule", dataloader: Iterable[dict[str, torch.Tensor
     axes, decoder, log_size = module.cell_state.axes, module.cell_state.decoder, module.scale.log_library_size
     if not decoder.latent_proj.weight.requires_grad:
         return
+
+    def log_expr(covariates: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        return torch.log1p(log_size.exp() * decoder.proportion(decoder.hidden(z, covariates)))
+
     metric, latent = torch.zeros_like(axes), []
     for tensors in dataloader:
         inputs = module._get_inference_input(tensors)
         covariates = module.cell_covariates(inputs["covariates"].to(module.device))
-
-        def log_expr(z: torch.Tensor, covariates: torch.Tensor = covariates) -> torch.Tensor:
-            return torch.log1p(log_size.exp() * decoder.proportion(decoder.hidden(z, covariates)))
-
         latent.append(module.inference(**inputs)["qz"].loc)
-        metric += expression_metric(log_expr, latent[-1]) * len(latent[-1])
+        for z, known in zip(latent[-1].split(_N_AT_ONCE), covariates.split(_N_AT_ONCE), strict=True):
+            metric += expression_metric(partial(log_expr, known), z) * len(z)
         if sum(map(len, latent)) >= _N_CELLS:
             break
     z = torch.cat(latent)
