@@ -114,6 +114,15 @@ def test_a_decoder_that_diverged_leaves_the_axes_alone(model: SCDual) -> None:
     assert torch.equal(model.module.cell_state.axes, before)
 
 
+def test_one_cell_is_enough(model: SCDual) -> None:
+    before = model.module.cell_state.axes.clone()
+    fit_axes(model.module, model._make_data_loader(model.adata, indices=[0]))
+    found = model.module.cell_state.axes.clone()
+    model.module.cell_state.axes.copy_(before)
+    assert found.isfinite().all()
+    assert found.norm() > 0
+
+
 def test_axes_are_the_same_whatever_the_batch_size(model: SCDual) -> None:
     fit_axes(model.module, model._make_data_loader(model.adata, batch_size=200))
     whole = model.module.cell_state.axes.clone()

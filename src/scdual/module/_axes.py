@@ -47,7 +47,7 @@ def fit_axes(module: "SCDualModule", dataloader: Iterable[dict[str, torch.Tensor
             break
     z = torch.cat(latent)
     if metric.isfinite().all():
-        axes.copy_(principal_axes(metric / len(z), z.T.cov()))
+        axes.copy_(principal_axes(metric / len(z), z.T.cov(correction=0)))
 
 
 def expression_metric(log_expr: Callable[[torch.Tensor], torch.Tensor], z: torch.Tensor) -> torch.Tensor:
