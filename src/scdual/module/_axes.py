@@ -18,7 +18,7 @@ _N_CELLS, _N_AT_ONCE = 1_000, 32
 
 @torch.no_grad()
 def fit_axes(module: "SCDualModule", dataloader: Iterable[dict[str, torch.Tensor]]) -> None:
-    """Choose the coordinates of the embedding, in which the distance of two cells is what differs in their expression.
+    """Choose the coordinates of the embedding, between those of the prior and those of decoded expression.
 
     Nothing is done if the count decoder is frozen or has no finite derivative.
 
@@ -69,9 +69,10 @@ def expression_metric(log_expr: Callable[[torch.Tensor], torch.Tensor], z: torch
 
 
 def principal_axes(metric: torch.Tensor, covariance: torch.Tensor) -> torch.Tensor:
-    r"""Return axes :math:`A` with :math:`A A^\top = M` in which latent states are uncorrelated, shape ``(Z, Z)``.
+    r"""Return axes :math:`A` with :math:`A A^\top = M^{1/2}` in which latent states are uncorrelated, shape ``(Z, Z)``.
 
-    The squared length of :math:`z A` is :math:`z^\top M z`; its columns are principal components, the first the longest.
+    :math:`M^{1/2}` is the geometric mean of the metrics :math:`M` and :math:`I`, the metric of the standard normal
+    prior. The columns of :math:`z A` are its principal components, the first the longest.
 
     Parameters
     ----------
@@ -81,7 +82,7 @@ def principal_axes(metric: torch.Tensor, covariance: torch.Tensor) -> torch.Tens
         Covariance of the latent states, shape ``(Z, Z)``.
     """
     value, vector = torch.linalg.eigh(metric)
-    root = vector * value.clamp_min(0).sqrt() @ vector.T
+    root = vector * value.clamp_min(0).pow(1 / 4) @ vector.T
     axes = root @ torch.linalg.eigh(root @ covariance @ root)[1].flip(1)
     largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))  # (1, Z), made positive
     return axes * largest.sign()
