@@ -33,12 +33,14 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, BaseModelClass):
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         r"""Return the embedding of the cells, shape ``(C, Z)``.
 
-        It is the latent state in coordinates in which the distance of two cells is what differs in their expression,
+        It is the latent state in coordinates in which a direction counts the more, the more expression changes along it,
 
-        .. math:: z A, \qquad A A^\top = \mathbb{E} \left[ J^\top J \right]
+        .. math:: z A, \qquad A A^\top = \frac{1}{2} \left( I + \frac{\mathrm{tr}(C)}{\mathrm{tr}(M C)} M \right),
+                  \qquad M = \mathbb{E} \left[ J^\top J \right]
 
-        with the derivative J of the decoded log expression by the latent state, averaged over the training cells
-        :cite:p:`Arvanitidis18`. The columns are the principal components of these, so the first differs most between the cells.
+        with the covariance C of the latent states of the training cells and the derivative J of their decoded log
+        expression :cite:p:`Arvanitidis18`. The columns are principal components, so the first differs most between the
+        cells.
 
         Parameters
         ----------

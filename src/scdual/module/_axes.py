@@ -18,9 +18,13 @@ _N_CELLS, _N_AT_ONCE = 1_000, 32
 
 @torch.no_grad()
 def fit_axes(module: "SCDualModule", dataloader: Iterable[dict[str, torch.Tensor]]) -> None:
-    """Choose the coordinates of the embedding, between those of the prior and those of decoded expression.
+    r"""Choose the coordinates of the embedding: axes :math:`A` that weigh the prior and decoded expression equally.
 
-    Nothing is done if the count decoder is frozen or has no finite derivative.
+    .. math:: A A^\top = \frac{1}{2} \left( I + \frac{\mathrm{tr}(C)}{\mathrm{tr}(M C)} M \right)
+
+    with the covariance C of the latent states, whose total variance is kept, and the metric M of
+    :func:`expression_metric`. Nothing is done if the count decoder is frozen, has no finite derivative, or if the cells
+    do not differ.
 
     Parameters
     ----------
@@ -45,9 +49,10 @@ def fit_axes(module: "SCDualModule", dataloader: Iterable[dict[str, torch.Tensor
             metric += expression_metric(partial(log_expr, known), z) * len(z)
         if sum(map(len, latent)) >= _N_CELLS:
             break
-    z = torch.cat(latent)
+    covariance = torch.cat(latent).T.cov(correction=0)
+    metric *= covariance.trace() / (metric @ covariance).trace()
     if metric.isfinite().all():
-        axes.copy_(principal_axes(metric / len(z), z.T.cov(correction=0)))
+        axes.copy_(principal_axes((torch.eye(len(axes)).to(axes) + metric) / 2, covariance))
 
 
 def expression_metric(log_expr: Callable[[torch.Tensor], torch.Tensor], z: torch.Tensor) -> torch.Tensor:
@@ -69,10 +74,9 @@ def expression_metric(log_expr: Callable[[torch.Tensor], torch.Tensor], z: torch
 
 
 def principal_axes(metric: torch.Tensor, covariance: torch.Tensor) -> torch.Tensor:
-    r"""Return axes :math:`A` with :math:`A A^\top = M^{1/2}` in which latent states are uncorrelated, shape ``(Z, Z)``.
+    r"""Return axes :math:`A` with :math:`A A^\top = M` in which latent states are uncorrelated, shape ``(Z, Z)``.
 
-    :math:`M^{1/2}` is the geometric mean of the metrics :math:`M` and :math:`I`, the metric of the standard normal
-    prior. The columns of :math:`z A` are its principal components, the first the longest.
+    The squared length of :math:`z A` is :math:`z^\top M z`; its columns are principal components, the first the longest.
 
     Parameters
     ----------
@@ -82,7 +86,7 @@ def principal_axes(metric: torch.Tensor, covariance: torch.Tensor) -> torch.Tens
         Covariance of the latent states, shape ``(Z, Z)``.
     """
     value, vector = torch.linalg.eigh(metric)
-    root = vector * value.clamp_min(0).pow(1 / 4) @ vector.T
+    root = vector * value.clamp_min(0).sqrt() @ vector.T
     axes = root @ torch.linalg.eigh(root @ covariance @ root)[1].flip(1)
     largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))  # (1, Z), made positive
     return axes * largest.sign()
