@@ -96,6 +96,35 @@ def test_gradients_of_known_rows_are_exactly_zero(reference: SCDual, query: AnnD
             assert parameter.grad is None, name
 
 
+def test_the_gradient_of_new_rows_is_that_of_loss_and_prior(reference: SCDual, query: AnnData) -> None:
+    mapped, free = (SCDual.load_query_data(query, reference, unfrozen=unfrozen) for unfrozen in (False, True))
+    grads = []
+    for model in (mapped, free):
+        for name in NEW_TABLES:
+            model.module.get_parameter(name).data[2] += 0.1
+        tensors = next(iter(model._make_data_loader(model.adata, batch_size=query.n_obs)))
+        model.module(tensors, loss_kwargs={"kl_weight": 1.0})[2].loss.backward()
+        grads.append({name: model.module.get_parameter(name).grad[2] for name in NEW_TABLES})
+    for name in NEW_TABLES:
+        known = reference.module.get_parameter(name)
+        scale = (0.1 * known.var(0, unbiased=True).mean()).sqrt()
+        row = torch.full((known.shape[1],), 0.1, requires_grad=True)  # as far from its start
+        (-torch.distributions.Normal(0.0, scale.item()).log_prob(row).sum() / query.n_obs).backward()
+        torch.testing.assert_close(grads[0][name] - grads[1][name], row.grad, rtol=1e-3, atol=1e-4)
+
+
+def test_a_single_known_batch_gives_no_prior(cells: AnnData, query: AnnData) -> None:
+    data = cells[cells.obs["batch"] == "batch_1"].copy()
+    SCDual.setup_anndata(data, batch_key="batch")
+    reference = SCDual(data, regulators="regulator")
+    reference.train(1)
+    mapped = SCDual.load_query_data(query, reference)
+    mapped.train(1)
+    table = mapped.module.get_parameter("cell_state.decoder.effects.categorical.0")
+    assert table.isfinite().all()
+    assert not torch.equal(table[1], table[0])
+
+
 def test_reference_cells_keep_their_embedding_and_the_map_stays(reference: SCDual, query: AnnData) -> None:
     expected = reference.get_latent_representation()
     model = SCDual.load_query_data(query, reference)

@@ -4,6 +4,7 @@ Dimension key
     N  categories of a covariate, of the reference and new
 """
 
+import math
 import warnings
 from functools import partial
 from os import PathLike, fspath
@@ -27,6 +28,7 @@ from scdual.nn import LatentPooling
 State = dict[str, torch.Tensor]
 
 _N_ASKED = 500  # cells that tell which known batch a new one is like
+_VARIANCE_SHARE = 0.1  # variance of a new row about its start, relative to that between known rows
 
 
 class QueryMixin(ArchesMixin, InheritedMixin):
@@ -118,7 +120,7 @@ class QueryMixin(ArchesMixin, InheritedMixin):
         if model.adata is not None:
             start_new_batches(model, new_rows)
         if not unfrozen:
-            freeze_all_but(model.module, new_rows)
+            freeze_all_but(model.module, new_rows, n_cells=math.inf if model.adata is None else model.adata.n_obs)
         if not freeze_classifier and model.module.classifier is not None:
             model.module.classifier.requires_grad_(True)
         if freeze_dropout:
@@ -250,8 +252,15 @@ def start_new_batches(model: "QueryMixin", n_known_rows: dict[str, int]) -> None
             table[new] = table[best]
 
 
-def freeze_all_but(module: nn.Module, new_rows: dict[str, int]) -> None:
-    """Let only new rows learn.
+def freeze_all_but(module: nn.Module, new_rows: dict[str, int], *, n_cells: float) -> None:
+    r"""Let only new rows learn, with a normal prior about where they start.
+
+    The gradient of the loss, a mean over cells, gets that of the negative log prior of a new row,
+
+    .. math:: \frac{1}{2 C \cdot 0.1 \sigma^2} \lVert \gamma - \gamma_0 \rVert^2
+
+    with the variance :math:`\sigma^2` between the known rows of its table. A single known row says nothing about
+    variance, so there is no prior then.
 
     Parameters
     ----------
@@ -259,11 +268,17 @@ def freeze_all_but(module: nn.Module, new_rows: dict[str, int]) -> None:
         Module to freeze.
     new_rows
         Number of known rows, which stay as they are, by name of each parameter with new ones.
+    n_cells
+        Number of cells ``C`` of the query.
     """
     for name, parameter in module.named_parameters():
         parameter.requires_grad_(name in new_rows)
         if name in new_rows:
-            parameter.register_hook(partial(_without_first, n_known=new_rows[name]))
+            known, start = parameter.detach().clone().split([new_rows[name], len(parameter) - new_rows[name]])
+            variance = known.var(0).mean().item() if len(known) > 1 else math.inf
+            precision = 1 / (_VARIANCE_SHARE * variance * n_cells) if variance else 0.0
+            hook = partial(_gradient_of_new_rows, parameter=parameter, start=start, precision=precision)
+            parameter.register_hook(hook)
 
 
 def _model_or_folder(reference_model: Any) -> Any:
@@ -282,9 +297,12 @@ def _report_missing(names: pd.Index, found: pd.Index) -> None:
         )
 
 
-def _without_first(grad: torch.Tensor, *, n_known: int) -> torch.Tensor:
-    kept = grad.clone()
-    kept[:n_known] = 0
+def _gradient_of_new_rows(
+    grad: torch.Tensor, *, parameter: nn.Parameter, start: torch.Tensor, precision: float
+) -> torch.Tensor:
+    new = slice(len(parameter) - len(start), None)
+    kept = torch.zeros_like(grad)
+    kept[new] = grad[new] + precision * (parameter.detach()[new] - start.to(grad))
     return kept
 
 
