@@ -2,7 +2,7 @@
 
 import pandas as pd
 from _ablations import ABLATIONS
-from _tables import markdown, number
+from _tables import markdown, mean_and_spread, number
 
 METHODS = ("pca", "harmony", "scvi", "scdual", *(f"scdual, {part}" for part in ABLATIONS))
 SCORES = {"total": "total", "bio_conservation": "bio", "batch_correction": "batch"}
@@ -35,7 +35,7 @@ def part(name: str, rows: pd.DataFrame) -> str:
     shown = {key: label for key, label in SCORES.items() if key in rows and rows[key].notna().any()}
     body = []
     for method, runs in rows.groupby("method", sort=False):
-        scores = [f"{runs[key].mean():.3f} ± {runs[key].std(ddof=0):.3f}" for key in shown]
+        scores = [mean_and_spread(runs[key]) for key in shown]
         cost = [number(runs["seconds"].mean()), f"{runs['peak_memory_mb'].max():.0f}"]
         body.append([str(method), str(len(runs)), *scores, *cost])
     return f"## {name}\n\n{markdown(['method', 'seeds', *shown.values(), 'seconds', 'MB'], body)}"

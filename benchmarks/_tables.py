@@ -32,6 +32,12 @@ def number(value: float) -> str:
     return f"{value:.4g}" if abs(value) < 1_000 else f"{value:.0f}"
 
 
+def mean_and_spread(values: pd.Series) -> str:
+    """Return the mean over seeds, and the standard deviation between them behind ± if there are several."""
+    spread = f" ± {number(values.std())}" if len(values) > 1 else ""
+    return f"{number(values.mean())}{spread}"
+
+
 def markdown(header: list[str], body: list[list[str]]) -> str:
     """Return a table whose first column is text and whose others are numbers."""
     lines = [header, ["---"] + ["---:"] * (len(header) - 1), *body]
@@ -39,10 +45,10 @@ def markdown(header: list[str], body: list[list[str]]) -> str:
 
 
 def means(table: pd.DataFrame, by: list[str], values: Sequence[str]) -> str:
-    """Return the means over seeds, with the standard deviation between them behind ±, as Markdown."""
+    """Return means and spreads over seeds as Markdown."""
     body = []
     for key, runs in table.groupby(by, sort=False):
-        scores = [f"{number(runs[name].mean())} ± {number(runs[name].std(ddof=0))}" for name in values]
+        scores = [mean_and_spread(runs[name]) for name in values]
         body.append([", ".join(map(str, key)), *scores, str(len(runs))])
     return markdown([", ".join(by), *values, "seeds"], body)
 
