@@ -54,3 +54,16 @@ def test_a_group_has_its_row_of_dispersions() -> None:
     group = torch.tensor([2, 0, 2, 1])
     px = decoder(torch.randn(B, Z), torch.ones(B, 1), torch.randn(B, U), group)
     torch.testing.assert_close(px.theta, decoder.log_inverse_dispersion.exp()[group])
+
+
+def test_gradients_of_shared_dispersions_do_not_depend_on_threads() -> None:
+    n_cells, n_genes = 128, 2_000  # enough for several threads
+    decoder = CountDecoder(effects(H), n_latent=Z, n_genes=n_genes, n_hidden=H, n_dispersions=1, gene_likelihood="nb")
+    cells = torch.randn(n_cells, Z), torch.ones(n_cells, 1), torch.randn(n_cells, U), torch.zeros(n_cells).long()
+    counts = torch.poisson(torch.ones(n_cells, n_genes))
+    grads = []
+    for _ in range(10):
+        decoder.zero_grad()
+        decoder(*cells).log_prob(counts).sum().backward()
+        grads.append(decoder.log_inverse_dispersion.grad)
+    assert all(torch.equal(grad, grads[0]) for grad in grads)

@@ -6,6 +6,7 @@ Dimension key
 """
 
 import torch
+import torch.nn.functional as F
 from scvi.distributions import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
 from torch import nn
 from torch.distributions import Distribution
@@ -116,7 +117,8 @@ class CountDecoder(nn.Module):
         if self.gene_likelihood == "poisson":
             return Poisson(rate=mean, scale=proportion)
         if self.cell_dispersion_proj is None:
-            theta = self.log_inverse_dispersion[dispersion_group].exp()  # (B, G)
+            # a row serves many cells; the gradient of indexing would add theirs up in an order that threads change
+            theta = F.embedding(dispersion_group, self.log_inverse_dispersion).exp()  # (B, G)
         else:
             theta = self.cell_dispersion_proj(hidden).exp()
         if self.zero_proj is None:
