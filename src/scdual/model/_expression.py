@@ -255,11 +255,14 @@ class ExpressionMixin(RNASeqMixin, InheritedMixin):
         Raises
         ------
         NotImplementedError
-            If the likelihood is Poisson, or size factors are registered: scvi-tools assumes neither.
+            If the likelihood is Poisson, or size factors are registered: scvi-tools counts on dispersions and on molecules.
         """
         self._require_dispersions("importance weights")
         if self.module.use_size_factor_key:
-            msg = "Importance weights are not implemented for size factors; pass `weights='uniform'`."
+            msg = (
+                "Importance weights of scvi-tools scale decoded expression by the molecules of a cell, which is wrong "
+                "where size factors are registered; pass `weights='uniform'`."
+            )
             raise NotImplementedError(msg)
         return super().get_importance_weights(*args, **kwargs)
 

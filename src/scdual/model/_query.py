@@ -91,7 +91,7 @@ class QueryMixin(ArchesMixin, InheritedMixin):
         ValueError
             If the genes differ, or ``transfer_batch`` is False and there are new batches.
         NotImplementedError
-            If an option is asked for that frees other parts of scVI.
+            If an option is asked for that frees other parts of scVI, or genes are to be subset in place in MuData.
         """
         options = (freeze_expression, freeze_decoder_first_layer, freeze_batchnorm_encoder, freeze_batchnorm_decoder)
         if options != (True, True, True, False):
@@ -269,7 +269,7 @@ def freeze_all_but(module: nn.Module, new_rows: dict[str, int], *, n_cells: floa
     new_rows
         Number of known rows, which stay as they are, by name of each parameter with new ones.
     n_cells
-        Number of cells ``C`` of the query.
+        Number of cells ``C`` of the query; infinite, and then without a prior, if it is not known.
     """
     for name, parameter in module.named_parameters():
         parameter.requires_grad_(name in new_rows)
