@@ -53,6 +53,17 @@ def fitted(cells: Tensors, **kwargs: Any) -> SCDualModule:
     return module.eval()
 
 
+def covariates_of(cells: Tensors) -> np.ndarray:
+    """Return one-hot batches, the standardised log library size and its square."""
+    log_size = np.log(cells[REGISTRY_KEYS.X_KEY].sum(1).double().numpy())
+    depth = ((log_size - log_size.mean()) / log_size.std()).clip(-4, 4)
+    return np.column_stack([np.eye(N_BATCH)[cells[REGISTRY_KEYS.BATCH_KEY][:, 0]], depth, depth**2])
+
+
+def residual(values: np.ndarray, covariates: np.ndarray) -> np.ndarray:
+    return values - LinearRegression().fit(covariates, values).predict(covariates)
+
+
 @torch.no_grad()
 def map_of(module: SCDualModule, cells: Tensors) -> np.ndarray:
     """Return the signed influence ``(G, R)``."""
@@ -62,13 +73,13 @@ def map_of(module: SCDualModule, cells: Tensors) -> np.ndarray:
 def ridge_of(module: SCDualModule, cells: Tensors) -> np.ndarray:
     """Return the ridge solution ``(G, R)`` of each gene, from values that its own count does not enter."""
     log_expr = module.scale.log_expr(cells[REGISTRY_KEYS.X_KEY])
-    truth = module.scale.rank_score(log_expr, torch.arange(G)).double().numpy()
-    batches = np.eye(N_BATCH)[cells[REGISTRY_KEYS.BATCH_KEY][:, 0]]
+    truth = module.target_values(log_expr, torch.arange(G)).double().numpy()
+    covariates = covariates_of(cells)
     weight = np.zeros((G, R))
     for gene in range(G):
         others = [i for i in range(R) if REGULATORS[i] != gene]
         values = module.mixed_values(log_expr, torch.tensor([gene])).double().numpy()[:, others]
-        values, target = (v - LinearRegression().fit(batches, v).predict(batches) for v in (values, truth[:, gene]))
+        values, target = (residual(v, covariates) for v in (values, truth[:, gene]))
         fit = Ridge(alpha=N * module.hiding.penalty, fit_intercept=False).fit(values, target)
         weight[gene, others] = fit.coef_
     return weight
@@ -90,6 +101,28 @@ def test_the_map_of_a_fresh_module_is_the_ridge_solution(
     assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.99
     large = np.abs(expected) > 0.1 * np.abs(expected).max()
     assert (np.sign(found) == np.sign(expected))[large].all()
+
+
+def test_covariates_start_at_the_best_linear_effects(cells: Tensors) -> None:
+    module = fitted(cells, denoised_weight=0.0)
+    log_expr = module.scale.log_expr(cells[REGISTRY_KEYS.X_KEY])
+    truth = module.target_values(log_expr, torch.arange(G)).double().numpy()
+    without = truth - module.mixed_values(log_expr).double().numpy() @ ridge_of(module, cells).T
+    expected = LinearRegression(fit_intercept=False).fit(covariates_of(cells), without).coef_.T
+    effects = module.regulation_decoder.effects
+    found = torch.cat([*effects.categorical, effects.continuous]).detach().numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-3)
+
+
+def test_depth_leaves_no_trace_in_the_map(cells: Tensors) -> None:
+    """A regulator and a target share nothing but that they grow slower than the library size."""
+    log_rate = 4 + 3 * torch.rand(N, 1) * torch.ones(G) + 0.3 * torch.randn(N, G)
+    log_rate[:, [REGULATORS[0], 11]] *= 0.4
+    cells[REGISTRY_KEYS.X_KEY] = torch.poisson(log_rate.exp())
+    log_expr = torch.log1p(cells[REGISTRY_KEYS.X_KEY] / cells[REGISTRY_KEYS.X_KEY].sum(1, keepdim=True) * 1000)
+    assert np.corrcoef(log_expr[:, REGULATORS[0]], log_expr[:, 11])[0, 1] > 0.5
+    regulation = map_of(fitted(cells), cells)
+    assert abs(regulation[11, 0]) < 0.1
 
 
 def test_planted_edges_have_their_signs_and_stand_out(cells: Tensors) -> None:
@@ -120,15 +153,15 @@ def test_what_is_read_off_the_data_agrees_with_numpy(cells: Tensors) -> None:
     module = fitted(cells)
     log_expr = module.scale.log_expr(cells[REGISTRY_KEYS.X_KEY]).double().numpy()
     z = (log_expr - log_expr.mean(0)) / log_expr.std(0)
-    batches = np.eye(N_BATCH)[cells[REGISTRY_KEYS.BATCH_KEY][:, 0]]
-    z = z - LinearRegression().fit(batches, z).predict(batches)
+    z = residual(z, covariates_of(cells))
     product = z[:, REGULATORS].T @ z / N
     shared = (product[:, REGULATORS] ** 2).sum() - (product[range(R), REGULATORS] ** 2).sum()
-    penalty = 1 + shared / R - (R - 1) / N + R / 100
+    penalty = 0.3 + shared / R - (R - 1) / N + R / 100
     assert module.hiding.penalty == pytest.approx(penalty, rel=1e-3)
     signal = N * ((product**2).sum() - (product[range(R), REGULATORS] ** 2).sum()) / (R * (G - 1))
-    given = fitted(cells, denoised_weight=10 / max(signal, 2.5))
+    given = fitted(cells, denoised_weight=5 / max(signal, 1.25))
     torch.testing.assert_close(module.mixture.gain, given.mixture.gain, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(module.mixture.weight, given.mixture.weight, rtol=1e-3, atol=1e-5)
 
 
 def test_shares_and_weights_that_are_given_are_kept(cells: Tensors) -> None:

@@ -42,10 +42,11 @@ def split(cells: Tensors, n_per_batch: int) -> list[Tensors]:
 
 
 def residuals(module: SCDualModule, cells: Tensors) -> tuple[np.ndarray, np.ndarray]:
-    """Return values of regulators and genes without what the batch explains, ``(N, R)`` and ``(N, G)``."""
+    """Return values of regulators and genes without what batch and depth explain, ``(N, R)`` and ``(N, G)``."""
     log_expr = module.log_expr(cells)
-    values = [module.mixed_values(log_expr), module.scale.rank_score(log_expr, torch.arange(G))]
+    values = [module.mixed_values(log_expr), module.target_values(log_expr, torch.arange(G))]
     batch = np.eye(N_BATCH)[cells[REGISTRY_KEYS.BATCH_KEY].flatten()]
+    batch = np.hstack([batch, module.scale.depth(cells[REGISTRY_KEYS.X_KEY])])
     fits = [LinearRegression(fit_intercept=False).fit(batch, value) for value in values]
     return tuple(value.numpy() - fit.predict(batch) for value, fit in zip(values, fits, strict=True))
 
@@ -56,7 +57,7 @@ def test_agrees_with_the_normal_equations_of_each_gene(cells: Tensors, denoised_
     known = 0.1 * np.random.default_rng(0).normal(size=(G, R))
     known[REGULATORS, range(R)] = 0
     v, y = residuals(module, cells)
-    own = (module.mixture.own_share() / module.mixture.std[:, None]).numpy().T  # (G, R)
+    own = module.mixture.own_share().numpy().T  # (G, R)
     cross = y.T @ v / N - own * y.var(axis=0)[:, None]
     gram, unexplained = v.T @ v / N, cross - known @ (v.T @ v / N)
     pairs = [(j, k) for j in range(G) for k in range(R) if REGULATORS[k] != j]

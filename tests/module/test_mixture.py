@@ -44,6 +44,10 @@ def mix(mixture: ValueMixture, values: torch.Tensor, unseen: torch.Tensor | None
     return mixture(values[:, REGULATOR], values, unseen)
 
 
+def targets(mixture: ValueMixture, values: torch.Tensor) -> torch.Tensor:
+    return mixture.targets(values, values, torch.arange(G))
+
+
 # ---- what is added ----------------------------------------------------------------------------------------------------
 
 
@@ -61,9 +65,11 @@ def test_mixture_adds_what_principal_components_say(values: torch.Tensor, n_per_
         spread = denoised[:, i].std(ddof=1)
         expected[:, i] += 0.5 * spread / (spread**2 + 0.02) * denoised[:, i]
     np.testing.assert_allclose(mix(mixture, values), expected, rtol=1e-3, atol=1e-3)
+    targets = mixture.targets(values[:, REGULATOR], values, REGULATOR)
+    np.testing.assert_allclose(targets, z[:, REGULATOR] + 0.5 * denoised, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize(("signal", "weight"), [(20.0, 0.5), (5.0, 2.0), (2.5, 4.0), (1.0, 4.0), (0.0, 4.0)])
+@pytest.mark.parametrize(("signal", "weight"), [(10.0, 0.5), (2.5, 2.0), (1.25, 4.0), (1.0, 4.0), (0.0, 4.0)])
 def test_weight_is_read_off_the_signal_unless_given(values: torch.Tensor, signal: float, weight: float) -> None:
     read = mix(fit_mixture([values], denoised_weight=None, signal=signal), values)
     torch.testing.assert_close(read, mix(fit_mixture([values], denoised_weight=weight), values))
@@ -87,6 +93,7 @@ def test_mixture_adds_nothing_to_pure_noise(n_cells: int, n_genes: int) -> None:
 def test_mixture_without_denoised_values_is_the_observed(values: torch.Tensor) -> None:
     mixture = fit_mixture([values], denoised_weight=0.0)
     torch.testing.assert_close(mix(mixture, values), values[:, REGULATOR])
+    torch.testing.assert_close(targets(mixture, values), values)
     assert torch.equal(mixture.own_share(), torch.zeros(R, G))
 
 
@@ -113,27 +120,30 @@ def test_observed_values_enter_as_they_are(values: torch.Tensor) -> None:
 @pytest.mark.parametrize("denoised_weight", [0.0, 0.5, 2.0])
 def test_spread_of_the_mixed_values_becomes_one(values: torch.Tensor, denoised_weight: float) -> None:
     mixture = fit_mixture([values], denoised_weight=denoised_weight)
-    std = mix(mixture, values).std(0)
-    torch.testing.assert_close(mixture.set_std(std).float(), std)
+    mixture.set_std(mix(mixture, values).std(0), targets(mixture, values).std(0))
     torch.testing.assert_close(mix(mixture, values).std(0), torch.ones(R))
+    torch.testing.assert_close(targets(mixture, values).std(0), torch.ones(G))
 
 
 def test_a_constant_regulator_keeps_its_zero_deviation(values: torch.Tensor) -> None:
     values[:, REGULATOR[2]] = 0
     mixture = fit_mixture([values])
-    assert mixture.set_std(mix(mixture, values).std(0))[2] == 1
+    mixture.set_std(mix(mixture, values).std(0), targets(mixture, values).std(0))
     assert torch.equal(mix(mixture, values)[:, 2], torch.zeros(N))
+    assert torch.equal(targets(mixture, values)[:, REGULATOR[2]], torch.zeros(N))
 
 
 # ---- what a gene says about itself ------------------------------------------------------------------------------------
 
 
-def test_own_share_is_the_derivative_of_the_denoised_value(values: torch.Tensor) -> None:
+@pytest.mark.parametrize("target_std", [1.0, 2.0])
+def test_own_share_is_the_derivative_of_the_denoised_value(values: torch.Tensor, target_std: float) -> None:
     mixture = fit_mixture([values])
+    mixture.set_std(mix(mixture, values).std(0), torch.full((G,), target_std))
     observed, seen = values[[5]][:, REGULATOR], values[[5]].clone().requires_grad_()
     denoised = mixture(observed, seen)[0]
     rows = [torch.autograd.grad(denoised[i], seen, retain_graph=True)[0][0] for i in range(R)]
-    torch.testing.assert_close(mixture.own_share(), torch.stack(rows))
+    torch.testing.assert_close(mixture.own_share(), torch.stack(rows) / target_std)
 
 
 def test_covariance_with_a_gene_falls_by_its_own_share_where_it_is_unseen(values: torch.Tensor) -> None:
@@ -191,7 +201,8 @@ def test_order_of_genes_does_not_matter(values: torch.Tensor) -> None:
 
 def test_mixture_is_saved_and_loaded(values: torch.Tensor) -> None:
     mixture = fit_mixture([values], denoised_weight=None)
-    mixture.set_std(mix(mixture, values).std(0))
+    mixture.set_std(mix(mixture, values).std(0), targets(mixture, values).std(0))
     other = ValueMixture(G, REGULATOR, n_components=P)
     other.load_state_dict(mixture.state_dict())
     torch.testing.assert_close(mix(other, values), mix(mixture, values))
+    torch.testing.assert_close(targets(other, values), targets(mixture, values))

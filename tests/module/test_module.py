@@ -148,9 +148,10 @@ def test_covariates_enter_predictions_as_one_hot_columns(cells: Tensors, tensors
     for table in effects.parameters():
         nn.init.zeros_(table)
     without = module.predict_targets(tensors, module.hiding.fixed())
+    depth = module.scale.depth(tensors[REGISTRY_KEYS.X_KEY], target) @ slope[N_CONTINUOUS:]
     for b in range(B):
         batch, category = (int(tensors[key][b]) for key in (REGISTRY_KEYS.BATCH_KEY, REGISTRY_KEYS.CAT_COVS_KEY))
-        expected = of_batch[batch] + of_category[category]
+        expected = of_batch[batch] + of_category[category] + depth[b]
         expected = expected + tensors[REGISTRY_KEYS.CONT_COVS_KEY][b, 0] * slope[0]
         torch.testing.assert_close(found[b] - without[b], expected[target], **CLOSE)
     assert torch.isfinite(loss_of(module, tensors).loss)
@@ -187,8 +188,8 @@ def test_loss_is_the_sum_of_its_parts(module: SCDualModule, tensors: Tensors) ->
 
 def test_regulation_loss_is_the_error_on_the_fixed_targets(module: SCDualModule, tensors: Tensors) -> None:
     hidden = module.hiding.fixed()
-    log_expr = module.scale.log_expr(tensors[REGISTRY_KEYS.X_KEY], hidden.target)[:, hidden.target]
-    error = module.predict_targets(tensors, hidden) - module.scale.rank_score(log_expr, hidden.target)
+    log_expr = module.scale.log_expr(tensors[REGISTRY_KEYS.X_KEY], hidden.target)
+    error = module.predict_targets(tensors, hidden) - module.target_values(log_expr, hidden.target)
     found = loss_of(module, tensors).extra_metrics["regulation_loss"]
     np.testing.assert_allclose(found.item(), (error.detach().numpy() ** 2).mean(), rtol=1e-5)
 

@@ -50,6 +50,7 @@ def test_scale_is_learnt_once(counts: torch.Tensor) -> None:
 def test_scale_agrees_with_numpy(counts: torch.Tensor, log_expr: np.ndarray, scale: ExpressionScale) -> None:
     library_size = np.maximum(counts.double().numpy().sum(1), 1)
     np.testing.assert_allclose(scale.log_library_size, np.log(library_size).mean(), rtol=1e-6)
+    np.testing.assert_allclose(scale.log_library_size_std, np.log(library_size).std(), rtol=1e-6)
     np.testing.assert_allclose(scale.log_expr(counts), log_expr, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(scale.mean, log_expr.mean(0), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(scale.std[:SILENT_GENE], log_expr.std(0)[:SILENT_GENE], rtol=1e-5)
@@ -113,6 +114,35 @@ def test_log_values_follow_their_equation(
         library_size = max(float(counts[b, seen].sum() / share), 1.0)
         expected = torch.log1p(counts[b] * scale.log_library_size.exp() / library_size)
         torch.testing.assert_close(scale.log_expr(counts[[b]], unseen)[0], expected)
+
+
+# ---- depth ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unseen", [None, UNSEEN])
+def test_depth_is_the_standardised_log_library_size_and_its_square(
+    counts: torch.Tensor, scale: ExpressionScale, unseen: torch.Tensor | None
+) -> None:
+    seen = list(range(G)) if unseen is None else OTHERS
+    size = np.log(np.maximum((counts[:, seen].sum(1).double() / scale.proportion[seen].sum()).numpy(), 1))
+    all_sizes = np.log(np.maximum(counts.sum(1).double().numpy(), 1))
+    expected = ((size - all_sizes.mean()) / all_sizes.std()).clip(-4, 4)
+    np.testing.assert_allclose(
+        scale.depth(counts, unseen), np.column_stack([expected, expected**2]), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_cells_of_equal_size_have_depth_zero(counts: torch.Tensor) -> None:
+    scale = fit_with_size_factor(counts, torch.full((N, 1), 7.0))[0]
+    assert torch.equal(scale.depth(counts, size_factor=torch.full((N, 1), 7.0)).round(decimals=4), torch.zeros(N, 2))
+
+
+@pytest.mark.parametrize("gene", UNSEEN.tolist())
+def test_counts_of_unseen_genes_do_not_move_depth(counts: torch.Tensor, scale: ExpressionScale, gene: int) -> None:
+    changed = counts.clone()
+    changed[:, gene] += 50
+    assert torch.equal(scale.depth(changed, UNSEEN), scale.depth(counts, UNSEEN))
+    assert not torch.allclose(scale.depth(changed), scale.depth(counts))
 
 
 # ---- size factors -----------------------------------------------------------------------------------------------------

@@ -67,8 +67,27 @@ def test_moments_given_one_batch_are_covariances(genes: torch.Tensor) -> None:
 
 def test_spread_counts_what_covariates_explain(covariates: torch.Tensor, genes: torch.Tensor) -> None:
     genes = genes + covariates @ torch.randn(4, G).double() * 3
-    expected = np.sqrt((genes.numpy()[:, REGULATOR] ** 2).mean(0))
-    np.testing.assert_allclose(moments_of(covariates, genes).std(), expected)
+    expected = np.sqrt((genes.numpy() ** 2).mean(0))
+    moments = moments_of(covariates, genes)
+    np.testing.assert_allclose(moments.std(), expected[REGULATOR])
+    np.testing.assert_allclose(moments.gene_std(), expected)
+
+
+def test_scaled_moments_are_those_of_scaled_values(covariates: torch.Tensor, genes: torch.Tensor) -> None:
+    std, gene_std = torch.rand(R).double() + 0.5, torch.rand(G).double() + 0.5
+    expected = Moments(R, G, covariates.shape[1], device=torch.device("cpu"))
+    expected.add(covariates, genes[:, REGULATOR] / std, genes / gene_std)
+    found = moments_of(covariates, genes).scaled(std, gene_std)
+    torch.testing.assert_close(found.partial(), expected.partial())
+    torch.testing.assert_close(found.variance(), expected.variance())
+
+
+def test_effects_are_what_regulators_leave_of_least_squares(covariates: torch.Tensor, genes: torch.Tensor) -> None:
+    genes = genes + covariates @ torch.randn(4, G).double() * 3
+    weight = torch.randn(G, R).double()
+    left = (genes - genes[:, REGULATOR] @ weight.T).numpy()
+    expected = LinearRegression(fit_intercept=False).fit(covariates, left).coef_.T
+    np.testing.assert_allclose(moments_of(covariates, genes).effects(weight), expected, atol=1e-10)
 
 
 def test_effects_of_covariates_do_not_matter(covariates: torch.Tensor, genes: torch.Tensor) -> None:

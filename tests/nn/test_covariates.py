@@ -24,6 +24,12 @@ def test_effects_equal_a_loop_over_covariates() -> None:
         torch.testing.assert_close(found[b], expected)
 
 
+def test_effects_that_are_set_are_those_of_the_columns() -> None:
+    effects, rows = CovariateEffects(N_OUT, n_categories=[3, 2], n_continuous=2), torch.randn(7, N_OUT)
+    effects.set(rows)
+    torch.testing.assert_close(effects(torch.eye(7)), rows)
+
+
 def test_nothing_has_an_effect_at_the_start() -> None:
     effects = CovariateEffects(N_OUT, n_categories=[3], n_continuous=1)
     assert (effects(torch.randn(B, 4)) == 0).all()

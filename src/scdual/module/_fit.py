@@ -65,7 +65,7 @@ def fit_before_training(module: "SCDualModule", dataloader: Iterable[Tensors]) -
 def map_values(module: "SCDualModule", log_expr: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the values between which the map is learnt: of regulators ``(B, R)`` and of all genes ``(B, G)``."""
     genes = torch.arange(module.n_input, device=module.device)
-    return module.mixed_values(log_expr), module.scale.rank_score(log_expr, genes)
+    return module.mixed_values(log_expr), module.target_values(log_expr, genes)
 
 
 def collect_moments(
@@ -79,24 +79,25 @@ def collect_moments(
     n_covariates = module.regulation_decoder.effects.n_columns
     moments = Moments(len(module.regulator_index), module.n_input, n_covariates, device=module.device)
     for tensors in dataloader:
-        moments.add(module.covariates(tensors).to(module.device), *view(module.log_expr(tensors)))
+        moments.add(module.map_covariates(tensors), *view(module.log_expr(tensors)))
         if n_enough is not None and moments.n_cells >= n_enough:
             break
     return moments
 
 
 def _start_gate(module: "SCDualModule", moments: Moments) -> None:
-    """Start the gate where uniform attention makes it the best linear prediction, and genes near their regulators."""
+    """Start gate and covariates at the best linear prediction, if attention is uniform, and genes near their regulators."""
+    module.mixture.set_std(moments.std(), moments.gene_std())
+    moments = moments.scaled(module.mixture.std, module.mixture.target_std)
     gram, cross = moments.partial()
-    std = module.mixture.set_std(moments.std())
-    cross = (cross - module.mixture.own_share()) / std[:, None]
-    gram = gram / std / std[:, None]
+    cross = cross - module.mixture.own_share()
     penalty = max(module.hiding.penalty, SMALLEST_PENALTY)
     weight = leave_one_out_ridge(gram, cross, module.regulator_index, penalty=penalty).float()
     if module.prior_strength is not None:
         module.prior_strength.mul_(prior_trust(weight, module.prior_strength))
         relief = (1 - (1 - module.prior_strength) ** module.prior_weight).clamp_max(_LARGEST_RELIEF)
         weight = leave_one_out_ridge(gram, cross, module.regulator_index, penalty=penalty, relief=relief).float()
+    module.regulation_decoder.effects.set(moments.effects(weight.double()))
     module.gene_embedding.move_to_regulators(weight, module.regulator_index)
     context = module.gene_context(torch.arange(module.n_input, device=module.device))
     per_gate = module.hiding.visible_share * module.expr_branch.initial_gain(context).clamp_min(1e-6)

@@ -58,7 +58,7 @@ def group_map(
     moments = collect_moments(module, dataloader, view)
     known = regulation.double().T  # (R, G)
     gram, cross = moments.partial()
-    own = module.mixture.own_share() / module.mixture.std[:, None]
+    own = module.mixture.own_share()
     variance = moments.variance()
     cross = cross - own * variance
     unexplained = cross - gram @ known
@@ -69,4 +69,5 @@ def group_map(
     if signal > 1:
         penalty = max(1 / (signal - 1), SMALLEST_PENALTY)
         known = known + leave_one_out_ridge(gram, unexplained, module.regulator_index, penalty=penalty).T
-    return (known * gram.diagonal().clamp_min(0).sqrt()[:, None]).T.float()
+    std = torch.where(gram.diagonal() > _CONSTANT, gram.diagonal(), 0.0).sqrt()
+    return (known * std[:, None]).T.float()

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+_ROUNDING = 1e-4
+
 
 class Hidden(NamedTuple):
     """The targets of a step, and the regulators that they may see."""
@@ -21,7 +23,7 @@ class Hiding(nn.Module):
     r"""Choose the targets of a step, and the regulators that each cell shows to them.
 
     Showing regulators with probability p amounts to ridge regression with the penalty :math:`(1 - p) / p`, its
-    coefficients divided by p :cite:p:`Wager13`. Unless p is given, the penalty is one, plus the number of other
+    coefficients divided by p :cite:p:`Wager13`. Unless p is given, the penalty is 0.3, plus the number of other
     regulators whose information a regulator shares, plus one for every hundred regulators: of those that tell the same
     about one is visible at a time, and of many at most a hundred, for with many come chance fits.
 
@@ -36,7 +38,7 @@ class Hiding(nn.Module):
     """
 
     visible_share: torch.Tensor
-    least_penalty = 1.0
+    least_penalty = 0.3
     max_visible = 100
 
     def __init__(self, n_genes: int, n_regulators: int, *, target_share: float, visible_share: float | None) -> None:
@@ -63,8 +65,13 @@ class Hiding(nn.Module):
         return Hidden(target, torch.rand(n_cells, self.n_regulators, device=device) < self.visible_share)
 
     def fixed(self) -> Hidden:
-        """Return the choice on which validation losses are computed: every n-th gene and regulator, in all cells."""
-        target = torch.arange(self.n_genes, device=self.visible_share.device)
-        regulator = torch.arange(self.n_regulators, device=self.visible_share.device)
-        visible = regulator % max(1, round(1 / float(self.visible_share))) == 0
-        return Hidden(target[:: max(1, round(1 / self.target_share))], visible[None])
+        """Return the choice on which validation losses are computed: evenly spaced, the same in all cells."""
+        target = _evenly_spaced(self.n_genes, self.target_share).to(self.visible_share.device)
+        visible = _evenly_spaced(self.n_regulators, float(self.visible_share)).to(self.visible_share.device)
+        return Hidden(target.nonzero()[:, 0], visible[None])
+
+
+def _evenly_spaced(n: int, share: float) -> torch.Tensor:
+    """Return a mask ``(n,)`` that is True for this share of the places, the first among them."""
+    count = (torch.arange(n + 1) * share - _ROUNDING).ceil()
+    return count[1:] > count[:-1]

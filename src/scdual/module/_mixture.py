@@ -1,4 +1,4 @@
-"""Add to a regulator's noisy value what the rest of the cell says about it.
+"""Add to a gene's noisy value what the rest of the cell says about it.
 
 Dimension key
     B  cells      G  genes      R  regulators      P  principal components
@@ -13,23 +13,25 @@ from torch import nn
 
 _PCA_CHUNK = 1_000
 _PCA_CELLS = 10_000
+_CONSTANT = 1e-6  # a standard deviation below it
 
 
 class ValueMixture(nn.Module):
-    r"""Regulator values as observed, with a share of what the rest of the cell says about them, at unit variance.
+    r"""Values as observed, with a share of what the rest of the cell says about them, at unit variance.
 
-    .. math:: v_i \propto o_i + w \, \frac{s_i}{s_i^2 + \epsilon} \, d_i, \qquad
+    .. math:: v_i \propto o_i + w \, \frac{s_i}{s_i^2 + \epsilon} \, d_i, \qquad y_j \propto o_j + w \, d_j, \qquad
         d = z P^T \, \mathrm{diag}\left(1 - \lambda_+ / \lambda_p\right)_+ P
 
-    with o the observed values of the regulators, z the standardised values of all genes, P the leading principal
-    components of the training cells, :math:`\lambda_p` their eigenvalues and :math:`s_i` the spread of :math:`d_i`.
-    :math:`\lambda_+ = (1 + \sqrt{G / n})^2` is the largest eigenvalue that n cells of pure noise would show
-    :cite:p:`Marchenko67`: without structure in the data nothing is added, and a regulator that the components do not
-    explain keeps its observed values.
+    for regulators i and targets j, with their observed values o, the standardised values z of all genes, the leading
+    principal components P of the training cells, their eigenvalues :math:`\lambda_p` and the spread :math:`s_i` of
+    :math:`d_i`. :math:`\lambda_+ = (1 + \sqrt{G / n})^2` is the largest eigenvalue that n cells of pure noise would show
+    :cite:p:`Marchenko67`: without structure in the data nothing is added, and a gene that the components do not explain
+    keeps its observed values.
 
-    A count of zero or one says little about a regulator; the genes that vary with it fill in. How much they are needed
-    is read off the data: the weight w is :math:`10 / m`, at most 4, where m is n times the mean squared correlation of
-    a regulator with another gene, which is 1 for pure noise.
+    A count of zero or one says little about a gene; the genes that vary with it fill in. How much they are needed is
+    read off the data: the weight w is :math:`5 / m`, at most 4, where m is n times the mean squared correlation of a
+    regulator with another gene, which is 1 for pure noise. Regulators, each of which should speak as loudly as the
+    others, get their denoised values at unit variance, targets as they are.
 
     Parameters
     ----------
@@ -48,8 +50,10 @@ class ValueMixture(nn.Module):
     shrinkage: torch.Tensor
     gain: torch.Tensor
     std: torch.Tensor
+    weight: torch.Tensor
+    target_std: torch.Tensor
     max_weight = 4.0
-    weight_of_noise = 10.0
+    weight_of_noise = 5.0
     min_explained = 0.02
 
     def __init__(
@@ -67,6 +71,8 @@ class ValueMixture(nn.Module):
         self.register_buffer("shrinkage", torch.zeros(len(self.components)))
         self.register_buffer("gain", torch.zeros(len(regulator_index)))
         self.register_buffer("std", torch.ones(len(regulator_index)))
+        self.register_buffer("weight", torch.tensor(0.0))
+        self.register_buffer("target_std", torch.ones(n_genes))
 
     def forward(
         self, observed: torch.Tensor, standardised: torch.Tensor, unseen: torch.Tensor | None = None
@@ -83,12 +89,28 @@ class ValueMixture(nn.Module):
             Positions of genes that must not influence the values of the others, shape ``(T,)``.
         """
         seen = standardised if unseen is None else standardised.index_fill(-1, unseen, 0)
-        score = (seen @ self.components.T) * self.shrinkage  # (B, P)
-        denoised = score @ self.components[:, self.regulator_index]  # (B, R)
-        return (observed + self.gain * denoised) / self.std
+        return (observed + self.gain * self._denoised(seen, self.regulator_index)) / self.std
+
+    def targets(self, observed: torch.Tensor, standardised: torch.Tensor, gene: torch.Tensor) -> torch.Tensor:
+        """Return mixed values of targets, shape ``(B, T)``.
+
+        Parameters
+        ----------
+        observed
+            Observed values of the targets, mean 0 and standard deviation 1, shape ``(B, T)``.
+        standardised
+            Standardised values of all genes, shape ``(B, G)``.
+        gene
+            Positions of the targets among the genes, shape ``(T,)``.
+        """
+        return (observed + self.weight * self._denoised(standardised, gene)) / self.target_std[gene]
+
+    def _denoised(self, standardised: torch.Tensor, gene: torch.Tensor) -> torch.Tensor:
+        score = (standardised @ self.components.T) * self.shrinkage  # (B, P)
+        return score @ self.components[:, gene]
 
     def fit(self, batches: Iterable[torch.Tensor], *, n_cells: int, signal: float) -> None:
-        """Learn the components, and how much of them each regulator gets.
+        """Learn the components, and how much of them each gene gets.
 
         Parameters
         ----------
@@ -101,6 +123,7 @@ class ValueMixture(nn.Module):
         """
         n_components, n_genes = self.components.shape
         self.std.fill_(1.0)
+        self.target_std.fill_(1.0)
         pca = IncrementalPCA(n_components)
         for chunk in _chunks(batches, at_least=max(_PCA_CHUNK, 2 * n_components)):
             if len(chunk) >= n_components:
@@ -116,19 +139,20 @@ class ValueMixture(nn.Module):
         weight = self.denoised_weight
         if weight is None:
             weight = min(self.weight_of_noise / max(signal, 1e-6), self.max_weight)
+        self.weight.fill_(weight)
         self.components.copy_(components)
         self.shrinkage.copy_(shrinkage)
         self.gain.copy_(weight * explained.sqrt() / (explained + self.min_explained))
 
-    def set_std(self, std: torch.Tensor) -> torch.Tensor:
-        """Set and return the spread of the mixed values ``(R,)``; a constant regulator keeps its zero deviation."""
-        self.std.copy_(torch.where(std > 1e-6, std, 1.0))
-        return self.std.double()
+    def set_std(self, std: torch.Tensor, target_std: torch.Tensor) -> None:
+        """Set the spread of the mixed values of regulators ``(R,)`` and targets ``(G,)``; constant ones stay as they are."""
+        self.std.copy_(torch.where(std > _CONSTANT, std, 1.0))
+        self.target_std.copy_(torch.where(target_std > _CONSTANT, target_std, 1.0))
 
     def own_share(self) -> torch.Tensor:
-        """Return how much of each gene's own standardised value is in each regulator's denoised one, ``(R, G)``."""
+        """Return what the observed value of each gene alone adds to the covariance of regulator and target, ``(R, G)``."""
         of_regulator = self.components[:, self.regulator_index] * self.shrinkage[:, None]  # (P, R)
-        return self.gain[:, None] * (of_regulator.T @ self.components)
+        return (self.gain / self.std)[:, None] * (of_regulator.T @ self.components) / self.target_std
 
 
 def _chunks(batches: Iterable[torch.Tensor], *, at_least: int) -> Iterable[np.ndarray]:

@@ -26,7 +26,7 @@ from scdual.module._likelihood import marginal_log_likelihood
 from scdual.module._losses import classification_loss
 from scdual.module._mixture import ValueMixture
 from scdual.module._objective import predict, regulation_objective
-from scdual.module._scale import ExpressionScale
+from scdual.module._scale import N_DEPTH, ExpressionScale
 from scdual.nn import (
     CovariateEffects,
     ExpressionBranch,
@@ -179,7 +179,8 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
         self.gate = SignedGate(n_input, len(index), n_embed=n_embed)
         self.expr_branch = ExpressionBranch(n_embed, n_head_width=n_embed // n_heads, **attention)
         known: dict[str, Any] = {"n_categories": [n_batch, *n_cats_per_cov], "n_continuous": n_continuous_cov}
-        self.regulation_decoder = RegulationDecoder(CovariateEffects(n_input, **known), n_input)
+        effects = CovariateEffects(n_input, **{**known, "n_continuous": n_continuous_cov + N_DEPTH})
+        self.regulation_decoder = RegulationDecoder(effects, n_input)
 
         self.has_batch_embedding = batch_representation == "embedding"
         if self.has_batch_embedding:
@@ -353,7 +354,9 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
         Neither the count of a target nor its part of the library size takes part in its prediction.
         """
         log_expr = self.scale.log_expr(dense(tensors[REGISTRY_KEYS.X_KEY]), hidden.target, self.size_factor(tensors))
-        return predict(self, log_expr, self.covariates(tensors), self.gene_context(hidden.target), hidden)
+        return predict(
+            self, log_expr, self.map_covariates(tensors, hidden.target), self.gene_context(hidden.target), hidden
+        )
 
     @auto_move_data
     def regulator_values(self, tensors: Tensors) -> RegulatorValues:
@@ -378,6 +381,18 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
         """Return values of the regulators ``(B, R)`` from log values ``(B, G)``; see :class:`ValueMixture`."""
         observed = self.scale.rank_score(log_expr[:, self.regulator_index], self.regulator_index)
         return self.mixture(observed, self.scale.standardise(log_expr), unseen)
+
+    def target_values(self, log_expr: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return values of targets ``(B, T)`` from log values ``(B, G)``; see :class:`ValueMixture`."""
+        observed = self.scale.rank_score(log_expr[:, target], target)
+        return self.mixture.targets(observed, self.scale.standardise(log_expr), target)
+
+    def map_covariates(self, tensors: Tensors, unseen: torch.Tensor | None = None) -> torch.Tensor:
+        """Return what the map is free of, ``(B, U + 2)`` on the device of the module: covariates and depth."""
+        x, size_factor = dense(tensors[REGISTRY_KEYS.X_KEY]).to(self.device), self.size_factor(tensors)
+        size_factor = None if size_factor is None else size_factor.to(self.device)
+        depth = self.scale.depth(x, unseen, size_factor)
+        return torch.cat([self.covariates(tensors).to(self.device), depth], dim=1)
 
     def log_expr(self, tensors: Tensors) -> torch.Tensor:
         """Return depth-normalised log values of all genes, shape ``(B, G)``, on the device of the module."""

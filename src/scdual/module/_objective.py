@@ -35,8 +35,8 @@ def regulation_objective(
     hidden = module.hiding.draw(len(x)) if module.training else module.hiding.fixed()
     log_expr = module.scale.log_expr(x, hidden.target, module.size_factor(tensors))
     genes = module.gene_context(hidden.target)
-    prediction = predict(module, log_expr, module.covariates(tensors), genes, hidden)
-    truth = module.scale.rank_score(log_expr[:, hidden.target], hidden.target)
+    prediction = predict(module, log_expr, module.map_covariates(tensors, hidden.target), genes, hidden)
+    truth = module.target_values(log_expr, hidden.target)
     parts = {
         LOSS_KEYS.REGULATION: regulation_loss(prediction, truth).mean(),
         LOSS_KEYS.SPARSITY: edge_sparsity(genes.gate),

@@ -12,6 +12,9 @@ from torch import nn
 from scdual.nn import ExpressionEmbedding
 
 Cells = tuple[torch.Tensor, torch.Tensor | None]
+_MAX_DEPTH = 4.0  # standard deviations
+_EQUAL_DEPTH = 1e-4
+N_DEPTH = 2  # columns that describe it
 
 
 class ExpressionScale(nn.Module):
@@ -33,6 +36,7 @@ class ExpressionScale(nn.Module):
     std: torch.Tensor
     proportion: torch.Tensor
     log_library_size: torch.Tensor
+    log_library_size_std: torch.Tensor
     knots: torch.Tensor
     rank_mean: torch.Tensor
     rank_std: torch.Tensor
@@ -46,6 +50,7 @@ class ExpressionScale(nn.Module):
         self.register_buffer("std", torch.ones(n_genes))
         self.register_buffer("proportion", torch.full((n_genes,), 1.0 / n_genes))
         self.register_buffer("log_library_size", torch.tensor(9.0))
+        self.register_buffer("log_library_size_std", torch.tensor(1.0))
         self.register_buffer("knots", torch.zeros(n_genes, self.n_knots))
         self.register_buffer("rank_mean", torch.full((n_genes,), 0.5))
         self.register_buffer("rank_std", torch.ones(n_genes))
@@ -65,14 +70,29 @@ class ExpressionScale(nn.Module):
         size_factor
             Takes the place of the library size, shape ``(B, 1)``.
         """
+        return torch.log1p(counts * (self.log_library_size.exp() / self._size(counts, unseen, size_factor)))
+
+    def depth(
+        self, counts: torch.Tensor, unseen: torch.Tensor | None = None, size_factor: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the standardised log library size of each cell and its square, shape ``(B, 2)``.
+
+        Division by the library size leaves traces of it where most counts are 0 :cite:p:`Hafemeister19`. Arguments are
+        those of :meth:`log_expr`.
+        """
+        log_size = self._size(counts, unseen, size_factor).log()
+        depth = ((log_size - self.log_library_size) / self.log_library_size_std).clamp(-_MAX_DEPTH, _MAX_DEPTH)
+        return torch.cat([depth, depth.square()], dim=-1)
+
+    def _size(
+        self, counts: torch.Tensor, unseen: torch.Tensor | None, size_factor: torch.Tensor | None
+    ) -> torch.Tensor:
         if size_factor is not None:
-            return torch.log1p(counts * (self.log_library_size.exp() / size_factor))
+            return size_factor
         if unseen is None:
-            library_size = counts.sum(-1, keepdim=True)
-        else:
-            seen_share = (1 - self.proportion[unseen].sum()).clamp_min(1e-3)
-            library_size = counts.index_fill(-1, unseen, 0).sum(-1, keepdim=True) / seen_share
-        return torch.log1p(counts * (self.log_library_size.exp() / library_size.clamp_min(1.0)))
+            return counts.sum(-1, keepdim=True).clamp_min(1.0)
+        seen_share = (1 - self.proportion[unseen].sum()).clamp_min(1e-3)
+        return (counts.index_fill(-1, unseen, 0).sum(-1, keepdim=True) / seen_share).clamp_min(1.0)
 
     def standardise(self, log_expr: torch.Tensor) -> torch.Tensor:
         """Return values with mean 0 and standard deviation 1 per gene, shape ``(B, G)``."""
@@ -112,13 +132,16 @@ class ExpressionScale(nn.Module):
             Its bins are placed at quantiles of the non-zero values.
         """
         device = self.mean.device
-        n_cells, log_library_size, gene_total = 0, 0.0, torch.zeros_like(self.mean, dtype=torch.float64)
+        n_cells, gene_total = 0, torch.zeros_like(self.mean, dtype=torch.float64)
+        log_library_size: list[torch.Tensor] = []
         for counts, size_factor in batches():
             n_cells += len(counts)
             size = counts.sum(-1).clamp_min(1.0) if size_factor is None else size_factor
-            log_library_size += float(size.double().log().sum())
+            log_library_size.append(size.double().log())
             gene_total += counts.sum(0).to(device, torch.float64)
-        self.log_library_size.fill_(log_library_size / n_cells)
+        std, mean = torch.std_mean(torch.cat(log_library_size), correction=0)
+        self.log_library_size.fill_(mean)
+        self.log_library_size_std.fill_(std if std > _EQUAL_DEPTH else 1.0)
         self.proportion.copy_(gene_total / gene_total.sum().clamp_min(1.0))
         total, square = torch.zeros_like(gene_total), torch.zeros_like(gene_total)
         histogram = torch.zeros(embedding.n_grid, device=device)

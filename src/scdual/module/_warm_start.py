@@ -6,6 +6,8 @@ Dimension key
     B  cells      G  genes      R  regulators      U  covariates after one-hot coding
 """
 
+from copy import copy
+
 import torch
 
 _LARGEST_TRUST = 0.95  # in a prior network
@@ -42,19 +44,40 @@ class Moments:
         """Return the spread of the regulator values about zero, covariates included, shape ``(R,)``."""
         return (self.gram.diagonal()[self.n_covariates :] / self.n_cells).sqrt()
 
+    def gene_std(self) -> torch.Tensor:
+        """Return the spread of the gene values about zero, covariates included, shape ``(G,)``."""
+        return (self.square / self.n_cells).sqrt()
+
+    def scaled(self, std: torch.Tensor, gene_std: torch.Tensor) -> "Moments":
+        """Return the moments of regulator and gene values divided by ``std`` ``(R,)`` and ``gene_std`` ``(G,)``."""
+        result = copy(self)
+        by_row = torch.cat([std.new_ones(self.n_covariates), std]).double()
+        result.gram = self.gram / by_row / by_row[:, None]
+        result.cross = self.cross / by_row[:, None] / gene_std
+        result.square = self.square / gene_std.square()
+        return result
+
+    def effects(self, weight: torch.Tensor) -> torch.Tensor:
+        """Return effects of the covariates ``(U, G)`` on genes besides those by way of regulators ``weight`` ``(G, R)``."""
+        total = self._total_effects()
+        n_regulators = weight.shape[1]
+        return total[:, n_regulators:] - total[:, :n_regulators] @ weight.T
+
+    def _total_effects(self) -> torch.Tensor:
+        u, v = slice(self.n_covariates), slice(self.n_covariates, None)
+        return torch.linalg.pinv(self.gram[u, u], hermitian=True) @ torch.cat([self.gram[u, v], self.cross[u]], dim=1)
+
     def partial(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the mean products ``(R, R)`` and ``(R, G)`` of what the covariates leave unexplained."""
         u, v = slice(self.n_covariates), slice(self.n_covariates, None)
-        effect = torch.linalg.pinv(self.gram[u, u], hermitian=True) @ torch.cat([self.gram[u, v], self.cross[u]], dim=1)
-        left = torch.cat([self.gram[v, v], self.cross[v]], dim=1) - self.gram[v, u] @ effect
+        left = torch.cat([self.gram[v, v], self.cross[v]], dim=1) - self.gram[v, u] @ self._total_effects()
         n_regulators = len(left)
         return left[:, :n_regulators] / self.n_cells, left[:, n_regulators:] / self.n_cells
 
     def variance(self) -> torch.Tensor:
         """Return the variance of each gene that the covariates leave unexplained, shape ``(G,)``."""
-        u = slice(self.n_covariates)
-        effect = torch.linalg.pinv(self.gram[u, u], hermitian=True) @ self.cross[u]
-        return (self.square - (self.cross[u] * effect).sum(0)) / self.n_cells
+        effect = self._total_effects()[:, -len(self.square) :]
+        return (self.square - (self.cross[: self.n_covariates] * effect).sum(0)) / self.n_cells
 
 
 def correlation_signal(correlation: torch.Tensor, regulator_index: torch.Tensor, n_cells: int) -> float:

@@ -38,6 +38,13 @@ class CovariateEffects(nn.Module):
         """Number ``U`` of covariate columns."""
         return sum(len(table) for table in (*self.categorical, self.continuous))
 
+    @torch.no_grad()
+    def set(self, effects: torch.Tensor) -> None:
+        """Let each covariate column have these effects, shape ``(U, O)``."""
+        tables = (*self.categorical, self.continuous)
+        for table, rows in zip(tables, effects.split([len(table) for table in tables]), strict=True):
+            table.copy_(rows)
+
     def forward(self, covariates: torch.Tensor) -> torch.Tensor:
         """Return the summed effects ``(B, O)`` of covariates ``(B, U)``."""
         return covariates @ torch.cat([*self.categorical, self.continuous])
