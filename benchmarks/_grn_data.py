@@ -10,7 +10,9 @@ import scanpy as sc
 from _cells import DATA
 from anndata import AnnData, read_h5ad
 
-N_TOP_GENES = 1_000  # of paul15
+N_TOP_GENES = 1_000  # of cells whose networks come from elsewhere
+HUMAN_TFS = "tfs_human_lambert2018.txt"
+HUMAN_NETWORKS = ("collectri_human", "dorothea_human_ABC", "trrust_v2_human")
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,11 @@ class DataSet:
 
 
 def load(name: str) -> DataSet:
-    """Return a data set by the name of its folder."""
-    folder = DATA / "grn" / name
-    listed = (folder / "tfs.txt").read_text().split()
-    adata = _paul15(listed) if name == "paul15" else read_h5ad(folder / "expression.h5ad")
+    """Return a data set by its name: that of its folder, or pbmc3k with curated human networks."""
+    folder = DATA / ("priors" if name == "pbmc3k" else f"grn/{name}")
+    listed = (folder / (HUMAN_TFS if name == "pbmc3k" else "tfs.txt")).read_text().split()
+    is_of_cells = name in ("paul15", "pbmc3k")
+    adata = _cells(name, listed) if is_of_cells else read_h5ad(folder / "expression.h5ad")
     values = (adata.X if isinstance(adata.X, np.ndarray) else adata.X.toarray()).astype(float)
     regulators = adata.var_names[adata.var_names.isin(listed)]
     is_counts = bool((values == values.round()).all())
@@ -74,13 +77,14 @@ def load(name: str) -> DataSet:
             path, adata.var_names, regulators
         )
         for path in sorted(folder.glob("*.csv"))
+        if name != "pbmc3k" or path.stem in HUMAN_NETWORKS
     }
     return DataSet(values, is_counts, adata.var_names, regulators, references)
 
 
-def _paul15(listed: list[str]) -> AnnData:
+def _cells(name: str, listed: list[str]) -> AnnData:
     """Return the counts of the most overdispersed genes (variance over mean) and of all listed regulators."""
-    adata = read_h5ad(DATA / "cells" / "paul15.h5ad")
+    adata = read_h5ad(DATA / "cells" / f"{name}.h5ad")
     counts = adata.X.toarray().astype(float)
     overdispersion = counts.var(0) / np.maximum(counts.mean(0), 1e-12)
     top = np.argsort(-overdispersion, kind="stable")[:N_TOP_GENES]

@@ -27,7 +27,7 @@ from _tables import merge
 
 from scdual.grn import RegulatoryNetwork, score_network
 
-SETS = ("sergio_100", "sergio_400", "sergio_1200", "boolode_GSD", "beeline_mDC", "beeline_mHSC-E", "paul15")
+SETS = ("sergio_100", "sergio_400", "sergio_1200", "boolode_GSD", "beeline_mDC", "beeline_mHSC-E", "paul15", "pbmc3k")
 BASELINES = (
     *("pearson", "spearman", "partial_correlation"),
     *("genie3", "grnboost2", "grnboost2_same_cells", "regdiffusion"),
