@@ -65,7 +65,7 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
         (``'gene-label'``), or none (``'gene-cell'``).
     dropout_rate
         Share of the expressed genes hidden from the encoder in training, and dropout of its transformer. None is 0.5,
-        and less for few genes: below 1,000 down to 0.2, below 1,500 of a single batch down to 0.1.
+        and less for few genes: below 1,000 down to 0.2, below 1,500 of a single batch down to 0.05.
     **module_kwargs
         Further arguments of :class:`~scdual.module.SCDualModule`, such as ``n_embed``, ``n_heads`` or ``n_bins``.
 

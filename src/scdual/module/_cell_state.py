@@ -6,7 +6,7 @@ Dimension key
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -16,8 +16,15 @@ from scdual._types import GeneLikelihood
 from scdual.nn import CountDecoder, CovariateEffects, LatentPooling, PosteriorHead
 
 
-def regularisation_share(n_genes: int, *, has_batches: bool) -> float:
-    """Return how much of the regularisation for many genes a cell state bears, at most 1.
+class Regularisation(NamedTuple):
+    """How much of the regularisation for many genes a cell state bears, each at most 1."""
+
+    pull: float  # of the prior
+    hidden: float  # genes
+
+
+def regularisation(n_genes: int, *, has_batches: bool) -> Regularisation:
+    """Return how much of the regularisation for many genes a cell state bears.
 
     The likelihood sums over genes while the KL divergence does not, so of few genes the pull of the prior leaves less
     :cite:p:`Higgins17`; and of few genes fewer can be hidden.
@@ -27,12 +34,15 @@ def regularisation_share(n_genes: int, *, has_batches: bool) -> float:
     n_genes
         Number of genes.
     has_batches
-        Whether batches or other covariates have to be kept out of the state. Regularisation does that, so the share is
-        the number of genes over 1,000, and not below 0.4; else it is the square of the number over 1,500, and not
-        below 0.2.
+        Whether batches or other covariates have to be kept out of the state. Regularisation does that, so both shares
+        are the number of genes over 1,000, and not below 0.4. Else the pull is the number over 1,500 to the power of
+        1.5, not below 0.2, and what is hidden the same number to the power of 4, not below 0.1.
     """
-    share = max(0.4, n_genes / 1_000) if has_batches else max(0.2, (n_genes / 1_500) ** 2)
-    return min(1.0, share)
+    if has_batches:
+        pull = hidden = max(0.4, n_genes / 1_000)
+    else:
+        pull, hidden = max(0.2, (n_genes / 1_500) ** 1.5), max(0.1, (n_genes / 1_500) ** 4)
+    return Regularisation(min(1.0, pull), min(1.0, hidden))
 
 
 class CellState(nn.Module):
@@ -49,7 +59,7 @@ class CellState(nn.Module):
     n_embed, n_heads, n_pool
         Those of :class:`~scdual.nn.LatentPooling`.
     dropout_rate
-        That of :class:`~scdual.nn.LatentPooling`; None is 0.5 times the :func:`regularisation_share`.
+        That of :class:`~scdual.nn.LatentPooling`; None is 0.5 times the share that :func:`regularisation` hides.
     n_latent
         Number of latent dimensions ``Z``.
     n_hidden, n_dispersions, gene_likelihood
@@ -77,9 +87,9 @@ class CellState(nn.Module):
         n_width = n_embed // 2
         known: dict[str, Any] = {"n_categories": n_categories, "n_continuous": n_continuous}
         has_batches = max(n_categories) > 1 or n_continuous > 0
-        self.regularisation_share = regularisation_share(n_genes, has_batches=has_batches)
+        self.regularisation = regularisation(n_genes, has_batches=has_batches)
         if dropout_rate is None:
-            dropout_rate = 0.5 * self.regularisation_share
+            dropout_rate = 0.5 * self.regularisation.hidden
         self.pooling = LatentPooling(
             n_genes, n_embed=n_embed, n_pool=n_pool, n_width=n_width, n_heads=n_heads, dropout_rate=dropout_rate
         )

@@ -75,7 +75,7 @@ class SCDualTrainingPlan(TrainingPlan):
         on_epoch: bool | None = True,
     ) -> None:
         if max_kl_weight is None:
-            max_kl_weight = 2 * module.cell_state.regularisation_share
+            max_kl_weight = 2 * module.cell_state.regularisation.pull
         super().__init__(
             module,
             optimizer="AdamW",
