@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-_ROUNDING = 1e-4
+_ROUNDING = 1e-4  # of shares in single precision
 
 
 class Hidden(NamedTuple):
