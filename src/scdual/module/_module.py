@@ -12,18 +12,19 @@ from typing import Any
 
 import torch
 from scvi import REGISTRY_KEYS
-from scvi.module.base import BaseModuleClass, EmbeddingModuleMixin, LossOutput, auto_move_data
+from scvi.module.base import EmbeddingModuleMixin, LossOutput, auto_move_data
 from torch import nn
 from torch.distributions import Normal, kl_divergence
 
 from scdual._constants import LOSS_KEYS
 from scdual._types import BatchRepresentation, Dispersion, GeneLikelihood
 from scdual.module._cell_state import CellState
-from scdual.module._covariates import batch_of, covariate_columns, dispersion_group, move_to_batch
+from scdual.module._covariates import batch_of, dispersion_group, move_to_batch
 from scdual.module._fit import dense, fit_before_training
 from scdual.module._hiding import Hidden, Hiding
 from scdual.module._likelihood import marginal_log_likelihood
 from scdual.module._losses import classification_loss
+from scdual.module._map_inputs import MapInputs
 from scdual.module._mixture import ValueMixture
 from scdual.module._objective import predict, regulation_objective
 from scdual.module._scale import N_DEPTH, ExpressionScale
@@ -43,7 +44,7 @@ from scdual.nn import (
 Tensors = dict[str, torch.Tensor]
 
 
-class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
+class SCDualModule(EmbeddingModuleMixin, MapInputs):
     r"""Variational model of counts whose encoder is a dual-branch transformer, with a regulation decoder beside it.
 
     The loss of a minibatch is, in nats per cell,
@@ -353,10 +354,7 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
 
         Neither the count of a target nor its part of the library size takes part in its prediction.
         """
-        log_expr = self.scale.log_expr(dense(tensors[REGISTRY_KEYS.X_KEY]), hidden.target, self.size_factor(tensors))
-        return predict(
-            self, log_expr, self.map_covariates(tensors, hidden.target), self.gene_context(hidden.target), hidden
-        )
+        return predict(self, tensors, self.log_expr(tensors, hidden.target), self.gene_context(hidden.target), hidden)
 
     @auto_move_data
     def regulator_values(self, tensors: Tensors) -> RegulatorValues:
@@ -371,41 +369,6 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
     def regulation_objective(self, tensors: Tensors) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return what the regulatory map is trained on, in nats per cell, and its parts."""
         return regulation_objective(self, tensors)
-
-    def regulator_values_of(self, log_expr: torch.Tensor, unseen: torch.Tensor | None = None) -> RegulatorValues:
-        """Return values and states of the regulators, each ``(B, R)``, from log values ``(B, G)``."""
-        state = self.expr_embedding.state_of(log_expr[:, self.regulator_index])
-        return RegulatorValues(self.mixed_values(log_expr, unseen), state)
-
-    def mixed_values(self, log_expr: torch.Tensor, unseen: torch.Tensor | None = None) -> torch.Tensor:
-        """Return values of the regulators ``(B, R)`` from log values ``(B, G)``; see :class:`ValueMixture`."""
-        observed = self.scale.rank_score(log_expr[:, self.regulator_index], self.regulator_index)
-        return self.mixture(observed, self.scale.standardise(log_expr), unseen)
-
-    def target_values(self, log_expr: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Return values of targets ``(B, T)`` from log values ``(B, G)``; see :class:`ValueMixture`."""
-        observed = self.scale.rank_score(log_expr[:, target], target)
-        return self.mixture.targets(observed, self.scale.standardise(log_expr), target)
-
-    def map_covariates(self, tensors: Tensors, unseen: torch.Tensor | None = None) -> torch.Tensor:
-        """Return what the map is free of, ``(B, U + 2)`` on the device of the module: covariates and depth."""
-        x, size_factor = dense(tensors[REGISTRY_KEYS.X_KEY]).to(self.device), self.size_factor(tensors)
-        size_factor = None if size_factor is None else size_factor.to(self.device)
-        depth = self.scale.depth(x, unseen, size_factor)
-        return torch.cat([self.covariates(tensors).to(self.device), depth], dim=1)
-
-    def log_expr(self, tensors: Tensors) -> torch.Tensor:
-        """Return depth-normalised log values of all genes, shape ``(B, G)``, on the device of the module."""
-        x, size_factor = dense(tensors[REGISTRY_KEYS.X_KEY]).to(self.device), self.size_factor(tensors)
-        return self.scale.log_expr(x, size_factor=None if size_factor is None else size_factor.to(self.device))
-
-    def size_factor(self, tensors: Tensors) -> torch.Tensor | None:
-        """Return the registered size factors, shape ``(B, 1)``, None if the library size serves."""
-        return tensors.get(REGISTRY_KEYS.SIZE_FACTOR_KEY) if self.use_size_factor_key else None
-
-    def covariates(self, tensors: Tensors) -> torch.Tensor:
-        """Return one-hot batches and categories, then continuous covariates, shape ``(B, U)``."""
-        return covariate_columns(tensors, n_batch=self.n_batch, n_cats_per_cov=self.n_cats_per_cov)
 
     def cell_covariates(self, covariates: torch.Tensor) -> torch.Tensor:
         """Return covariates as encoder and count decoder see them: the batch may be a learnt vector."""

@@ -10,7 +10,6 @@ import torch
 from scvi import REGISTRY_KEYS
 
 from scdual._constants import LOSS_KEYS
-from scdual.module._fit import dense
 from scdual.module._hiding import Hidden
 from scdual.module._losses import edge_sparsity, prior_disagreement, regulation_loss
 from scdual.nn import GeneContext
@@ -31,11 +30,11 @@ def regulation_objective(
     tensors
         A minibatch with counts ``(B, G)``.
     """
-    x = dense(tensors[REGISTRY_KEYS.X_KEY])
-    hidden = module.hiding.draw(len(x)) if module.training else module.hiding.fixed()
-    log_expr = module.scale.log_expr(x, hidden.target, module.size_factor(tensors))
+    n_cells = tensors[REGISTRY_KEYS.X_KEY].shape[0]
+    hidden = module.hiding.draw(n_cells) if module.training else module.hiding.fixed()
+    log_expr = module.log_expr(tensors, hidden.target)
     genes = module.gene_context(hidden.target)
-    prediction = predict(module, log_expr, module.map_covariates(tensors, hidden.target), genes, hidden)
+    prediction = predict(module, tensors, log_expr, genes, hidden)
     truth = module.target_values(log_expr, hidden.target)
     parts = {
         LOSS_KEYS.REGULATION: regulation_loss(prediction, truth).mean(),
@@ -53,9 +52,14 @@ def regulation_objective(
 
 
 def predict(
-    module: "SCDualModule", log_expr: torch.Tensor, covariates: torch.Tensor, genes: GeneContext, hidden: Hidden
+    module: "SCDualModule",
+    tensors: dict[str, torch.Tensor],
+    log_expr: torch.Tensor,
+    genes: GeneContext,
+    hidden: Hidden,
 ) -> torch.Tensor:
-    """Return standardised targets ``(B, T)`` from log values ``(B, G)`` and covariates, seeing what is not hidden."""
+    """Return standardised targets ``(B, T)`` of a minibatch with log values ``(B, G)``, seeing what is not hidden."""
     values = module.regulator_values_of(log_expr, hidden.target)
     values = values.hide(hidden.visible_mask, module.expr_embedding.mask_state)
+    covariates = module.map_covariates(tensors, hidden.target)
     return module.regulation_decoder(module.expr_branch(genes, values), covariates, hidden.target)
