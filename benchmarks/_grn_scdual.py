@@ -5,6 +5,7 @@ from typing import cast
 
 import _ablations
 import numpy as np
+import pandas as pd
 import scvi
 import torch
 from _grn_baselines import SEED, Maps, average_product_correction
@@ -16,7 +17,12 @@ from scdual.grn import RegulatoryNetwork
 from scdual.model import SCDual
 
 
-def build(data: DataSet, values: np.ndarray | None = None, ablation: str | None = None) -> SCDual:
+def build(
+    data: DataSet,
+    values: np.ndarray | None = None,
+    ablation: str | None = None,
+    prior: pd.DataFrame | None = None,
+) -> SCDual:
     """Return an untrained model that sees the values of the baselines.
 
     Published log values are given as counts that the model turns back into the same values: it takes
@@ -30,7 +36,7 @@ def build(data: DataSet, values: np.ndarray | None = None, ablation: str | None 
     adata.var_names = data.genes
     adata.obs["size_factor"] = counts.sum(1).mean()  # the same for all cells: values stay as they are
     SCDual.setup_anndata(adata, size_factor_key=None if data.is_counts else "size_factor")
-    return _ablations.build(adata, ablation, regulators=list(data.regulators))
+    return _ablations.build(adata, ablation, regulators=list(data.regulators), prior=prior)
 
 
 def weight(model: SCDual, kind: MapKind = "regulation") -> np.ndarray:

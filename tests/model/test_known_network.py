@@ -7,6 +7,7 @@ import scanpy as sc
 import scvi
 from anndata import AnnData
 from scipy.sparse import csr_matrix
+from sklearn.metrics import average_precision_score
 
 from scdual.datasets import simulate
 from scdual.grn import NetworkScores, RegulatoryNetwork, from_varp, score_network
@@ -31,10 +32,10 @@ def pearson(adata: AnnData) -> RegulatoryNetwork:
     return RegulatoryNetwork(correlation[is_regulator], adata.var_names[is_regulator], adata.var_names)
 
 
-def trained_map(adata: AnnData, seed: int) -> RegulatoryNetwork:
+def trained_map(adata: AnnData, seed: int, prior: pd.DataFrame | None = None) -> RegulatoryNetwork:
     scvi.settings.seed = seed
     SCDual.setup_anndata(adata)
-    model = SCDual(adata, regulators="regulator")
+    model = SCDual(adata, regulators="regulator", prior=prior)
     model.train()
     return model.get_regulation()
 
@@ -58,3 +59,29 @@ def test_permuted_counts_give_a_random_map(seed: int) -> None:
     adata.X = csr_matrix(rng.permuted(adata.X.toarray(), axis=0))
     ours = scores(adata, trained_map(adata, seed))
     assert 0.8 <= ours.auprc_ratio <= 1.2
+
+
+def table(network: RegulatoryNetwork, is_chosen: np.ndarray) -> pd.DataFrame:
+    row, column = is_chosen.nonzero()
+    return pd.DataFrame({"source": network.regulators[row], "target": network.targets[column]})
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_half_true_prior_helps_beyond_itself_and_a_useless_one_does_no_harm(seed: int) -> None:
+    adata = simulate(seed=seed)
+    alone = trained_map(adata, seed)
+    is_edge = adata.varp["true_regulation"].toarray()[adata.var_names.get_indexer(alone.regulators)] != 0
+    is_pair = alone.weight != 0
+    rng = np.random.default_rng(seed)
+    half = is_edge & (rng.random(is_edge.shape) < 0.5)
+    false = is_pair & ~is_edge & (rng.random(is_edge.shape) < half.sum() / is_pair.sum())
+    useless = is_pair & (rng.random(is_edge.shape) < 2 * half.sum() / is_pair.sum())
+
+    def gain(prior: np.ndarray) -> float:
+        told = trained_map(adata, seed, table(alone, prior))
+        is_new = is_pair & ~prior
+        scores = [average_precision_score(is_edge[is_new], np.abs(map_.weight)[is_new]) for map_ in (told, alone)]
+        return scores[0] / scores[1]
+
+    assert gain(half | false) > 1.02
+    assert gain(useless) > 0.95

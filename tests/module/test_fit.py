@@ -14,6 +14,7 @@ from sklearn.linear_model import LinearRegression, Ridge
 
 from scdual.module import SCDualModule
 from scdual.module._fit import dense
+from scdual.module._prior import prior_reach
 
 N, G, N_BATCH = 400, 20, 2
 REGULATORS = [9, 2, 5, 0, 17]
@@ -269,3 +270,16 @@ def test_counts_become_strided_row_by_row() -> None:
     for found in (counts, counts.to_sparse(), counts.T.contiguous().T):
         assert torch.equal(dense(found), counts)
         assert dense(found).is_contiguous()
+
+
+@pytest.mark.parametrize("prior_weight", [0.0, 1.0, 2.0])
+def test_reach_of_regulators_counts_as_far_as_the_prior_is_trusted(cells: Tensors, prior_weight: float) -> None:
+    weight = np.abs(map_of(fitted(cells), cells))
+    strength = torch.zeros(G, R)
+    for place, n_targets in enumerate([1, 2, 15, 1, 6]):
+        strength[weight[:, place].argsort()[-n_targets:], place] = 1.0
+    module = fitted(cells, prior_strength=strength, prior_sign=torch.zeros(G, R), prior_weight=prior_weight)
+    trust = float(module.prior_strength.max())  # in edges of strength 1
+    assert trust > 0
+    torch.testing.assert_close(module.reach_factor, prior_reach(strength) ** (prior_weight * trust))
+    assert (module.reach_factor == 1).all() == (prior_weight == 0)

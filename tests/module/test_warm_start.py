@@ -13,7 +13,6 @@ from scdual.module._warm_start import (
     Moments,
     correlation_signal,
     leave_one_out_ridge,
-    prior_trust,
     shared_information,
 )
 
@@ -215,29 +214,3 @@ def test_spared_pairs_agree_with_solving_each_gene_with_its_own_penalties(genes:
         expected[g, others] = np.linalg.solve(matrix, cross.numpy()[others, g])
     np.testing.assert_allclose(found, expected, atol=1e-7)
     assert not np.allclose(found, loop_ridge(genes, 0.8), atol=1e-3)
-
-
-# ---- prior ------------------------------------------------------------------------------------------------------------
-
-
-def test_trust_in_a_prior_grows_with_the_weights_of_its_pairs() -> None:
-    weight, strength = torch.ones(20, 10), torch.zeros(20, 10)
-    strength[:5] = 1.0  # 50 pairs
-    assert prior_trust(weight, strength) == 0
-    weight[:5] = 2.0
-    excess = 50 * 3 / 60
-    assert prior_trust(weight, strength) == pytest.approx(excess / (1 + excess))
-    weight[:5] = 0.5  # weaker than the others
-    assert prior_trust(weight, strength) == 0
-
-
-def test_trust_in_a_prior_that_noise_could_explain_is_small() -> None:
-    weight, strength = torch.randn(100, 20), torch.zeros(100, 20)
-    strength[torch.randperm(100)[:30], torch.randint(20, (30,))] = 1.0
-    assert prior_trust(weight, strength) < 0.5
-
-
-def test_trust_stays_below_one() -> None:
-    weight = torch.zeros(4, 3)
-    weight[0, 0] = 1.0
-    assert 0.9 < prior_trust(weight, (weight > 0).float()) < 1

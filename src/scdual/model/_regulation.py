@@ -49,7 +49,8 @@ class RegulationMixin(EnsembleMixin):
 
         with attention A, signed gate M and value gain g of target j and regulator i, and the regulator's
         standardised value x: the slope of the regulator's message on its value. Positive weights activate,
-        negative weights repress. They are associations in the data; only perturbations show causes.
+        negative weights repress. They are associations in the data; only perturbations show causes. With a trusted
+        prior network, the weights of regulators that have many targets in it are larger, those of the others smaller.
 
         Parameters
         ----------
@@ -194,12 +195,13 @@ class RegulationMixin(EnsembleMixin):
         """Return the regulation of a module in each group, row = target, each ``(G, R)``."""
         grouped = np.concatenate(list(groups.values()))
         regulation = torch.as_tensor(
-            self._map_arrays(module, adata, grouped, batch_size)["regulation"], device=module.device
+            self._mean_maps(module, adata, grouped, batch_size)["regulation"], device=module.device
         )
         arrays = {}
         for name, cells in groups.items():
             loader = self._make_data_loader(adata=adata, indices=cells, batch_size=batch_size or 512)
-            arrays[name] = group_map(module, loader, regulation, shuffle=shuffle).cpu().numpy()
+            weight = group_map(module, loader, regulation, shuffle=shuffle)
+            arrays[name] = (weight * self.module.reach_factor).cpu().numpy()
         return arrays
 
     def _maps(
@@ -213,7 +215,14 @@ class RegulationMixin(EnsembleMixin):
     def _map_arrays(
         self, module: SCDualModule, adata: AnnData | MuData, indices: Any, batch_size: int | None
     ) -> dict[str, np.ndarray]:
-        """Return the three maps of a module, row = target, each ``(G, R)``."""
+        """Return the three maps of a module, what the prior says of each regulator included, each ``(G, R)``."""
+        maps = self._mean_maps(module, adata, indices, batch_size)
+        return maps | {"regulation": maps["regulation"] * self.module.reach_factor.cpu().numpy()}
+
+    def _mean_maps(
+        self, module: SCDualModule, adata: AnnData | MuData, indices: Any, batch_size: int | None
+    ) -> dict[str, np.ndarray]:
+        """Return the three maps of a module, averaged over cells, row = target, each ``(G, R)``."""
         genes = torch.arange(module.n_input, device=module.device)
         total = {kind: np.zeros((len(genes), len(self.regulators))) for kind in ("regulation", "attention", "gate")}
         n_cells = 0

@@ -13,13 +13,8 @@ from typing import TYPE_CHECKING
 import torch
 from scvi import REGISTRY_KEYS
 
-from scdual.module._warm_start import (
-    Moments,
-    correlation_signal,
-    leave_one_out_ridge,
-    prior_trust,
-    shared_information,
-)
+from scdual.module._prior import prior_reach, prior_trust
+from scdual.module._warm_start import Moments, correlation_signal, leave_one_out_ridge, shared_information
 
 if TYPE_CHECKING:
     from scdual.module._module import SCDualModule
@@ -94,7 +89,9 @@ def _start_gate(module: "SCDualModule", moments: Moments) -> None:
     penalty = max(module.hiding.penalty, SMALLEST_PENALTY)
     weight = leave_one_out_ridge(gram, cross, module.regulator_index, penalty=penalty).float()
     if module.prior_strength is not None:
-        module.prior_strength.mul_(prior_trust(weight, module.prior_strength))
+        trust = prior_trust(weight, module.prior_strength)
+        module.reach_factor.copy_(prior_reach(module.prior_strength) ** (module.prior_weight * trust))
+        module.prior_strength.mul_(trust)
         relief = (1 - (1 - module.prior_strength) ** module.prior_weight).clamp_max(_LARGEST_RELIEF)
         weight = leave_one_out_ridge(gram, cross, module.regulator_index, penalty=penalty, relief=relief).float()
     module.regulation_decoder.effects.set(moments.effects(weight.double()))

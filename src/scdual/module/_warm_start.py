@@ -10,9 +10,6 @@ from copy import copy
 
 import torch
 
-_LARGEST_TRUST = 0.95  # in a prior network
-_DOUBTFUL_EDGES = 10.0
-
 
 class Moments:
     """Second moments of regulator values with each other and with all genes, free of covariates.
@@ -109,27 +106,6 @@ def shared_information(correlation: torch.Tensor, n_cells: int) -> float:
     n_regulators = len(correlation)
     others = (correlation.square().sum() - correlation.diagonal().square().sum()) / n_regulators
     return max(0.0, float(others) - (n_regulators - 1) / n_cells)
-
-
-def prior_trust(weight: torch.Tensor, strength: torch.Tensor) -> float:
-    r"""Return how far the data bear out a prior network, from 0 (not at all) to below 1.
-
-    .. math:: \tau = 1 - \frac{1}{\rho}
-
-    where :math:`\rho \ge 1` is the mean squared weight of the prior's pairs over that of the other pairs
-    :cite:p:`vandeWiel16`. Ten more pairs without an edge are counted among the prior's, so few edges need more support.
-
-    Parameters
-    ----------
-    weight
-        Weights that were learnt without the prior, shape ``(G, R)``.
-    strength
-        Strength of the prior's edges, 0 for other pairs, shape ``(G, R)``.
-    """
-    square = weight.square()
-    background = square[strength == 0].mean().clamp_min(1e-12)
-    excess = (strength * (square / background - 1)).sum() / (strength.sum() + _DOUBTFUL_EDGES)
-    return float((excess / (1 + excess)).nan_to_num().clamp(0, _LARGEST_TRUST))
 
 
 def leave_one_out_ridge(
