@@ -287,22 +287,21 @@ def test_a_prior_that_the_data_bear_out_strengthens_its_edges_and_another_one_do
     assert np.corrcoef(free.to_numpy().flatten(), misled.to_numpy().flatten())[0, 1] > 0.99
 
 
-def test_regulators_with_many_targets_in_a_trusted_prior_weigh_more_in_every_map(adata: AnnData) -> None:
+def test_what_a_trusted_prior_says_counts_in_every_map(adata: AnnData) -> None:
     true = from_varp(adata.varp["true_regulation"], adata.var_names).to_frame()[["source", "target"]]
     SCDual.setup_anndata(adata)
     scvi.settings.seed = 0
     model = SCDual(adata, regulators="regulator", prior=true)
     model.train(2)
     model.train_ensemble(2, max_epochs=2)
-    factor = model.module.reach_factor.numpy().copy()[:, None]
-    n_targets = true["source"].value_counts().reindex(model.regulators).to_numpy()
-    assert np.corrcoef(factor[:, 0], n_targets)[0, 1] > 0.9
+    factor = model.module.prior_factor.numpy().copy().T
+    assert factor.std() > 0.1
 
     def everything() -> list[RegulatoryNetwork]:
         return [model.get_regulation(), *model.get_regulation(groupby="cell_type").values()]
 
     told = everything()
-    model.module.reach_factor.fill_(1.0)
+    model.module.prior_factor.fill_(1.0)
     for with_reach, without in zip(told, everything(), strict=True):
         np.testing.assert_allclose(with_reach.weight, without.weight * factor, rtol=1e-5)
         np.testing.assert_allclose(with_reach.evidence.sd, without.evidence.sd * factor, rtol=1e-4, atol=1e-9)

@@ -14,7 +14,7 @@ from sklearn.linear_model import LinearRegression, Ridge
 
 from scdual.module import SCDualModule
 from scdual.module._fit import dense
-from scdual.module._prior import prior_reach
+from scdual.module._prior import prior_factor
 
 N, G, N_BATCH = 400, 20, 2
 REGULATORS = [9, 2, 5, 0, 17]
@@ -273,7 +273,7 @@ def test_counts_become_strided_row_by_row() -> None:
 
 
 @pytest.mark.parametrize("prior_weight", [0.0, 1.0, 2.0])
-def test_reach_of_regulators_counts_as_far_as_the_prior_is_trusted(cells: Tensors, prior_weight: float) -> None:
+def test_a_prior_counts_as_far_as_it_is_trusted(cells: Tensors, prior_weight: float) -> None:
     weight = np.abs(map_of(fitted(cells), cells))
     strength = torch.zeros(G, R)
     for place, n_targets in enumerate([1, 2, 15, 1, 6]):
@@ -281,5 +281,6 @@ def test_reach_of_regulators_counts_as_far_as_the_prior_is_trusted(cells: Tensor
     module = fitted(cells, prior_strength=strength, prior_sign=torch.zeros(G, R), prior_weight=prior_weight)
     trust = float(module.prior_strength.max())  # in edges of strength 1
     assert trust > 0
-    torch.testing.assert_close(module.reach_factor, prior_reach(strength) ** (prior_weight * trust))
-    assert (module.reach_factor == 1).all() == (prior_weight == 0)
+    torch.testing.assert_close(module.prior_factor, prior_factor(strength, trust) ** prior_weight)
+    assert (module.prior_factor == 1).all() == (prior_weight == 0)
+    np.testing.assert_allclose(map_of(module, cells), map_of(fitted(cells), cells), atol=1e-5)  # it is read out later

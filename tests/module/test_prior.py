@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from scdual.module._prior import prior_reach, prior_trust
+from scdual.module._prior import prior_factor, prior_reach, prior_trust
 
 # ---- trust ------------------------------------------------------------------------------------------------------------
 
@@ -63,3 +63,25 @@ def test_without_regulators_to_compare_reach_is_one(n_regulators: int) -> None:
 
 def test_reach_of_regulators_with_as_many_targets_is_one() -> None:
     torch.testing.assert_close(prior_reach(torch.eye(4)), torch.ones(4))
+
+
+# ---- factor -----------------------------------------------------------------------------------------------------------
+
+
+def test_factor_is_that_of_reach_and_edges() -> None:
+    strength = torch.zeros(30, 3)
+    strength[:20, 0] = strength[4, 1] = strength[:3, 2] = 1.0
+    strength[9, 0] = 0.5
+    found, reach = prior_factor(strength, 0.6), prior_reach(strength)
+    assert float(found[25, 0]) == pytest.approx(float(reach[0]) ** 0.6)
+    assert float(found[4, 1]) == pytest.approx(float(reach[1]) ** 0.6 / 0.4**0.5)
+    assert float(found[9, 0]) == pytest.approx(float(reach[0]) ** 0.6 / 0.7**0.5)
+    torch.testing.assert_close(prior_factor(strength, 0.0), torch.ones(30, 3))
+
+
+def test_squared_factor_of_edges_is_how_much_larger_their_squared_weights_are() -> None:
+    weight, strength = torch.ones(400, 10), torch.zeros(400, 10)
+    strength[:200] = 1.0  # so many that the doubtful ones do not count
+    weight[:200] = 2.0
+    edge = prior_factor(strength, prior_trust(weight, strength))[0]
+    torch.testing.assert_close(edge.square(), torch.full((10,), 4.0), rtol=0.01, atol=0)

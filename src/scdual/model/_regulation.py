@@ -50,7 +50,7 @@ class RegulationMixin(EnsembleMixin):
         with attention A, signed gate M and value gain g of target j and regulator i, and the regulator's
         standardised value x: the slope of the regulator's message on its value. Positive weights activate,
         negative weights repress. They are associations in the data; only perturbations show causes. With a trusted
-        prior network, the weights of regulators that have many targets in it are larger, those of the others smaller.
+        prior network, weights are multiplied by what it says; see :func:`~scdual.module.prior_factor`.
 
         Parameters
         ----------
@@ -200,8 +200,7 @@ class RegulationMixin(EnsembleMixin):
         arrays = {}
         for name, cells in groups.items():
             loader = self._make_data_loader(adata=adata, indices=cells, batch_size=batch_size or 512)
-            weight = group_map(module, loader, regulation, shuffle=shuffle)
-            arrays[name] = (weight * self.module.reach_factor).cpu().numpy()
+            arrays[name] = self._told(group_map(module, loader, regulation, shuffle=shuffle).cpu().numpy())
         return arrays
 
     def _maps(
@@ -215,9 +214,14 @@ class RegulationMixin(EnsembleMixin):
     def _map_arrays(
         self, module: SCDualModule, adata: AnnData | MuData, indices: Any, batch_size: int | None
     ) -> dict[str, np.ndarray]:
-        """Return the three maps of a module, what the prior says of each regulator included, each ``(G, R)``."""
+        """Return the three maps of a module, what the prior says included, each ``(G, R)``."""
         maps = self._mean_maps(module, adata, indices, batch_size)
-        return maps | {"regulation": maps["regulation"] * self.module.reach_factor.cpu().numpy()}
+        return maps | {"regulation": self._told(maps["regulation"])}
+
+    def _told(self, regulation: np.ndarray) -> np.ndarray:
+        """Return a map, of a member or of permuted genes as well, with what the prior of the model says."""
+        factor = self.module.prior_factor
+        return regulation if factor is None else regulation * factor.cpu().numpy()
 
     def _mean_maps(
         self, module: SCDualModule, adata: AnnData | MuData, indices: Any, batch_size: int | None

@@ -7,6 +7,7 @@ from scdual.module._losses import classification_loss, edge_sparsity, prior_disa
 from scdual.module._mixture import ValueMixture
 from scdual.module._module import SCDualModule
 from scdual.module._plan import RegulationTrainingPlan, SCDualTrainingPlan
+from scdual.module._prior import prior_factor, prior_reach, prior_trust
 from scdual.module._scale import ExpressionScale
 
 __all__ = [
@@ -22,5 +23,8 @@ __all__ = [
     "edge_sparsity",
     "group_map",
     "prior_disagreement",
+    "prior_factor",
+    "prior_reach",
+    "prior_trust",
     "regulation_loss",
 ]

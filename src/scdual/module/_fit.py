@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from scvi import REGISTRY_KEYS
 
-from scdual.module._prior import prior_reach, prior_trust
+from scdual.module._prior import prior_factor, prior_trust
 from scdual.module._warm_start import Moments, correlation_signal, leave_one_out_ridge, shared_information
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 Tensors = dict[str, torch.Tensor]
 _LARGEST_START = 0.9  # of the gate
 SMALLEST_PENALTY = 1e-3  # regulators may be silent, or twins
-_LARGEST_RELIEF = 0.999  # a silent regulator needs its penalty
 _MOMENT_CELLS = 20_000
 
 
@@ -90,10 +89,8 @@ def _start_gate(module: "SCDualModule", moments: Moments) -> None:
     weight = leave_one_out_ridge(gram, cross, module.regulator_index, penalty=penalty).float()
     if module.prior_strength is not None:
         trust = prior_trust(weight, module.prior_strength)
-        module.reach_factor.copy_(prior_reach(module.prior_strength) ** (module.prior_weight * trust))
+        module.prior_factor.copy_(prior_factor(module.prior_strength, trust) ** module.prior_weight)
         module.prior_strength.mul_(trust)
-        relief = (1 - (1 - module.prior_strength) ** module.prior_weight).clamp_max(_LARGEST_RELIEF)
-        weight = leave_one_out_ridge(gram, cross, module.regulator_index, penalty=penalty, relief=relief).float()
     module.regulation_decoder.effects.set(moments.effects(weight.double()))
     module.gene_embedding.move_to_regulators(weight, module.regulator_index)
     context = module.gene_context(torch.arange(module.n_input, device=module.device))

@@ -169,7 +169,7 @@ class SCDualModule(EmbeddingModuleMixin, MapInputs):
         self.register_buffer("regulator_index", index)
         self.register_buffer("prior_strength", None if prior_strength is None else prior_strength.clone())
         self.register_buffer("prior_sign", None if prior_sign is None else prior_sign.clone())
-        self.register_buffer("reach_factor", torch.ones(len(index)))
+        self.register_buffer("prior_factor", None if prior_strength is None else torch.ones_like(prior_strength))
 
         self.hiding = Hiding(n_input, len(index), target_share=target_share, visible_share=visible_share)
         self.scale = ExpressionScale(n_input)

@@ -1,4 +1,4 @@
-"""What a prior network is worth to the data, and what it says about each regulator.
+"""What a prior network is worth to the data, and what it says about pairs and regulators.
 
 Inside tensors row = target, column = regulator.
 
@@ -56,3 +56,21 @@ def prior_reach(strength: torch.Tensor) -> torch.Tensor:
         real = (1 - chance[is_known].mean() / variance.clamp_min(1e-12)).clamp_min(0)
         reach[is_known] = 1 + real * (count[is_known] / mean - 1)
     return reach
+
+
+def prior_factor(strength: torch.Tensor, trust: float) -> torch.Tensor:
+    r"""Return by what a prior network multiplies the weights of a map, shape ``(G, R)``.
+
+    .. math:: f_{ji} = r_i^{\tau} \, (1 - \tau s_{ji})^{-1/2}
+
+    with the trust :math:`\tau` and the reach r of the regulator. An edge of full strength is multiplied by
+    :math:`\sqrt\rho`, by how much larger the prior's weights were found to be.
+
+    Parameters
+    ----------
+    strength
+        Strength of the prior's edges, 0 for other pairs, shape ``(G, R)``.
+    trust
+        How far the data bear the prior out, see :func:`prior_trust`.
+    """
+    return prior_reach(strength) ** trust * (1 - trust * strength) ** -0.5

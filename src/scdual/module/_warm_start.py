@@ -114,7 +114,6 @@ def leave_one_out_ridge(
     regulator_index: torch.Tensor,
     *,
     penalty: float,
-    relief: torch.Tensor | None = None,
 ) -> torch.Tensor:
     r"""Return ridge coefficients of every gene on all regulators but itself, shape ``(G, R)``.
 
@@ -133,21 +132,10 @@ def leave_one_out_ridge(
         Positions of the regulators among the genes, shape ``(R,)``.
     penalty
         Added to the diagonal of ``gram``.
-    relief
-        Share of the penalty that a pair is spared, below 1, shape ``(G, R)``; None spares none. The few pairs of a gene
-        change the inverse by a matrix of low rank.
     """
     n_regulators = len(gram)
     inverse = torch.linalg.inv(gram + penalty * torch.eye(n_regulators, dtype=gram.dtype, device=gram.device))
     weight = inverse @ cross  # (R, G)
     own = weight[:, regulator_index].diagonal() / inverse.diagonal()  # (R,)
-    result = weight.clone()
-    result[:, regulator_index] -= inverse * own
-    relief = cross.new_zeros(cross.T.shape) if relief is None else relief
-    for j in relief.any(1).nonzero().flatten().tolist():
-        is_self = regulator_index == j  # an infinite penalty, while the others are spared some of theirs
-        pairs = is_self | (relief[j] > 0)
-        change = torch.where(is_self, 0.0, 1 / (penalty * relief[j].to(gram.dtype)))[pairs]
-        core = torch.diag(change) - inverse[pairs][:, pairs]
-        result[:, j] = weight[:, j] + inverse[:, pairs] @ torch.linalg.solve(core, weight[pairs, j])
-    return result.T.index_put((regulator_index, torch.arange(n_regulators, device=gram.device)), result.new_zeros(()))
+    weight[:, regulator_index] -= inverse * own
+    return weight.T.index_put((regulator_index, torch.arange(n_regulators, device=gram.device)), weight.new_zeros(()))
