@@ -41,7 +41,7 @@ bench: $(READY) ## measure speed and memory
 	$(BIN)/python benchmarks/speed.py
 
 bench-grn: $(BENCH_READY) ## score networks beside other methods
-	$(BIN)/python benchmarks/grn.py
+	$(BIN)/python benchmarks/grn.py --jobs 2
 
 bench-embedding: $(BENCH_READY) ## score embeddings beside other methods
 	$(BIN)/python benchmarks/embedding.py

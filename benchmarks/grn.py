@@ -12,6 +12,7 @@ import argparse
 import importlib
 import importlib.util
 import multiprocessing
+import os
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
@@ -84,7 +85,7 @@ def arguments() -> argparse.Namespace:
     usual = [method for method in METHODS if method not in ON_REQUEST]
     methods_help = f"{', '.join(usual)}; only if named: {', '.join(map(repr, ON_REQUEST))}"
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=usual, metavar="METHOD", help=methods_help)
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time; more than one distorts the seconds")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, which share the cores")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of grn.csv, grn.md")
     return parser.parse_args()
 
@@ -94,6 +95,7 @@ def main() -> None:
     chosen = arguments()
     if not (DATA / "grn").is_dir():
         sys.exit(f"{DATA / 'grn'} is missing: set SCDUAL_DATA to the folder that holds grn/ and cells/.")
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // chosen.jobs)))  # read by each process
     spawn = multiprocessing.get_context("spawn")
     methods = available(chosen.methods)
     failed = []

@@ -80,10 +80,8 @@ def measure(name: str) -> list[dict[str, Any]]:
             off = is_candidate & ~prior
             score = partial(average_precision_score, is_edge[off])
             n_targets = np.broadcast_to(prior.sum(1, keepdims=True), prior.shape)
-            ratios = {
-                "ratio": score(found[off]) / score(alone[off]),
-                "number": score(n_targets[off]) / score(alone[off]),
-            }
+            ranks = {"ratio": found, "number": n_targets}
+            ratios = {key: round(score(rank[off]) / score(alone[off]), 4) for key, rank in ranks.items()}
             rows.append({"set": name, "network": network, "prior": kind, **ratios})
     return rows
 

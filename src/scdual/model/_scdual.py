@@ -48,7 +48,7 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
         * a list of gene names, or the name of a boolean column of ``var``
         * ``None`` - every gene
     prior
-        Known edges that bias the attention as far as the data bear them out: a table ``source, target[, weight]`` as in
+        Known edges that bias attention and map as far as the data bear them out: a table ``source, target[, weight]`` as in
         decoupler; the sign of the weight is the sign of the regulation.
     registry
         Registry of a datamodule, for training without AnnData; see :meth:`train`.
