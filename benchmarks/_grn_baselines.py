@@ -19,31 +19,12 @@ from _grn_data import DataSet
 from joblib import Parallel, delayed
 from scipy.stats import rankdata
 
+from scdual.grn import average_product_correction
+
 Maps = dict[str, np.ndarray]
 SEED = 0
 N_LAST = 25  # trees over which boosting looks back before it stops
 N_THREADS = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
-
-
-def average_product_correction(weight: np.ndarray, pair_mask: np.ndarray) -> np.ndarray:
-    r"""Return weights without what a regulator and a target share with everybody, shape ``(R, G)``.
-
-    .. math:: s_{ij} - \frac{\sum_j s_{ij} \sum_i s_{ij}}{\sum_{ij} s_{ij}}, \quad s = |w|
-
-    The order of the result is what counts, so it is shifted to be positive and given the signs of the weights.
-
-    Parameters
-    ----------
-    weight
-        Signed weights, shape ``(R, G)``.
-    pair_mask
-        False where a gene meets itself; these pairs do not count.
-    """
-    strength = np.abs(weight) * pair_mask
-    corrected = strength - np.outer(strength.sum(1), strength.sum(0)) / strength.sum()
-    lowest, highest = corrected[pair_mask].min(), corrected[pair_mask].max()
-    shifted = corrected - lowest + 1e-6 * (highest - lowest)
-    return np.where(weight < 0, -1, 1) * shifted * pair_mask
 
 
 def correlation(z_expr: np.ndarray) -> np.ndarray:

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import scvi
 import torch
-from _grn_baselines import SEED, Maps, average_product_correction
+from _grn_baselines import SEED, Maps
 from _grn_data import DataSet
 from anndata import AnnData
 
 from scdual._types import MapKind
-from scdual.grn import RegulatoryNetwork
+from scdual.grn import RegulatoryNetwork, average_product_correction
 from scdual.model import SCDual
 
 
@@ -45,12 +45,13 @@ def weight(model: SCDual, kind: MapKind = "regulation") -> np.ndarray:
 
 
 def scdual(data: DataSet) -> Maps:
-    """Return the map of the default training, also with the average product correction, and the raw attention."""
+    """Return the map of the default training, its consensus with correlation, its own correction, and the raw attention."""
     model = build(data)
     model.train(enable_progress_bar=False)
     regulation = weight(model)
     return {
         "scdual": regulation,
+        "scdual consensus": weight(model, "consensus"),
         "scdual+APC": average_product_correction(regulation, data.pair_mask),
         "scdual attention": weight(model, "attention"),
     }

@@ -44,7 +44,8 @@ ORDER = {
     "method": (
         *("pearson", "pearson+APC", "spearman", "spearman+APC", "partial_correlation"),
         *("genie3", "grnboost2", "grnboost2_same_cells", "regdiffusion"),
-        *("scdual", "scdual+APC", "scdual attention", "scdual permuted", "scdual warm start", "scdual untrained"),
+        *("scdual", "scdual consensus", "scdual+APC", "scdual attention"),
+        *("scdual permuted", "scdual warm start", "scdual untrained"),
         *WITHOUT,
     ),
 }

@@ -1,6 +1,7 @@
 """The result of scdual: a signed regulatory network, its conversions and its scores."""
 
 from scdual.grn._align import align_networks
+from scdual.grn._consensus import average_product_correction, consensus_network
 from scdual.grn._convert import from_attention_layout, from_frame, from_varp
 from scdual.grn._evidence import EdgeEvidence, edge_evidence, false_discovery_rate
 from scdual.grn._network import RegulatoryNetwork
@@ -22,8 +23,10 @@ __all__ = [
     "align_networks",
     "auprc_ratio",
     "auroc",
+    "average_product_correction",
     "balanced_sign_accuracy",
     "early_precision_ratio",
+    "consensus_network",
     "edge_evidence",
     "false_discovery_rate",
     "from_attention_layout",

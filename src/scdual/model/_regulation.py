@@ -19,10 +19,10 @@ from scvi.data._constants import _SETUP_ARGS_KEY
 
 from scdual._constants import ORIENTATION, RESULT_KEYS, regulation_key
 from scdual._types import MapKind
-from scdual.grn import RegulatoryNetwork, edge_evidence, from_attention_layout
+from scdual.grn import RegulatoryNetwork, consensus_network, edge_evidence, from_attention_layout
 from scdual.model._ensemble import EnsembleMixin
 from scdual.model._inherited import cell_positions
-from scdual.module import SCDualModule, group_map
+from scdual.module import SCDualModule, group_map, residual_correlation
 
 _TARGET_CHUNK = 512
 
@@ -69,6 +69,8 @@ class RegulationMixin(EnsembleMixin):
             * ``'regulation'`` - signed influence
             * ``'attention'`` - mean attention of target on regulator, not negative; no network by itself
             * ``'gate'`` - p(activates) - p(represses)
+            * ``'consensus'`` - signed influence and depth-corrected correlation in one ranking, for counts in which plain
+              correlation does well; see :func:`~scdual.grn.consensus_network`
         batch_size
             Cells per minibatch.
 
@@ -91,6 +93,9 @@ class RegulationMixin(EnsembleMixin):
         groups = self._groups(adata, groupby, indices)
         if kind == "regulation":
             return self._group_networks(adata, groups, batch_size)
+        if kind == "consensus":
+            networks = self._group_networks(adata, groups, batch_size)
+            return {name: self._consensus(networks[name], adata, cells, batch_size) for name, cells in groups.items()}
         return {name: self._maps(adata, cells, batch_size, group=name)[kind] for name, cells in groups.items()}
 
     @torch.inference_mode()
@@ -154,12 +159,22 @@ class RegulationMixin(EnsembleMixin):
         self, adata: AnnData | MuData, indices: Any, batch_size: int | None, kind: MapKind
     ) -> RegulatoryNetwork:
         """Return one map averaged over the cells at ``indices``, with its evidence if there is any."""
-        network = self._maps(adata, indices, batch_size)[kind]
+        maps = self._maps(adata, indices, batch_size)
+        if kind == "consensus":
+            return self._consensus(maps["regulation"], adata, indices, batch_size)
+        network = maps[kind]
         if kind != "regulation" or not self.ensemble_:
             return network
         modules = (self._member(state) for state in (*self.ensemble_, self.null_))
         *members, null = (self._map_arrays(module, adata, indices, batch_size)[kind].T for module in modules)
         return replace(network, evidence=edge_evidence(network.weight, np.stack(members), null))
+
+    def _consensus(
+        self, network: RegulatoryNetwork, adata: AnnData | MuData, indices: Any, batch_size: int | None
+    ) -> RegulatoryNetwork:
+        """Return the consensus of a network with the correlations among the cells at ``indices``."""
+        loader = self._make_data_loader(adata=adata, indices=indices, batch_size=batch_size or 512)
+        return consensus_network(network, residual_correlation(self.module, loader).cpu().numpy().T)
 
     def _group_networks(
         self, adata: AnnData | MuData, groups: dict[str, np.ndarray], batch_size: int | None

@@ -1,5 +1,6 @@
 """The probabilistic model, its losses and its training plan."""
 
+from scdual.module._correlation import residual_correlation
 from scdual.module._group_map import group_map
 from scdual.module._hiding import Hidden, Hiding
 from scdual.module._likelihood import batch_evidence
@@ -27,4 +28,5 @@ __all__ = [
     "prior_reach",
     "prior_trust",
     "regulation_loss",
+    "residual_correlation",
 ]
