@@ -16,7 +16,7 @@ def merge(
         table = pd.concat([pd.read_csv(path), table]).drop_duplicates(keys, keep="last")
     place = {name: {key: i for i, key in enumerate(names)} for name, names in order.items()}
     table = table.sort_values(
-        keys, key=lambda column: column.map(place[column.name]) if column.name in place else column
+        keys, key=lambda column: column.map(place[column.name]) if column.name in place else column, ignore_index=True
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(path, index=False)

@@ -16,7 +16,7 @@ from sklearn.metrics import average_precision_score
 from scdual.datasets import simulate
 from scdual.model import SCDual
 
-KINDS = pytest.mark.parametrize("kind", ["regulation", "attention", "gate"])
+KINDS = pytest.mark.parametrize("kind", ["regulation", "attention", "gate", "consensus"])
 MANY_GENES = """
 import resource, sys
 import numpy as np, torch

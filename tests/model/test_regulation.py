@@ -10,10 +10,11 @@ from anndata import AnnData
 from scipy.sparse import csr_matrix, issparse
 
 from scdual.datasets import simulate
-from scdual.grn import RegulatoryNetwork, from_varp
+from scdual.grn import RegulatoryNetwork, consensus_network, from_varp
 from scdual.model import SCDual
+from scdual.module import residual_correlation
 
-KINDS = ("regulation", "attention", "gate")
+KINDS = ("regulation", "attention", "gate", "consensus")
 
 
 def table(network: RegulatoryNetwork) -> pd.DataFrame:
@@ -71,6 +72,24 @@ def test_attention_and_gate_of_all_cells_are_the_means_of_their_groups(trained: 
     assert all(network.group == name for name, network in groups.items())
     mean = sum(sizes[name] * network.weight for name, network in groups.items()) / sizes.sum()
     np.testing.assert_allclose(mean, trained.get_regulation(kind=kind).weight, atol=1e-5)
+
+
+def test_consensus_has_the_signs_of_the_regulation_and_ranks_by_correlation_too(trained: SCDual) -> None:
+    regulation, consensus = trained.get_regulation(), trained.get_regulation(kind="consensus")
+    np.testing.assert_array_equal(np.sign(consensus.weight), np.sign(regulation.weight))
+    loader = trained._make_data_loader(trained.adata, batch_size=50)
+    expected = consensus_network(regulation, residual_correlation(trained.module, loader).numpy().T)
+    np.testing.assert_allclose(consensus.weight, expected.weight, atol=1e-5)
+
+
+def test_consensus_of_a_group_is_that_of_its_own_map_and_cells(trained: SCDual) -> None:
+    by_group = trained.get_regulation(groupby="cell_type", kind="consensus")
+    for name, regulation in trained.get_regulation(groupby="cell_type").items():
+        cells = np.flatnonzero(trained.adata.obs["cell_type"] == name)
+        loader = trained._make_data_loader(trained.adata, indices=cells)
+        expected = consensus_network(regulation, residual_correlation(trained.module, loader).numpy().T)
+        np.testing.assert_allclose(by_group[name].weight, expected.weight, atol=1e-5)
+        assert by_group[name].group == name
 
 
 def test_a_map_is_the_mean_over_single_cells(trained: SCDual) -> None:
@@ -175,7 +194,7 @@ def test_annotate_writes_every_result_with_its_type(adata: AnnData) -> None:
     assert adata.obsm["X_scdual"].dtype == np.float32
     np.testing.assert_allclose(adata.obsm["X_scdual"], model.get_latent_representation(), atol=1e-5)
     is_regulator = adata.var_names.isin(model.regulators)
-    expected = {f"scdual_{kind}": model.get_regulation(kind=kind) for kind in KINDS}
+    expected = {f"scdual_{kind}": model.get_regulation(kind=kind) for kind in KINDS if kind != "consensus"}
     groups = model.get_regulation(groupby="cell_type")
     expected |= {f"scdual_regulation_{name}": network for name, network in groups.items()}
     assert set(expected) | {"true_regulation"} == set(adata.varp)
