@@ -1,4 +1,4 @@
-"""SCDual with one part taken out; torch is loaded with the model alone, for the memory of other methods is measured too."""
+"""SCDual with one part changed, mostly taken out; torch is loaded with the model alone, for the memory of other methods is measured too."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -35,6 +35,10 @@ def _without_start(model: "SCDual") -> None:
     model.module.gene_embedding.shift.zero_()
 
 
+def _without_depth(model: "SCDual") -> None:
+    model.module.scale.depth = lambda counts, *_: counts.new_zeros(len(counts), 2)
+
+
 ABLATIONS = {
     "no gene branch": Ablation({}, _without_gene_branch),
     "no gate": Ablation({}, _without_gate),
@@ -43,6 +47,8 @@ ABLATIONS = {
     "no hiding": Ablation({"visible_share": 0.99}),
     "no denoising": Ablation({"denoised_weight": 0.0}),
     "no start": Ablation({}, _without_start),
+    "no depth": Ablation({}, _without_depth),
+    "sparsity": Ablation({"sparsity_weight": 0.01}),
 }
 
 

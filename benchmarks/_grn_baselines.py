@@ -136,10 +136,13 @@ def _per_target(data: DataSet, importances: Callable[[np.ndarray, np.ndarray], n
 
 
 def regdiffusion(data: DataSet) -> Maps:
-    """Return the adjacency matrix of RegDiffusion with its default settings."""
+    """Return the adjacency matrix of RegDiffusion with its default settings; it refuses constant genes, which get 0."""
     from regdiffusion import RegDiffusionTrainer
 
-    trainer = RegDiffusionTrainer(data.log_expr.astype(np.float32), device="cpu", seed=SEED)
+    varying = np.flatnonzero(data.z_expr.any(axis=0))
+    trainer = RegDiffusionTrainer(data.log_expr[:, varying].astype(np.float32), device="cpu", seed=SEED)
     with contextlib.redirect_stderr(io.StringIO()):  # a progress bar that cannot be switched off
         trainer.train()
-    return {"regdiffusion": trainer.get_adj().astype(np.float32)[data.regulator_index]}
+    weight = np.zeros((len(data.genes), len(data.genes)), dtype=np.float32)
+    weight[np.ix_(varying, varying)] = trainer.get_adj()
+    return {"regdiffusion": weight[data.regulator_index]}
