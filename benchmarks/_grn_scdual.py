@@ -57,6 +57,16 @@ def scdual(data: DataSet) -> Maps:
     }
 
 
+def scdual_ensemble(data: DataSet) -> Maps:
+    """Return the mean map of five members of an ensemble, each of which saw half of the cells."""
+    model = build(data)
+    model.train(enable_progress_bar=False)
+    model.train_ensemble(5)
+    with torch.inference_mode():
+        members = [model._map_arrays(model._member(state), model.adata, None, None) for state in model.ensemble_]
+    return {"scdual ensemble": np.mean([maps["regulation"].T for maps in members], axis=0)}
+
+
 def scdual_warm_start(data: DataSet) -> Maps:
     """Return the map before the first step: what the ridge regression that starts the gate knows."""
     model = build(data)

@@ -33,11 +33,11 @@ BASELINES = (
     *("pearson", "spearman", "partial_correlation"),
     *("genie3", "grnboost2", "grnboost2_same_cells", "regdiffusion"),
 )
-SCDUAL = ("scdual", "scdual_permuted", "scdual_warm_start", "scdual_untrained")
+SCDUAL = ("scdual", "scdual_permuted", "scdual_warm_start", "scdual_untrained", "scdual_ensemble")
 WITHOUT = tuple(f"scdual, {part}" for part in ABLATIONS)
 # function -> its module, loaded only in the process that needs it
 METHODS = dict.fromkeys(BASELINES, "_grn_baselines") | dict.fromkeys(SCDUAL + WITHOUT, "_grn_scdual")
-ON_REQUEST = ("grnboost2_same_cells", *WITHOUT)  # take too long for every run
+ON_REQUEST = ("grnboost2_same_cells", "scdual_ensemble", *WITHOUT)  # take too long for every run
 KEYS = ["set", "network", "method"]
 ORDER = {
     "set": SETS,
@@ -45,7 +45,7 @@ ORDER = {
         *("pearson", "pearson+APC", "spearman", "spearman+APC", "partial_correlation"),
         *("genie3", "grnboost2", "grnboost2_same_cells", "regdiffusion"),
         *("scdual", "scdual consensus", "scdual+APC", "scdual attention"),
-        *("scdual permuted", "scdual warm start", "scdual untrained"),
+        *("scdual permuted", "scdual warm start", "scdual untrained", "scdual ensemble"),
         *WITHOUT,
     ),
 }
