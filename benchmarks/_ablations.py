@@ -1,4 +1,7 @@
-"""SCDual with one part changed, mostly taken out; torch is loaded with the model alone, for the memory of other methods is measured too."""
+"""SCDual with one part changed, mostly taken out.
+
+The model is imported late: methods that do without it import the names of the parts, and their memory is measured.
+"""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -53,7 +56,7 @@ ABLATIONS = {
 
 
 def build(adata: "AnnData", ablation: str | None = None, **arguments: Any) -> "SCDual":
-    """Return an untrained model, with one part taken out if an ablation is named."""
+    """Return an untrained model, with one part changed if an ablation is named."""
     from scdual.model import SCDual
 
     taken_out = ABLATIONS[ablation] if ablation else Ablation({})

@@ -99,4 +99,5 @@ def test_order_of_cells_and_minibatches_do_not_matter(model: SCDual) -> None:
 
 def test_without_a_labelled_cell_there_are_no_groups(model: SCDual) -> None:
     model.adata.obs["unknown"] = pd.Categorical([None] * model.adata.n_obs, categories=["a"])
-    assert model.get_regulation(groupby="unknown") == {}
+    for kind in ("regulation", "attention", "gate", "consensus"):
+        assert model.get_regulation(groupby="unknown", kind=kind) == {}

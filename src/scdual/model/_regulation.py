@@ -94,7 +94,7 @@ class RegulationMixin(EnsembleMixin):
         if kind == "regulation":
             return self._group_networks(adata, groups, batch_size)
         if kind == "consensus":
-            networks = self._group_networks(adata, groups, batch_size)
+            networks = self._plain_group_networks(adata, groups, batch_size)
             return {name: self._consensus(networks[name], adata, cells, batch_size) for name, cells in groups.items()}
         return {name: self._maps(adata, cells, batch_size, group=name)[kind] for name, cells in groups.items()}
 
@@ -180,12 +180,8 @@ class RegulationMixin(EnsembleMixin):
         self, adata: AnnData | MuData, groups: dict[str, np.ndarray], batch_size: int | None
     ) -> dict[str, RegulatoryNetwork]:
         """Return the regulation of each group, with its evidence if there is any."""
-        if not groups:  # no cell is labelled
-            return {}
-        weights = self._group_arrays(self.module, adata, groups, batch_size)
-        names = self.regulators, self.gene_names
-        networks = {name: from_attention_layout(weights[name], *names, group=name) for name in groups}
-        if not self.ensemble_:
+        networks = self._plain_group_networks(adata, groups, batch_size)
+        if not (networks and self.ensemble_):
             return networks
         members = []
         for seed, state in enumerate(self.ensemble_):  # a member sees half of the cells, here as in training
@@ -197,6 +193,16 @@ class RegulationMixin(EnsembleMixin):
             stacked = np.stack([member[name].T for member in members])
             networks[name] = replace(network, evidence=edge_evidence(network.weight, stacked, null[name].T))
         return networks
+
+    def _plain_group_networks(
+        self, adata: AnnData | MuData, groups: dict[str, np.ndarray], batch_size: int | None
+    ) -> dict[str, RegulatoryNetwork]:
+        """Return the regulation of each group, without evidence."""
+        if not groups:  # no cell is labelled
+            return {}
+        weights = self._group_arrays(self.module, adata, groups, batch_size)
+        names = self.regulators, self.gene_names
+        return {name: from_attention_layout(weights[name], *names, group=name) for name in groups}
 
     def _group_arrays(
         self,
