@@ -49,6 +49,12 @@ def _with_correction(name: str, square: np.ndarray, data: DataSet) -> Maps:
     return {name: square[data.regulator_index], f"{name}+APC": corrected[data.regulator_index]}
 
 
+def abundance(data: DataSet) -> Maps:
+    """Return the mean log value of the regulator, and that of the target, for every pair: what genes alone tell."""
+    mean, pairs = data.log_expr.mean(0), np.ones(data.pair_mask.shape)
+    return {"abundance of regulators": pairs * mean[data.regulator_index, None], "abundance of targets": pairs * mean}
+
+
 def partial_correlation(data: DataSet) -> Maps:
     """Return partial correlations given all other genes, with the Ledoit-Wolf covariance."""
     from sklearn.covariance import LedoitWolf

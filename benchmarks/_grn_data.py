@@ -1,6 +1,6 @@
 """Read the data sets of the network benchmark: one matrix, one list of regulators, and the reference networks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -61,6 +61,10 @@ class DataSet:
     def pair_mask(self) -> np.ndarray:
         """False where a gene meets itself, row = regulator, column = target."""
         return self.regulator_index[:, None] != np.arange(len(self.genes))
+
+    def permuted(self, seed: int = 0) -> "DataSet":
+        """Return the same data with the values of each gene permuted across cells: genes as they are, and no edges."""
+        return replace(self, values=np.random.default_rng(seed).permuted(self.values, axis=0))
 
 
 def load(name: str) -> DataSet:

@@ -4,6 +4,8 @@ import pandas as pd
 from _tables import markdown, number
 
 LARGEST_DENSITY = 0.3  # above it, a random order is nearly as good as any
+PERMUTED = " permuted"  # behind the name of a method
+ABUNDANCE = ("abundance of regulators", "abundance of targets")
 CURATED = "pbmc3k"  # literature about well-known genes in other cells, which rewards their abundance
 SCORES = {
     "epr": "EPR",
@@ -24,7 +26,7 @@ MB is the peak memory of the whole process, of which Python and its libraries al
 def report(table: pd.DataFrame) -> str:
     """Return the summary and one table per reference."""
     groups = {" / ".join(key): rows for key, rows in table.groupby(["set", "network"], sort=False)}
-    parts = ["# Recovery of known regulatory networks\n", EXPLANATION, summary(groups)]
+    parts = ["# Recovery of known regulatory networks\n", EXPLANATION, summary(groups), controls(groups)]
     return "\n".join([*parts, *(reference_part(name, rows) for name, rows in groups.items())])
 
 
@@ -44,7 +46,7 @@ def summary(groups: dict[str, pd.DataFrame]) -> str:
     ratios: dict[str, list[float]] = {"epr": [], "auprc_ratio": []}
     for name, rows in groups.items():
         line, ours = [name], rows[rows["method"] == "scdual"]
-        baselines = rows[~rows["method"].str.startswith("scdual")]
+        baselines = rows[~_is_control(rows["method"]) & ~rows["method"].str.startswith("scdual")]
         if ours.empty or baselines.empty:
             continue
         for key, values in ratios.items():
@@ -63,6 +65,22 @@ def summary(groups: dict[str, pd.DataFrame]) -> str:
     header = ["reference", *score_columns, "sign, best baseline", "sign, SCDual", "commoner sign"]
     note = f"Mean ratio over references with a density of at most {LARGEST_DENSITY}, {CURATED} left out: {means}."
     return f"## Summary\n\n{markdown(header, body)}\n{note}\n"
+
+
+def controls(groups: dict[str, pd.DataFrame]) -> str:
+    """Return the AUPRC ratios of methods that know the genes but no edges."""
+    rows = pd.concat(groups, names=["reference"]).reset_index("reference")
+    rows = rows[_is_control(rows["method"])].drop_duplicates(["reference", "method"])
+    if rows.empty:
+        return ""
+    names = rows["method"].unique()
+    wide = rows.pivot(index="reference", columns="method", values="auprc_ratio").reindex(groups)[names]
+    body = [[name, *map(number, values)] for name, values in zip(wide.index, wide.to_numpy(), strict=True)]
+    return f"## What genes tell without edges: AUPRC ratio\n\n{markdown(['reference', *names], body)}"
+
+
+def _is_control(method: pd.Series) -> pd.Series:
+    return method.str.endswith(PERMUTED) | method.isin(ABUNDANCE)
 
 
 def _signs(ours: pd.DataFrame, baselines: pd.DataFrame) -> list[str]:

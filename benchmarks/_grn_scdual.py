@@ -19,7 +19,6 @@ from scdual.model import SCDual
 
 def build(
     data: DataSet,
-    values: np.ndarray | None = None,
     ablation: str | None = None,
     prior: pd.DataFrame | None = None,
 ) -> SCDual:
@@ -30,8 +29,7 @@ def build(
     """
     warnings.filterwarnings("ignore", message=".*count data.*|.*not unnormalized count.*")
     scvi.settings.seed = SEED
-    values = data.values if values is None else values
-    counts = values if data.is_counts else np.expm1(values)
+    counts = data.values if data.is_counts else np.expm1(data.values)
     adata = AnnData(counts.astype(np.float32))
     adata.var_names = data.genes
     adata.obs["size_factor"] = counts.sum(1).mean()  # the same for all cells: values stay as they are
@@ -82,14 +80,6 @@ def scdual_untrained(data: DataSet) -> Maps:
     model.module.eval()
     model.is_trained = True
     return {"scdual untrained": weight(model)}
-
-
-def scdual_permuted(data: DataSet) -> Maps:
-    """Return the map learnt from data in which each gene's values are permuted across cells."""
-    values = np.random.default_rng(SEED).permuted(data.values, axis=0)
-    model = build(data, values)
-    model.train(enable_progress_bar=False)
-    return {"scdual permuted": weight(model)}
 
 
 def scdual_without(data: DataSet, part: str) -> Maps:

@@ -5,6 +5,9 @@ sources of the reference, times the genes of their edges, without self pairs. Co
 BEELINE and BoolODE values are taken as they were published. Each method runs in a process of its own, whose peak
 memory (Python and libraries included) is recorded. Results are merged into the table that exists, row by row.
 
+Two controls show what genes tell without any edge: how abundant they are, and any method with the values of each gene
+permuted across cells ("genie3 permuted").
+
 Usage: python benchmarks/grn.py [--sets sergio_100 ...] [--methods pearson ...] [--jobs 1] [--out benchmarks/results]
 """
 
@@ -24,29 +27,33 @@ import numpy as np
 from _ablations import ABLATIONS
 from _cells import DATA, RESULTS, measured
 from _grn_data import DataSet, load
+from _grn_report import ABUNDANCE, PERMUTED
 from _tables import merge
 
 from scdual.grn import RegulatoryNetwork, score_network
 
 SETS = ("sergio_100", "sergio_400", "sergio_1200", "boolode_GSD", "beeline_mDC", "beeline_mHSC-E", "paul15", "pbmc3k")
-BASELINES = (
-    *("pearson", "spearman", "partial_correlation"),
-    *("genie3", "grnboost2", "grnboost2_same_cells", "regdiffusion"),
-)
-SCDUAL = ("scdual", "scdual_permuted", "scdual_warm_start", "scdual_untrained", "scdual_ensemble")
+CORRELATIONS = ("pearson", "spearman", "partial_correlation")
+LEARNERS = ("genie3", "grnboost2", "regdiffusion")
+BASELINES = (*CORRELATIONS, *LEARNERS, "grnboost2_same_cells", "abundance")
+SCDUAL = ("scdual", "scdual_warm_start", "scdual_untrained", "scdual_ensemble")
 WITHOUT = tuple(f"scdual, {part}" for part in ABLATIONS)
+SLOW_PERMUTED = tuple(method + PERMUTED for method in LEARNERS)
 # function -> its module, loaded only in the process that needs it
-METHODS = dict.fromkeys(BASELINES, "_grn_baselines") | dict.fromkeys(SCDUAL + WITHOUT, "_grn_scdual")
-ON_REQUEST = ("grnboost2_same_cells", "scdual_ensemble", *WITHOUT)  # take too long for every run
+METHODS = dict.fromkeys((*BASELINES, *(method + PERMUTED for method in CORRELATIONS + LEARNERS)), "_grn_baselines")
+METHODS |= dict.fromkeys((*SCDUAL, "scdual" + PERMUTED, *WITHOUT), "_grn_scdual")
+ON_REQUEST = ("grnboost2_same_cells", "scdual_ensemble", *SLOW_PERMUTED, *WITHOUT)  # take too long for every run
 KEYS = ["set", "network", "method"]
+MAPS = (
+    *("pearson", "pearson+APC", "spearman", "spearman+APC", "partial_correlation"),
+    *("genie3", "grnboost2", "grnboost2_same_cells", "regdiffusion"),
+    *("scdual", "scdual consensus", "scdual+APC", "scdual attention"),
+)
 ORDER = {
     "set": SETS,
     "method": (
-        *("pearson", "pearson+APC", "spearman", "spearman+APC", "partial_correlation"),
-        *("genie3", "grnboost2", "grnboost2_same_cells", "regdiffusion"),
-        *("scdual", "scdual consensus", "scdual+APC", "scdual attention"),
-        *("scdual permuted", "scdual warm start", "scdual untrained", "scdual ensemble"),
-        *WITHOUT,
+        *(*MAPS, "scdual warm start", "scdual ensemble", *WITHOUT, *ABUNDANCE),
+        *("scdual untrained", *(name + PERMUTED for name in MAPS)),
     ),
 }
 
@@ -54,10 +61,12 @@ ORDER = {
 def measure(set_name: str, method: str) -> list[dict[str, Any]]:
     """Return one row per network and map; meant for a process of its own."""
     module, (function, _, part) = importlib.import_module(METHODS[method]), method.partition(", ")
+    function = function.removesuffix(PERMUTED)
     run = partial(module.scdual_without, part=part) if part else getattr(module, function)
-    data = load(set_name)
-    maps, cost = measured(run, data)
-    return [{"set": set_name, **row, **cost} for name, weight in maps.items() for row in score(name, weight, data)]
+    data, suffix = load(set_name), PERMUTED if method.endswith(PERMUTED) else ""
+    maps, cost = measured(run, data.permuted() if suffix else data)
+    rows = [row for name, weight in maps.items() for row in score(name + suffix, weight, data)]
+    return [{"set": set_name, **row, **cost} for row in rows]
 
 
 def score(method: str, weight: np.ndarray, data: DataSet) -> list[dict[str, Any]]:
@@ -74,9 +83,10 @@ def score(method: str, weight: np.ndarray, data: DataSet) -> list[dict[str, Any]
 
 def available(methods: list[str]) -> list[str]:
     """Return the methods that can run, and say which cannot."""
-    if "regdiffusion" in methods and importlib.util.find_spec("regdiffusion") is None:
+    absent = [method for method in methods if method.startswith("regdiffusion")]
+    if absent and importlib.util.find_spec("regdiffusion") is None:
         print("regdiffusion is not installed and is left out: pip install --group bench")
-        return [method for method in methods if method != "regdiffusion"]
+        return [method for method in methods if method not in absent]
     return methods
 
 
