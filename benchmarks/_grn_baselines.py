@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from _grn_data import DataSet
+from _grn_report import ABUNDANCE
 from joblib import Parallel, delayed
 from scipy.stats import rankdata
 
@@ -52,7 +53,7 @@ def _with_correction(name: str, square: np.ndarray, data: DataSet) -> Maps:
 def abundance(data: DataSet) -> Maps:
     """Return the mean log value of the regulator, and that of the target, for every pair: what genes alone tell."""
     mean, pairs = data.log_expr.mean(0), np.ones(data.pair_mask.shape)
-    return {"abundance of regulators": pairs * mean[data.regulator_index, None], "abundance of targets": pairs * mean}
+    return dict(zip(ABUNDANCE, (pairs * mean[data.regulator_index, None], pairs * mean), strict=True))
 
 
 def partial_correlation(data: DataSet) -> Maps:
