@@ -7,10 +7,9 @@ from typing import Any, Literal
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
-from scvi.model._utils import scrna_raw_counts_properties
-from scvi.model.base._de_core import _de_core
 
 from scdual.model._expression import ExpressionMixin
+from scdual.model._scvi import compare_groups, raw_count_properties
 
 
 class DifferentialExpressionMixin(ExpressionMixin):
@@ -101,7 +100,7 @@ class DifferentialExpressionMixin(ExpressionMixin):
         )
         kept = adata.obs.columns
         try:
-            return _de_core(
+            return compare_groups(
                 self.get_anndata_manager(adata, required=True),
                 model_fn,
                 self.get_latent_representation if filter_outlier_cells else None,
@@ -111,7 +110,7 @@ class DifferentialExpressionMixin(ExpressionMixin):
                 idx1,
                 idx2,
                 all_stats,
-                scrna_raw_counts_properties,
+                raw_count_properties,
                 self.gene_names,
                 mode,
                 batchid1,

@@ -13,10 +13,10 @@ import torch
 from anndata import AnnData
 from mudata import MuData
 from scipy.stats import rankdata
-from scvi.model._utils import _get_batch_code_from_category
 from scvi.model.base import RNASeqMixin
 
 from scdual.model._inherited import InheritedMixin, cell_positions
+from scdual.model._scvi import batch_codes
 
 
 class ExpressionMixin(RNASeqMixin, InheritedMixin):
@@ -234,7 +234,7 @@ class ExpressionMixin(RNASeqMixin, InheritedMixin):
             msg = f"`correlation_type` is {correlation_type!r}; pass 'spearman' or 'pearson'."
             raise ValueError(msg)
         adata = self._validate_anndata(adata)
-        batches = _get_batch_code_from_category(self.get_anndata_manager(adata, required=True), transform_batch)
+        batches = batch_codes(self.get_anndata_manager(adata, required=True), transform_batch)
         total = np.zeros((len(self.gene_names), len(self.gene_names)))
         for batch in batches:
             samples = self._get_denoised_samples(

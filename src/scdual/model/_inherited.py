@@ -12,9 +12,10 @@ import rich.pretty  # noqa: F401 - scvi-tools calls it without importing it
 import torch
 from anndata import AnnData
 from mudata import MuData
-from scvi.data._constants import _SCVI_UUID_KEY, _SETUP_ARGS_KEY
 from scvi.model.base import BaseModelClass, EmbeddingMixin, VAEMixin
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, StudentT
+
+from scdual.model._scvi import SETUP_ARGS_KEY, UUID_KEY
 
 
 class InheritedMixin(EmbeddingMixin, VAEMixin, BaseModelClass):
@@ -197,7 +198,7 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, BaseModelClass):
         if adata is None:
             forgotten = known - ({self.adata_manager.adata_uuid} if self.adata_manager else set())
         else:
-            forgotten = known & {adata.uns.get(_SCVI_UUID_KEY)}
+            forgotten = known & {adata.uns.get(UUID_KEY)}
             if not forgotten:
                 msg = "The model does not know these data; pass the object that was given to the model."
                 raise ValueError(msg)
@@ -216,7 +217,7 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, BaseModelClass):
 
     def update_setup_method_args(self, setup_method_args: dict[str, Any]) -> None:
         """Update the arguments of ``setup_anndata`` that are saved with the model."""
-        self.registry_[_SETUP_ARGS_KEY].update(setup_method_args)
+        self.registry_[SETUP_ARGS_KEY].update(setup_method_args)
 
     def _require_data(self, adata: AnnData | MuData | None = None) -> None:
         if adata is None and self.adata is None:

@@ -18,10 +18,10 @@ from lightning import LightningDataModule
 from mudata import MuData
 from scvi import REGISTRY_KEYS, settings
 from scvi.model.base import ArchesMixin
-from scvi.model.base._archesmixin import _get_loaded_data
 from torch import nn
 
 from scdual.model._inherited import InheritedMixin
+from scdual.model._scvi import loaded_data
 from scdual.module import batch_evidence
 from scdual.nn import LatentPooling
 
@@ -115,7 +115,7 @@ class QueryMixin(ArchesMixin, InheritedMixin):
             transfer_batch=transfer_batch,
             datamodule=datamodule,
         )
-        reference_state = _get_loaded_data(reference_model, device="cpu")[2]
+        reference_state = loaded_data(reference_model, device="cpu")[2]
         new_rows = start_new_rows(model.module, reference_state)
         if model.adata is not None:
             start_new_batches(model, new_rows)

@@ -15,13 +15,13 @@ import torch
 from anndata import AnnData
 from mudata import MuData
 from scvi import REGISTRY_KEYS, settings
-from scvi.data._constants import _SETUP_ARGS_KEY
 
 from scdual._constants import ORIENTATION, RESULT_KEYS, regulation_key
 from scdual._types import MapKind
 from scdual.grn import RegulatoryNetwork, consensus_network, edge_evidence, from_attention_layout
 from scdual.model._ensemble import EnsembleMixin
 from scdual.model._inherited import cell_positions
+from scdual.model._scvi import SETUP_ARGS_KEY
 from scdual.module import SCDualModule, group_map, residual_correlation
 
 _TARGET_CHUNK = 512
@@ -272,7 +272,7 @@ class RegulationMixin(EnsembleMixin):
 
     def _parameters(self, groupby: str | None, groups: list[str]) -> dict[str, Any]:
         """Return what ``uns["scdual"]`` holds; plain values only, so that ``write_h5ad`` can store it."""
-        setup = {key: str(value) for key, value in self.registry_[_SETUP_ARGS_KEY].items() if value is not None}
+        setup = {key: str(value) for key, value in self.registry_[SETUP_ARGS_KEY].items() if value is not None}
         parameters: dict[str, Any] = {
             "version": version("scdual"),
             "orientation": ORIENTATION,

@@ -13,7 +13,6 @@ from anndata import AnnData
 from mudata import MuData
 from scvi import REGISTRY_KEYS, settings
 from scvi.data import AnnDataManager, fields
-from scvi.data._constants import _FIELD_REGISTRIES_KEY, _SETUP_ARGS_KEY, _SETUP_METHOD_NAME, _STATE_REGISTRY_KEY
 
 from scdual._types import Dispersion, GeneLikelihood
 from scdual.data._fields import (
@@ -30,6 +29,7 @@ from scdual.model._differential_expression import DifferentialExpressionMixin
 from scdual.model._labels import LabelMixin
 from scdual.model._query import QueryMixin
 from scdual.model._regulation import RegulationMixin
+from scdual.model._scvi import FIELD_REGISTRIES_KEY, SETUP_ARGS_KEY, SETUP_METHOD_KEY, STATE_REGISTRY_KEY
 from scdual.module import SCDualModule
 
 
@@ -306,7 +306,7 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
         if save_anndata:
             self._require_data()
         if isinstance(self.adata, MuData):
-            self.registry_[_SETUP_METHOD_NAME] = "setup_mudata"  # lost when `model.adata` was set
+            self.registry_[SETUP_METHOD_KEY] = "setup_mudata"  # lost when `model.adata` was set
         super().save(fspath(dir_path), prefix, overwrite, save_anndata, **kwargs)
 
     @classmethod
@@ -319,7 +319,7 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
 
     def _state(self, key: str) -> dict[str, Any]:
         """Return what the registry says about a field, empty when it is not used."""
-        return self.registry_[_FIELD_REGISTRIES_KEY].get(key, {}).get(_STATE_REGISTRY_KEY, {})
+        return self.registry_[FIELD_REGISTRIES_KEY].get(key, {}).get(STATE_REGISTRY_KEY, {})
 
     def _var_table(self) -> pd.DataFrame | None:
         if isinstance(self.adata, MuData):
@@ -332,8 +332,8 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
             "n_labels": self.summary_stats.n_labels,
             "n_continuous_cov": self.summary_stats.get("n_extra_continuous_covs", 0),
             "n_cats_per_cov": list(self._state(REGISTRY_KEYS.CAT_COVS_KEY).get("n_cats_per_key", [])),
-            "use_size_factor_key": bool(self.registry_[_SETUP_ARGS_KEY].get("size_factor_key")),
-            "has_unlabeled": self.registry_[_SETUP_ARGS_KEY].get("unlabeled_category") is not None,
+            "use_size_factor_key": bool(self.registry_[SETUP_ARGS_KEY].get("size_factor_key")),
+            "has_unlabeled": self.registry_[SETUP_ARGS_KEY].get("unlabeled_category") is not None,
         }
 
 

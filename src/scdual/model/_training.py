@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from lightning import LightningDataModule
 from scvi.model.base import UnsupervisedTrainingMixin
-from scvi.train._config import KwargsLike, merge_kwargs
 
+from scdual.model._scvi import KwargsLike, merge_kwargs
 from scdual.module import SCDualTrainingPlan
 
 MIN_STEPS = 1_000

@@ -1,0 +1,40 @@
+"""The private names of scvi-tools that SCDual uses, all in this file.
+
+scvi-tools promises nothing about them, so ``tests/model/test_scvi.py`` holds what is expected of each in every version
+that is supported.
+"""
+
+from scvi.data._constants import (
+    _FIELD_REGISTRIES_KEY,
+    _SCVI_UUID_KEY,
+    _SETUP_ARGS_KEY,
+    _SETUP_METHOD_NAME,
+    _STATE_REGISTRY_KEY,
+)
+from scvi.model._utils import _get_batch_code_from_category, scrna_raw_counts_properties
+from scvi.model.base._archesmixin import _get_loaded_data
+from scvi.model.base._de_core import _de_core
+from scvi.train._config import KwargsLike, merge_kwargs
+
+__all__ = [
+    "FIELD_REGISTRIES_KEY",
+    "SETUP_ARGS_KEY",
+    "SETUP_METHOD_KEY",
+    "STATE_REGISTRY_KEY",
+    "UUID_KEY",
+    "KwargsLike",
+    "batch_codes",
+    "compare_groups",
+    "loaded_data",
+    "merge_kwargs",
+    "raw_count_properties",
+]
+
+FIELD_REGISTRIES_KEY, STATE_REGISTRY_KEY = _FIELD_REGISTRIES_KEY, _STATE_REGISTRY_KEY
+SETUP_ARGS_KEY, SETUP_METHOD_KEY = _SETUP_ARGS_KEY, _SETUP_METHOD_NAME
+UUID_KEY = _SCVI_UUID_KEY
+
+batch_codes = _get_batch_code_from_category
+compare_groups = _de_core
+loaded_data = _get_loaded_data
+raw_count_properties = scrna_raw_counts_properties
