@@ -96,13 +96,13 @@ def test_empty_prior_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("prior", "message"),
     [
-        (pd.DataFrame({"TF": ["A"], "target": ["B"]}), r"columns \['TF', 'target'\].*\['source'\] missing"),
-        (make_prior(("A", "B", 1.0), ("C", "D", np.nan)), "1 of 2 .*not finite, e.g. .*C -> D"),
+        (pd.DataFrame({"factor": ["A"], "target": ["B"]}), r"columns \['factor', 'target'\].*\['source'\] missing"),
+        (make_prior(("A", "B", 1.0), ("C", "D", np.nan)), "1 of 2 .*no weight, e.g. .*C -> D"),
         (make_prior(("A", "B", 1.0), ("C", "D", np.inf)), "not finite"),
         (make_prior(("A", "B", 0.0)), "weight of zero"),
         (make_prior(("A", "B", "strong")), "expected numbers"),
         (make_prior(("A", None, 1.0)), "lack a source or target"),
-        (make_prior(("A", "B", 1.0), ("A", "B", -1.0)), "1 edges .* repeated, e.g. .*A -> B"),
+        (make_prior(("A", "B", 1.0), ("A", "B", -1.0)), "1 of 2 edges .* repeated, e.g. .*A -> B"),
     ],
 )
 def test_unclear_tables_are_errors(prior: pd.DataFrame, message: str) -> None:
@@ -111,7 +111,7 @@ def test_unclear_tables_are_errors(prior: pd.DataFrame, message: str) -> None:
 
 
 def test_repeated_gene_names_are_an_error() -> None:
-    with pytest.raises(ValueError, match=r"several genes, e.g. \['A'\]"):
+    with pytest.raises(ValueError, match=r"more than once in `var_names`: \['A'\]"):
         align_prior(make_prior(("A", "B", 1.0)), ["A", "A", "B"], np.array([0]))
 
 

@@ -176,7 +176,8 @@ def test_boolean_column_selects(dtype: str) -> None:
 
 def test_keyword_wins_over_a_column_of_that_name() -> None:
     var = make_var(human=[True, False])
-    assert resolve_regulators("human", ["ACTB", "GATA1"], var).tolist() == [1]
+    with pytest.warns(UserWarning, match="not the column 'human' of `var`"):
+        assert resolve_regulators("human", ["ACTB", "GATA1"], var).tolist() == [1]
 
 
 def test_unknown_column_names_the_boolean_ones() -> None:

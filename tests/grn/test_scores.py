@@ -281,9 +281,11 @@ def test_score_network_leaves_the_reference_alone(network: RegulatoryNetwork, re
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        pytest.param(lambda frame: frame.rename(columns={"source": "TF"}), "add .*'source'", id="no source column"),
+        pytest.param(
+            lambda frame: frame.rename(columns={"source": "factor"}), "'source'.* missing", id="no source column"
+        ),
         pytest.param(lambda frame: frame.assign(sign=0.3), "column `sign` .* values like", id="weights as sign"),
-        pytest.param(lambda frame: frame.assign(sign="+"), "column `sign` .* values like", id="sign as text"),
+        pytest.param(lambda frame: frame.assign(sign="strong"), "column `sign` .* values like", id="sign as text"),
         pytest.param(lambda frame: frame.assign(source=frame["source"].str.lower()), "share 0 regulators", id="case"),
         pytest.param(lambda frame: frame[frame["source"] == "C"].head(1), "share 0 regulators", id="only self edges"),
         pytest.param(lambda frame: frame[frame["target"] == "unknown"], "0 of 0 candidates are true", id="no pair"),

@@ -87,7 +87,7 @@ def test_networks_without_edges_give_an_empty_table(network: RegulatoryNetwork) 
 
 
 def test_negative_number_is_an_error(network: RegulatoryNetwork) -> None:
-    with pytest.raises(ValueError, match="`top` is -2, expected 0 or more"):
+    with pytest.raises(ValueError, match="`top` is -2, expected a whole number of at least 0"):
         compare_networks(network, network, top=-2)
 
 

@@ -115,11 +115,11 @@ def test_nothing_is_changed(network: RegulatoryNetwork, reference: pd.DataFrame)
 
 
 def test_bad_input_is_an_error(network: RegulatoryNetwork, reference: pd.DataFrame) -> None:
-    with pytest.raises(ValueError, match="`top` is 0, expected 1 or more"):
+    with pytest.raises(ValueError, match="`top` is 0, expected a whole number of at least 1"):
         reference_overlap(network, reference, top=0)
     with pytest.raises(ValueError, match="share 0 regulators"):
         reference_overlap(network, reference.assign(source="other"))
     with pytest.raises(ValueError, match="Rename or add"):
-        reference_overlap(network, reference.rename(columns={"source": "TF"}))
+        reference_overlap(network, reference.rename(columns={"source": "factor"}))
     with pytest.raises(TypeError, match="from_frame"):
         reference_overlap(network.to_frame(), reference)

@@ -54,5 +54,5 @@ def test_network_without_edges_has_no_regulon(network: RegulatoryNetwork) -> Non
 
 
 def test_negative_number_is_an_error(network: RegulatoryNetwork) -> None:
-    with pytest.raises(ValueError, match="`top` is -1, expected 0 or more"):
+    with pytest.raises(ValueError, match="`top` is -1, expected a whole number of at least 0"):
         regulons(network, top=-1)

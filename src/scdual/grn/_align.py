@@ -1,6 +1,7 @@
 """Bring two networks onto the same regulators and targets."""
 
-from scdual.grn._convert import list_names
+from scdual._checks import listed
+from scdual.grn._names import naming_advice
 from scdual.grn._network import RegulatoryNetwork
 
 
@@ -24,8 +25,8 @@ def align_networks(first: RegulatoryNetwork, second: RegulatoryNetwork) -> tuple
     if regulators.empty or targets.empty:
         msg = (
             f"The networks share {len(regulators)} regulators and {len(targets)} targets, expected some of both; the "
-            f"first has {list_names(first.targets[:3])}, the second {list_names(second.targets[:3])}. "
-            "Use the same identifiers (symbols or Ensembl) in both."
+            f"first has {listed(first.targets[:3])}, the second {listed(second.targets[:3])}. "
+            f"{naming_advice(first.targets, second.targets)}"
         )
         raise ValueError(msg)
     return first.subset(regulators, targets), second.subset(regulators, targets)

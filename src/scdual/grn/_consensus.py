@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from scdual.grn._convert import self_pairs
+from scdual.grn._names import self_pairs
 from scdual.grn._network import RegulatoryNetwork
 
 
