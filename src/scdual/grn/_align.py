@@ -2,7 +2,7 @@
 
 from scdual._checks import listed
 from scdual.grn._names import naming_advice
-from scdual.grn._network import RegulatoryNetwork
+from scdual.grn._network import RegulatoryNetwork, check_network
 
 
 def align_networks(first: RegulatoryNetwork, second: RegulatoryNetwork) -> tuple[RegulatoryNetwork, RegulatoryNetwork]:
@@ -17,9 +17,12 @@ def align_networks(first: RegulatoryNetwork, second: RegulatoryNetwork) -> tuple
 
     Raises
     ------
+    TypeError
+        If one of them is no network.
     ValueError
         If they share no regulator or no target.
     """
+    first, second = check_network(first), check_network(second)
     regulators = first.regulators[first.regulators.isin(second.regulators)]
     targets = first.targets[first.targets.isin(second.targets)]
     if regulators.empty or targets.empty:

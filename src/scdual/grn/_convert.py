@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import csr_matrix, sparray, spmatrix
+from scipy.sparse import csr_matrix, issparse, sparray, spmatrix
 
 from scdual.grn._edges import EdgeTable, check_no_repeats, read_edges, signed_weights
 from scdual.grn._names import name_positions, unique_names
@@ -68,6 +68,8 @@ def from_varp(
 
     Raises
     ------
+    TypeError
+        If the matrix holds no real numbers.
     ValueError
         If the shape does not fit ``var_names``, or the network is not valid.
     """
@@ -78,6 +80,11 @@ def from_varp(
             "Pass the `varp` matrix and the `var_names` of the same AnnData object."
         )
         raise ValueError(msg)
+    if not issparse(matrix):
+        matrix = np.asarray(matrix)
+    if matrix.dtype.kind not in "biuf":
+        msg = f"`matrix` is of type {matrix.dtype}, expected real numbers. Convert it, e.g. with `astype('float32')`."
+        raise TypeError(msg)
     stored = csr_matrix(matrix)
     row = np.flatnonzero(np.diff(stored.indptr))  # make only these rows dense
     weight = stored[row].toarray()

@@ -62,7 +62,8 @@ class EdgeColumns:
             lacking = [name for name, found in (("source", source), ("target", target)) if found is None]
             msg = (
                 f"The {role} has the columns {listed(frame.columns)}, expected 'source', 'target' and, if known, 'weight' "
-                f"or 'sign'; {lacking} missing. Rename or add: source is the regulator, target the gene it acts on."
+                f"or 'sign'; {lacking} missing. Rename or add them: source is the regulator, target the gene it acts on; "
+                "a file needs a line of column names."
             )
             raise ValueError(msg)
         self.source, self.target = self._values(source), self._values(target)
@@ -161,6 +162,10 @@ class EdgeColumns:
         values = self._values(column)
         if not pd.api.types.is_numeric_dtype(values):
             values = values.astype(object)
+        if pd.api.types.is_complex_dtype(values):
+            self._fail(
+                np.ones(len(values), dtype=bool), f"a complex number in the column `{column}`", "expected real ones."
+            )
         numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
         is_text = np.isnan(numbers) & values.notna().to_numpy()
         if is_text.any():
@@ -168,7 +173,9 @@ class EdgeColumns:
             self._fail(is_text, what, "expected numbers. Convert the column.")
         if np.isinf(numbers).any():
             self._fail(
-                np.isinf(numbers), f"a value in the column `{column}` that is not finite", "Drop or correct them."
+                np.isinf(numbers),
+                f"a value in the column `{column}` that is not finite",
+                "expected numbers. Drop or correct these edges.",
             )
         return numbers
 

@@ -32,8 +32,8 @@ def read_edge_file(path: str | PathLike[str], *, role: str) -> pd.DataFrame:
         msg = f"The {role} {str(path)!r} {what}, expected a table, or the path of a CSV or TSV file. Check the path."
         raise FileNotFoundError(msg)
     try:
-        n_columns = {separator: len(_read(file, separator, nrows=0).columns) for separator in _SEPARATORS}
-        return _read(file, max(n_columns, key=n_columns.__getitem__))
+        n_columns = {separator: _read(file, separator, nrows=0).shape[1] for separator in _SEPARATORS}
+        return _read(file, max(n_columns, key=lambda separator: n_columns[separator]))
     except (ValueError, OSError, EOFError, zlib.error) as error:  # pandas' own errors are ValueErrors
         reason = " ".join(str(error).split())
         msg = (
@@ -44,4 +44,13 @@ def read_edge_file(path: str | PathLike[str], *, role: str) -> pd.DataFrame:
 
 
 def _read(file: Path, separator: str, nrows: int | None = None) -> pd.DataFrame:
-    return pd.read_csv(file, sep=separator, nrows=nrows, encoding="utf-8-sig", skipinitialspace=True, low_memory=False)
+    decimal = "," if separator == ";" else "."  # as spreadsheets write where the comma is decimal
+    return pd.read_csv(
+        file,
+        sep=separator,
+        decimal=decimal,
+        nrows=nrows,
+        encoding="utf-8-sig",
+        skipinitialspace=True,
+        low_memory=False,
+    )

@@ -151,7 +151,8 @@ def _as_frame(table: EdgeTable, role: str) -> pd.DataFrame:
     if not isinstance(table, Mapping):
         msg = (
             f"Found a {role} of type {type(table).__name__}, expected a DataFrame, a mapping of columns, or the path of a "
-            "CSV or TSV file. Pass a table with the columns 'source', 'target' and, if known, 'weight'."
+            "CSV or TSV file. Pass a table with the columns 'source', 'target' and, if known, 'weight'; of a network, its "
+            "`to_frame()`."
         )
         raise TypeError(msg)
     try:

@@ -30,12 +30,14 @@ def unique_names(names: Iterable[Any], *, role: str) -> pd.Index:
     Raises
     ------
     TypeError
-        If the names are a single text.
+        If the names are a single text, or no names at all.
     ValueError
         If a name is missing or occurs twice.
     """
-    if isinstance(names, str):
-        msg = f"`{role}` is the text {shown(names)}, expected several names. Pass [{shown(names)}]."
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        msg = (
+            f"`{role}` is {shown(names)} of type {type(names).__name__}, expected names. Pass a list such as ['GATA1']."
+        )
         raise TypeError(msg)
     found = pd.Index(names if isinstance(names, pd.Index | np.ndarray) else list(names))
     if found.hasnans:
@@ -116,6 +118,13 @@ def spelled_as(names: pd.Index, genes: pd.Index) -> pd.Index:
 
 def naming_advice(names: Iterable[str], genes: Iterable[str]) -> str:
     """Return what to do about names that are not among the genes; a full sentence."""
+    genes, names = list(genes), list(names)
+    versions: dict[str, list[str]] = {}
+    for gene in genes:
+        versions.setdefault(without_version(gene), []).append(gene)
+    several = next((name for name in names if len(versions.get(without_version(name), [])) > 1), None)
+    if several is not None:
+        return f"{shown(several)} could be each of {listed(versions[without_version(several)])}: give the version you mean."
     spelling = {gene.lower(): gene for gene in genes}
     differing = next((name for name in names if spelling.get(name.lower(), name) != name), None)
     if differing is None:

@@ -189,6 +189,28 @@ class RegulatoryNetwork:
         return replace(self, weight=np.where(self.evidence.q_value <= fdr, self.weight, 0))
 
 
+def check_network(network: RegulatoryNetwork) -> RegulatoryNetwork:
+    """Return the network.
+
+    Raises
+    ------
+    TypeError
+        If it is something else.
+    """
+    if isinstance(network, RegulatoryNetwork):
+        return network
+    advice = "Pass what `get_regulation` returns."
+    if isinstance(network, dict) and network:
+        advice = f"Pass one of its values, such as that of {next(iter(network))!r}."
+    if isinstance(network, pd.DataFrame):
+        advice = (
+            "Call `scdual.grn.from_frame(table, targets, regulators=regulators)` with all genes that were looked at, "
+            "for a table does not say where an edge could have been."
+        )
+    msg = f"Found a {type(network).__name__}, expected a RegulatoryNetwork. {advice}"
+    raise TypeError(msg)
+
+
 def _as_float32(weight: np.ndarray) -> np.ndarray:
     """Return a copy."""
     try:

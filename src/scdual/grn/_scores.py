@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from scdual._checks import check_type, listed
+from scdual._checks import check_names, listed, shown
 from scdual.grn._edges import EdgeTable, check_strengths, read_edges, spell_edges
-from scdual.grn._names import as_names, naming_advice, self_pairs
-from scdual.grn._network import RegulatoryNetwork
+from scdual.grn._names import naming_advice, self_pairs
+from scdual.grn._network import RegulatoryNetwork, check_network
 
 
 @dataclass(frozen=True)
@@ -226,9 +226,9 @@ def score_network(
     ValueError
         If a column is missing, no gene is shared, or no or all candidates are true.
     """
-    check_type("network", network, RegulatoryNetwork)
-    edges = reference_edges(reference, network)
-    weight, truth, sign = _candidates(network, edges, None if regulators is None else as_names(list(regulators)))
+    chosen = None if regulators is None else pd.Index(check_names("regulators", regulators), dtype=str)
+    edges = reference_edges(reference, check_network(network))
+    weight, truth, sign = _candidates(network, edges, chosen)
     has_sign = bool((sign != 0).any())
     return NetworkScores(
         epr=early_precision_ratio(np.abs(weight), truth),
@@ -267,13 +267,13 @@ class _Candidates(NamedTuple):
 
 
 def _tie_blocks(strength: np.ndarray, truth: np.ndarray) -> _TieBlocks:
-    _, block, size = np.unique(-strength.astype(float), return_inverse=True, return_counts=True)
+    _, block, size = np.unique(-strength, return_inverse=True, return_counts=True)
     n_true = np.bincount(block[truth], minlength=len(size))
     return _TieBlocks(size, n_true, np.cumsum(size) - size, np.cumsum(n_true) - n_true)
 
 
 def _checked(strength: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    strength, truth = np.asarray(strength), np.asarray(truth)
+    strength, truth = _as_numbers("strength", strength), np.asarray(truth)
     _check_same_shape(strength, truth, names=("strength", "truth"))
     if not (np.isfinite(strength) & (strength >= 0)).all():
         msg = (
@@ -292,6 +292,14 @@ def _checked(strength: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.nd
         )
         raise ValueError(msg)
     return strength.ravel(), truth.ravel().astype(bool)
+
+
+def _as_numbers(name: str, values: np.ndarray) -> np.ndarray:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        msg = f"`{name}` is {shown(values)}, expected numbers, one per candidate. Convert them."
+        raise TypeError(msg) from error
 
 
 def _check_same_shape(first: np.ndarray, second: np.ndarray, *, names: tuple[str, str]) -> None:
@@ -316,10 +324,10 @@ def _signed(sign: np.ndarray) -> np.ndarray:
 
 
 def _sign_agreement(weight: np.ndarray, sign: np.ndarray) -> _SignAgreement:
-    weight, sign = np.asarray(weight), np.asarray(sign)
+    weight, sign = _as_numbers("weight", weight), np.asarray(sign)
     _check_same_shape(weight, sign, names=("weight", "sign"))
     signed = _signed(sign)
-    predicted = np.sign(weight[sign != 0]).astype(float)
+    predicted = np.sign(weight[sign != 0])
     if np.isnan(predicted).any():
         msg = "`weight` has missing values, expected a number for each signed edge. Replace them by 0 (no edge)."
         raise ValueError(msg)

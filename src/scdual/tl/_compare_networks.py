@@ -9,7 +9,7 @@ import pandas as pd
 
 from scdual._checks import check_whole
 from scdual.grn import RegulatoryNetwork, align_networks
-from scdual.tl._as_network import check_network
+from scdual.grn._network import check_network
 
 
 def compare_networks(first: RegulatoryNetwork, second: RegulatoryNetwork, *, top: int | None = None) -> pd.DataFrame:

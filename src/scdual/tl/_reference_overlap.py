@@ -12,8 +12,8 @@ from scipy.stats import fisher_exact
 from scdual._checks import check_whole
 from scdual.grn import NetworkScores, RegulatoryNetwork, score_network
 from scdual.grn._edges import EdgeTable
+from scdual.grn._network import check_network
 from scdual.grn._scores import reference_edges, shared_part
-from scdual.tl._as_network import check_network
 
 
 @dataclass(frozen=True)

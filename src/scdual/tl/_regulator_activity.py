@@ -58,7 +58,7 @@ def regulator_activity(
     KeyError
         If ``adata`` lacks the layer.
     TypeError
-        If ``adata`` is no AnnData, ``network`` is neither a network nor a table, or ``min_targets`` no whole number.
+        If ``adata`` is no AnnData, ``network`` is neither a network nor a table, or another argument of the wrong type.
     ValueError
         If no regulator has enough targets among the genes, or values are not finite.
 
@@ -69,6 +69,7 @@ def regulator_activity(
     """
     check_installed("decoupler", extra="activity")
     check_type("adata", adata, AnnData)
+    check_type("layer", layer, str, optional=True)
     check_whole("min_targets", min_targets, at_least=1)
     network = as_network(network)
     expression = _expression(adata, layer)  # cells and genes that have any
