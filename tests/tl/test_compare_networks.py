@@ -91,6 +91,12 @@ def test_negative_number_is_an_error(network: RegulatoryNetwork) -> None:
         compare_networks(network, network, top=-2)
 
 
+@pytest.mark.parametrize("top", ["5", 2.5, True], ids=str)
+def test_a_number_of_edges_that_is_no_whole_number_is_an_error(network: RegulatoryNetwork, top: object) -> None:
+    with pytest.raises(TypeError, match="`top` is .*, expected a whole number"):
+        compare_networks(network, network, top=top)
+
+
 def test_a_table_is_an_error_that_names_the_remedy(network: RegulatoryNetwork) -> None:
     with pytest.raises(TypeError, match="from_frame"):
         compare_networks(network, network.to_frame())
