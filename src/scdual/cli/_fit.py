@@ -29,7 +29,7 @@ def fit(  # noqa: PLR0913 - each is one option
     ] = "auto",
     prior: Annotated[
         Path | None,
-        typer.Option(metavar="CSV", help="Known edges with the columns source, target and, if known, weight."),
+        typer.Option(metavar="CSV", help="Known edges, CSV or TSV: source, target and, if known, weight or sign."),
     ] = None,
     max_epochs: Annotated[int | None, typer.Option(min=1, help="Epochs; without it, chosen from the data.")] = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu or mps.")] = "auto",
@@ -38,8 +38,6 @@ def fit(  # noqa: PLR0913 - each is one option
 ) -> None:
     """Train on counts and write cell states and the signed network beside them."""
     _check_files(path, out, prior, model_dir)
-    import pandas as pd
-
     from scdual.cli._files import read_counts
     from scdual.cli._training import start, train
     from scdual.model import SCDual
@@ -48,9 +46,8 @@ def fit(  # noqa: PLR0913 - each is one option
     adata = read_counts(path)
     _check_keys(adata, path, layer=layer, batch_key=batch_key, labels_key=labels_key)
     chosen = _regulators(regulators, adata)
-    known_edges = None if prior is None else pd.read_csv(prior)
     SCDual.setup_anndata(adata, layer=layer, batch_key=batch_key, labels_key=labels_key)
-    model = SCDual(adata, regulators=chosen, prior=known_edges)
+    model = SCDual(adata, regulators=chosen, prior=prior)
     seconds = train(model, max_epochs=max_epochs, accelerator=accelerator)
     model.annotate(groupby=labels_key)
     adata.write_h5ad(out)

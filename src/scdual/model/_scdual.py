@@ -23,8 +23,9 @@ from scdual.data._fields import (
     MuDataPositiveObsField,
     PositiveObsField,
 )
-from scdual.data._prior import PriorNetwork, align_prior
+from scdual.data._prior import PriorNetwork, align_prior, prior_table
 from scdual.data._regulators import resolve_regulators
+from scdual.grn._edges import EdgeTable
 from scdual.model._differential_expression import DifferentialExpressionMixin
 from scdual.model._labels import LabelMixin
 from scdual.model._query import QueryMixin
@@ -49,7 +50,8 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
         * ``None`` - every gene
     prior
         Known edges that bias attention and map as far as the data bear them out: a table ``source, target[, weight]`` as in
-        decoupler; the sign of the weight is the sign of the regulation.
+        decoupler, or the path of a CSV or TSV file. The sign of the weight, or a column ``sign`` or ``mor``, is the sign of
+        the regulation.
     registry
         Registry of a datamodule, for training without AnnData; see :meth:`train`.
     n_hidden
@@ -87,7 +89,7 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
         self,
         adata: AnnData | MuData | None = None,
         regulators: str | Sequence[str] | None = "auto",
-        prior: pd.DataFrame | Mapping[str, Sequence[Any]] | None = None,
+        prior: EdgeTable | None = None,
         registry: dict[str, Any] | None = None,
         *,
         n_hidden: int = 128,
@@ -112,7 +114,7 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
             "dropout_rate": dropout_rate,
             **module_kwargs,
         }
-        known = None if prior is None else align_prior(pd.DataFrame(prior), gene_names, regulator_index)
+        known = None if prior is None else align_prior(prior, gene_names, regulator_index)
         self._new_module = partial(
             self._module_cls,
             len(gene_names),
@@ -131,7 +133,7 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
         # What was resolved is saved, not the wish: `var` columns need not be there when the model is loaded.
         self.init_params_["non_kwargs"]["regulators"] = self.regulators_
         if known is not None:
-            self.init_params_["non_kwargs"]["prior"] = _prior_table(known, self.gene_names_, self.regulators_)
+            self.init_params_["non_kwargs"]["prior"] = prior_table(known, self.gene_names_, self.regulators_)
 
     @property
     def gene_names(self) -> list[str]:
@@ -353,11 +355,3 @@ def _prior_tensors(prior: PriorNetwork | None) -> dict[str, Any]:
     if prior is None:
         return {"prior_strength": None, "prior_sign": None}
     return {"prior_strength": torch.from_numpy(prior.strength), "prior_sign": torch.from_numpy(prior.sign)}
-
-
-def _prior_table(prior: PriorNetwork, gene_names: list[str], regulators: list[str]) -> dict[str, list[Any]]:
-    """Return the edges in use as the columns of a table, so that loading finds no unknown genes to warn about."""
-    target, regulator = np.nonzero(prior.strength)
-    table = {"source": [regulators[i] for i in regulator], "target": [gene_names[i] for i in target]}
-    weight = (prior.sign * prior.strength)[target, regulator]
-    return table | {"weight": weight.tolist()} if weight.any() else table
