@@ -7,8 +7,9 @@ from typing import Any, Self
 
 import torch
 from anndata import AnnData
+from anndata.io import write_h5ad
 from lightning import LightningDataModule
-from mudata import MuData
+from mudata import MuData, write_h5mu
 from safetensors.torch import save as tensor_bytes
 from scvi import settings
 from scvi.data import AnnDataManager
@@ -82,13 +83,14 @@ class SavingMixin(InheritedMixin):
         start = checked_prefix(prefix)
         if isinstance(self.adata, MuData):
             self.registry_[SETUP_METHOD_KEY] = "setup_mudata"  # lost when `model.adata` was set
-        folder, content, weights = Path(dir_path), self._content(), tensor_bytes(self._tensors())
+        folder, tensors = Path(dir_path), self._tensors()
+        content, weights = self._content(tensors), tensor_bytes(tensors)
         names = [CONTENT, WEIGHTS, *([data_name(self.registry_)] if save_anndata else [])]
         with lock(folder):
             check_overwritten(folder, names, prefix=start)
             with write_folder(folder, overwrite=overwrite) as part:
                 if save_anndata:
-                    self.adata.write(part / f"{start}{names[-1]}", **anndata_write_kwargs)
+                    _write_data(self.adata, part / f"{start}{names[-1]}", anndata_write_kwargs)
                 (part / f"{start}{WEIGHTS}").write_bytes(weights)
                 write_content(part, content, prefix=start)
             if is_scvi_pickle(folder / f"{start}{PICKLE}"):  # the older model that was written over
@@ -171,7 +173,8 @@ class SavingMixin(InheritedMixin):
         model = cls(data, registry=registry, **arguments["non_kwargs"], **further)
         attributes.setdefault("record_", None)
         for name, value in attributes.items():
-            setattr(model, name, value)
+            if name.endswith("_") and not name.startswith("_"):  # what `save` writes
+                setattr(model, name, value)
         if data is None:
             model.var_names_ = saved.var_names
         _put_weights(model.module, saved)
@@ -227,7 +230,7 @@ class SavingMixin(InheritedMixin):
             return self.var_names_
         return super().get_var_names(legacy_mudata_format=legacy_mudata_format)
 
-    def _content(self) -> dict[str, Any]:
+    def _content(self, tensors: State) -> dict[str, Any]:
         """Return all but numbers of the module: attributes whose names end with an underscore, as in scvi-tools."""
         left_out = {"ensemble_", "null_", "record_", "var_names_"}
         attributes = {name: value for name, value in vars(self).items() if name.endswith("_") and name not in left_out}
@@ -236,7 +239,7 @@ class SavingMixin(InheritedMixin):
             "var_names": self.get_var_names(),
             "description": describe(self),
             "record": None if self.record_ is None else self.record_.to_plain(),
-            "weights": {name: [str(values.dtype), list(values.shape)] for name, values in self._tensors().items()},
+            "weights": {name: [str(values.dtype), list(values.shape)] for name, values in tensors.items()},
         }
 
     def _tensors(self) -> State:
@@ -248,6 +251,14 @@ class SavingMixin(InheritedMixin):
             for part, state in states.items()
             for name, values in state.items()
         }
+
+
+def _write_data(data: AnnData | MuData, path: Path, options: dict[str, Any]) -> None:
+    """Write data; unlike their methods, these functions do not move data on disk to the new file."""
+    if isinstance(data, MuData):
+        write_h5mu(path, data, **options)
+    else:
+        write_h5ad(path, data, **options)
 
 
 def _put_weights(module: torch.nn.Module, saved: SavedModel) -> None:

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as read_tensors
 
 from scdual._saved import CONTENT, DATA, PICKLE, WEIGHTS, check_file, check_folder, read_checked, read_manifest
+from scdual._writing import finish_folder
 from scdual.model._record import Record
 from scdual.model._scvi import SETUP_METHOD_KEY, checkpoints_read_by, read_pickled
 
@@ -121,6 +122,7 @@ def read_saved(
         If there is no model, or it is damaged.
     """
     folder, start = Path(dir_path), checked_prefix(prefix)
+    finish_folder(folder)
     if trust and not (folder / f"{start}{CONTENT}").exists():
         return _read_pickle(folder, start, backup_url)
     if backup_url is not None:
@@ -129,19 +131,11 @@ def read_saved(
         )
         raise ValueError(msg)
     manifest = read_manifest(folder, prefix=start)
-    content, files = manifest["content"], manifest["files"]
-    attributes = dict(content["attributes"])
-    attributes["record_"] = None if content["record"] is None else Record.from_plain(content["record"])
-    tensors: State = {}
-    if with_weights:
-        tensors = _parse_tensors(folder / f"{start}{WEIGHTS}", files.get(WEIGHTS))
-        renamed = {name: values for old, values in tensors.items() for name in [_name_today(old, manifest["version"])]}
-        n_members = len({name.split(".")[1] for name in renamed if name.startswith("ensemble.")})
-        attributes["ensemble_"] = [_part(renamed, f"ensemble.{k}.") for k in range(n_members)]
-        attributes["null_"] = _part(renamed, "null.")
-        tensors = _part(renamed, "module.")
-    described = files.get(data_name(attributes["registry_"]))
-    return SavedModel(folder, start, attributes, content["var_names"], tensors, described)
+    try:
+        return _from_manifest(folder, start, manifest, with_weights=with_weights)
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        msg = f"{folder / (start + CONTENT)} lacks what scdual writes ({error!r}); take another copy of the folder."
+        raise ValueError(msg) from error
 
 
 @contextmanager
@@ -156,6 +150,22 @@ def checkpoints_are_folders() -> Iterator[None]:
 
     with checkpoints_read_by(read):
         yield
+
+
+def _from_manifest(folder: Path, prefix: str, manifest: Mapping[str, Any], *, with_weights: bool) -> SavedModel:
+    content, files = manifest["content"], manifest["files"]
+    attributes = dict(content["attributes"])
+    attributes["record_"] = None if content["record"] is None else Record.from_plain(content["record"])
+    state: State = {}
+    if with_weights:
+        tensors = _parse_tensors(folder / f"{prefix}{WEIGHTS}", files.get(WEIGHTS))
+        tensors = {_name_today(name, manifest["version"]): values for name, values in tensors.items()}
+        n_members = len({name.split(".")[1] for name in tensors if name.startswith("ensemble.")})
+        attributes["ensemble_"] = [_part(tensors, f"ensemble.{k}.") for k in range(n_members)]
+        attributes["null_"] = _part(tensors, "null.")
+        state = _part(tensors, "module.")
+    described = files.get(data_name(attributes["registry_"]))
+    return SavedModel(folder, prefix, attributes, content["var_names"], state, described)
 
 
 def _read_pickle(folder: Path, prefix: str, backup_url: str | None) -> SavedModel:
