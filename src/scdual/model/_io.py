@@ -167,10 +167,8 @@ class SavingMixin(InheritedMixin):
             raise ValueError(msg)
         if data is not None and method != "setup_datamodule":
             getattr(cls, method)(data, source_registry=registry, **registry[SETUP_ARGS_KEY])
-        del attributes["registry_"]
-        arguments = attributes.pop("init_params_")
-        further = {name: value for group in arguments["kwargs"].values() for name, value in group.items()}
-        model = cls(data, registry=registry, **arguments["non_kwargs"], **further)
+        del attributes["registry_"], attributes["init_params_"]  # which the model makes itself
+        model = cls(data, registry=registry, **saved.arguments)
         attributes.setdefault("record_", None)
         for name, value in attributes.items():
             if name.endswith("_") and not name.startswith("_"):  # what `save` writes

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import torch
 from scvi import REGISTRY_KEYS, settings
+from scvi.data import AnnDataManager
 
 from scdual._plain import encode, from_text, to_text
 from scdual.data._fingerprint import fingerprint
@@ -212,17 +213,16 @@ def prior_hash(prior: Mapping[str, Any]) -> str:
     return hashlib.sha256(to_text(prior).encode()).hexdigest()
 
 
-def data_hash(model: Any) -> dict[str, str] | None:
-    """Return hashes of counts and gene names, and of the registered covariates, of a model's data."""
-    manager = model.adata_manager
+def data_hash(manager: AnnDataManager | None) -> dict[str, str] | None:
+    """Return hashes of counts and gene names, and of the registered covariates; None without data."""
     if manager is None:
         return None
-    counts = manager.get_from_registry(REGISTRY_KEYS.X_KEY)
     digest = hashlib.sha256()
     for key in (getattr(REGISTRY_KEYS, name) for name in _COVARIATES):
         if key in manager.data_registry:
             digest.update(key.encode() + np.ascontiguousarray(manager.get_from_registry(key), dtype=float).tobytes())
-    genes = pd.Index(model.gene_names)
+    counts = manager.get_from_registry(REGISTRY_KEYS.X_KEY)
+    genes = pd.Index(manager.get_state_registry(REGISTRY_KEYS.X_KEY)["column_names"])
     return {"counts": fingerprint(counts, genes=genes), "covariates": digest.hexdigest()[:32]}
 
 
@@ -296,7 +296,7 @@ def _step(model: Any, name: str, arguments: Mapping[str, Any], generator: str) -
         lost=lost,
         seed=None if settings.seed is None else int(settings.seed),
         generator=generator,
-        data=data_hash(model),
+        data=data_hash(model.adata_manager),
         device=str(model.device),
         threads=torch.get_num_threads(),
         versions=versions(),

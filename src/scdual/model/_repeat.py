@@ -53,9 +53,12 @@ class RepeatMixin(InheritedMixin):
         _warn_versions(record)
         getattr(cls, record.setup["method"])(adata, **record.setup["arguments"])
         build, *trainings = record.steps
+        _check_data(data_hash(cls._get_most_recent_anndata_manager(adata)), build)
         with chance_of(build):
             model = cls(adata, prior=prior if saved_prior is None else saved_prior, **build.arguments)
-        _check_same(model, record)
+        if model.record_ is None or model.record_.prior != record.prior:
+            msg = "The prior is not that of the run; pass the one it had, or none if it had none."
+            raise ValueError(msg)
         for step in trainings:
             with chance_of(step):
                 getattr(model, step.name)(**step.arguments)
@@ -117,14 +120,14 @@ def _obstacle_in(step: Step) -> str | None:
     return None
 
 
-def _check_same(model: RepeatMixin, record: Record) -> None:
-    found, expected = data_hash(model), record.steps[0].data
-    wrong = [name for name in ("counts", "covariates") if (found or {}).get(name) != (expected or {}).get(name)]
+def _check_data(found: dict[str, str] | None, build: Step) -> None:
+    expected = build.data or {}
+    wrong = [name for name, value in (found or {}).items() if value != expected.get(name)]
     if wrong:
-        msg = f"The {' and '.join(wrong)} of the data are not those of the run; pass the data as they were then."
-        raise ValueError(msg)
-    if model.record_ is None or model.record_.prior != record.prior:
-        msg = "The prior is not that of the run; pass the one it had, or none if it had none."
+        msg = (
+            f"The {' and '.join(wrong)} of the data are not those of the run; pass the data as they were then, with the "
+            "same genes in the same order, in memory or on disk."
+        )
         raise ValueError(msg)
 
 

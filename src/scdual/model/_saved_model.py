@@ -63,6 +63,13 @@ class SavedModel:
         return self.attributes["registry_"]
 
     @property
+    def arguments(self) -> dict[str, Any]:
+        """Arguments with which the model was built."""
+        given = self.attributes["init_params_"]
+        further = {name: value for group in given["kwargs"].values() for name, value in group.items()}
+        return given["non_kwargs"] | further
+
+    @property
     def data_path(self) -> Path:
         """Where the data lie if they were saved."""
         return self.folder / f"{self.prefix}{data_name(self.registry)}"
@@ -165,7 +172,9 @@ def _from_manifest(folder: Path, prefix: str, manifest: Mapping[str, Any], *, wi
         attributes["null_"] = _part(tensors, "null.")
         state = _part(tensors, "module.")
     described = files.get(data_name(attributes["registry_"]))
-    return SavedModel(folder, prefix, attributes, content["var_names"], state, described)
+    saved = SavedModel(folder, prefix, attributes, content["var_names"], state, described)
+    _ = saved.arguments  # raises if they are not there
+    return saved
 
 
 def _read_pickle(folder: Path, prefix: str, backup_url: str | None) -> SavedModel:
