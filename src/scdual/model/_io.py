@@ -83,8 +83,7 @@ class SavingMixin(InheritedMixin):
         start = checked_prefix(prefix)
         if isinstance(self.adata, MuData):
             self.registry_[SETUP_METHOD_KEY] = "setup_mudata"  # lost when `model.adata` was set
-        folder, tensors = Path(dir_path), self._tensors()
-        content, weights = self._content(tensors), tensor_bytes(tensors)
+        folder, content, weights = Path(dir_path), self._content(), tensor_bytes(self._tensors())
         names = [CONTENT, WEIGHTS, *([data_name(self.registry_)] if save_anndata else [])]
         with lock(folder):
             check_overwritten(folder, names, prefix=start)
@@ -228,7 +227,7 @@ class SavingMixin(InheritedMixin):
             return self.var_names_
         return super().get_var_names(legacy_mudata_format=legacy_mudata_format)
 
-    def _content(self, tensors: State) -> dict[str, Any]:
+    def _content(self) -> dict[str, Any]:
         """Return all but numbers of the module: attributes whose names end with an underscore, as in scvi-tools."""
         left_out = {"ensemble_", "null_", "record_", "var_names_"}
         attributes = {name: value for name, value in vars(self).items() if name.endswith("_") and name not in left_out}
@@ -237,7 +236,6 @@ class SavingMixin(InheritedMixin):
             "var_names": self.get_var_names(),
             "description": describe(self),
             "record": None if self.record_ is None else self.record_.to_plain(),
-            "weights": {name: [str(values.dtype), list(values.shape)] for name, values in tensors.items()},
         }
 
     def _tensors(self) -> State:
