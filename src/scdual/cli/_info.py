@@ -1,5 +1,6 @@
 """``scdual info``: what is in an annotated file or in the directory of a saved model."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,11 +31,12 @@ def _file_rows(path: Path) -> dict[str, Any]:
     from scdual.cli._files import read_counts
 
     adata = read_counts(path, backed="r")
-    parameters = adata.uns.get(RESULT_KEYS.PARAMETERS, {})
+    parameters = adata.uns.get(RESULT_KEYS.PARAMETERS)
+    parameters = parameters if isinstance(parameters, Mapping) else {}
     return {
         "cells": adata.n_obs,
         "genes": adata.n_vars,
-        "layers": _names(list(adata.layers)),
+        "layers": _names([name for name in adata.layers if name is not None]),  # None is X in anndata 0.13
         "results of scdual": _names(_result_keys(adata)) if _result_keys(adata) else f"none: scdual fit {path} -o OUT",
         **{name: value for name, value in _flat(parameters).items() if name != _RUN_KEY},
     }

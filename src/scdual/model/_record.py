@@ -205,7 +205,8 @@ def recorded(train: Callable[P, None]) -> Callable[P, None]:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that decide about numbers."""
-    return {"python": platform.python_version(), **{package: version(package) for package in _PACKAGES}}
+    found = {"python": platform.python_version(), **{package: version(package) for package in _PACKAGES}}
+    return found | {"torch": str(torch.__version__)}  # which says for which hardware it was built
 
 
 def prior_hash(prior: Mapping[str, Any]) -> str:
