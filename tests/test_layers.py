@@ -9,8 +9,8 @@ import pytest
 import scdual
 
 FLOORS = (  # lowest first; rooms on one floor do not know each other
-    {"_checks", "_constants", "_installed", "_types"},
-    {"grn"},
+    {"_checks", "_constants", "_installed", "_plain", "_types", "_writing"},
+    {"_saved", "grn"},
     {"data", "nn"},
     {"module"},
     {"model"},
