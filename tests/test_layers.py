@@ -9,7 +9,7 @@ import pytest
 import scdual
 
 FLOORS = (  # lowest first; rooms on one floor do not know each other
-    {"_constants", "_installed", "_types", "_writing"},
+    {"_constants", "_installed", "_spreadsheet", "_types", "_writing"},
     {"grn"},
     {"data", "nn"},
     {"module"},
