@@ -61,14 +61,14 @@ def demo(
 
 def _write(model: "SCDual", network: "RegulatoryNetwork", out: Path) -> None:
     """Write all files of the demo, or none."""
-    from scdual._spreadsheet import guarded
+    from scdual._spreadsheet import to_csv
     from scdual._writing import write_folder
     from scdual.cli._files import write_h5ad
     from scdual.cli._pictures import save_pictures
 
     with write_folder(out, overwrite=True) as folder:
         write_h5ad(model.adata, folder / "pbmc68k.h5ad")
-        guarded(network.to_frame()).to_csv(folder / "edges.csv", index=False)
+        to_csv(network.to_frame(), folder / "edges.csv")
         save_pictures(model.adata, network, history=model.history, labels_key=_LABELS_KEY, folder=folder)
 
 

@@ -23,7 +23,7 @@ def edges(
     group: Annotated[str | None, typer.Option(help="Group of cells; without it, all cells.")] = None,
 ) -> None:
     """Write the edges as CSV with the columns source, target and weight, the strongest first."""
-    from scdual._spreadsheet import guarded
+    from scdual._spreadsheet import to_csv
     from scdual._writing import write_file
     from scdual.cli._files import check_output, read_counts
     from scdual.grn import from_varp
@@ -32,12 +32,12 @@ def edges(
         check_output(out)
     adata = read_counts(path, backed="r")
     network = from_varp(adata.varp[_network_key(adata, path, group)], adata.var_names, group=group)
-    frame = guarded(network.to_frame(top))
+    frame = network.to_frame(top)
     if out is None:
-        _show(frame.to_csv(index=False))
+        _show(to_csv(frame) or "")
         return
     with tell_if_interrupted(f"{out} is as it was"), write_file(out) as part:
-        frame.to_csv(part, index=False)
+        to_csv(frame, part)
     typer.echo(visible(f"{len(frame):,} edges written to {out}"), err=True)
 
 
