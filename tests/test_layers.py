@@ -9,8 +9,7 @@ import pytest
 import scdual
 
 FLOORS = (  # lowest first; rooms on one floor do not know each other
-    {"_constants", "_installed", "_spreadsheet", "_types", "_writing"},
-    {"grn"},
+    {"_constants", "_installed", "_plain", "_saved", "_spreadsheet", "_types", "_writing"},
     {"data", "nn"},
     {"module"},
     {"model"},

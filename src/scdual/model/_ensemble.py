@@ -17,6 +17,7 @@ from scvi.train import Trainer
 from scvi.utils import track
 
 from scdual.data._permute import permute_genes
+from scdual.model._record import recorded
 from scdual.model._training import TrainingMixin, default_max_epochs
 from scdual.module import RegulationTrainingPlan, SCDualModule
 
@@ -26,6 +27,7 @@ State = dict[str, torch.Tensor]
 class EnsembleMixin(TrainingMixin):
     """The method of SCDual that trains an ensemble."""
 
+    @recorded
     def train_ensemble(
         self,
         n_ensemble: int = 5,

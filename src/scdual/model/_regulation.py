@@ -6,7 +6,6 @@ Dimension key
 
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -14,14 +13,14 @@ import pandas as pd
 import torch
 from anndata import AnnData
 from mudata import MuData
-from scvi import REGISTRY_KEYS, settings
+from scvi import REGISTRY_KEYS
 
 from scdual._constants import ORIENTATION, RESULT_KEYS, regulation_key
 from scdual._types import MapKind
 from scdual.grn import RegulatoryNetwork, consensus_network, edge_evidence, from_attention_layout
 from scdual.model._ensemble import EnsembleMixin
 from scdual.model._inherited import cell_positions
-from scdual.model._scvi import SETUP_ARGS_KEY
+from scdual.model._record import describe
 from scdual.module import SCDualModule, group_map, residual_correlation
 
 _TARGET_CHUNK = 512
@@ -272,16 +271,8 @@ class RegulationMixin(EnsembleMixin):
 
     def _parameters(self, groupby: str | None, groups: list[str]) -> dict[str, Any]:
         """Return what ``uns["scdual"]`` holds; plain values only, so that ``write_h5ad`` can store it."""
-        setup = {key: str(value) for key, value in self.registry_[SETUP_ARGS_KEY].items() if value is not None}
-        parameters: dict[str, Any] = {
-            "version": version("scdual"),
-            "orientation": ORIENTATION,
-            "seed": "not set" if settings.seed is None else int(settings.seed),
-            "setup": setup,
-            "model": {key: value for key, value in self._module_kwargs.items() if value is not None},
-            "n_regulators": len(self.regulators),
-            "n_epochs": self._n_epochs(),
-        }
+        run = {} if self.record_ is None else self.record_.to_uns()
+        parameters = {"orientation": ORIENTATION} | describe(self) | run
         if groupby is not None:
             parameters |= {"groupby": groupby, "groups": groups}
         return parameters

@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
-from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
@@ -26,14 +25,17 @@ from scdual.data._fields import (
 from scdual.data._prior import PriorNetwork, align_prior
 from scdual.data._regulators import resolve_regulators
 from scdual.model._differential_expression import DifferentialExpressionMixin
+from scdual.model._io import SavingMixin
 from scdual.model._labels import LabelMixin
 from scdual.model._query import QueryMixin
+from scdual.model._record import first_record, generator_state
 from scdual.model._regulation import RegulationMixin
-from scdual.model._scvi import FIELD_REGISTRIES_KEY, SETUP_ARGS_KEY, SETUP_METHOD_KEY, STATE_REGISTRY_KEY
+from scdual.model._repeat import RepeatMixin
+from scdual.model._scvi import FIELD_REGISTRIES_KEY, SETUP_ARGS_KEY, STATE_REGISTRY_KEY
 from scdual.module import SCDualModule
 
 
-class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixin):
+class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixin, SavingMixin, RepeatMixin):
     """Dual-branch transformer that learns a cell embedding and a signed regulatory map from counts.
 
     Parameters
@@ -98,6 +100,7 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
         dropout_rate: float | None = None,
         **module_kwargs: Any,
     ) -> None:
+        generator = generator_state()
         super().__init__(adata, registry)
         gene_names = pd.Index(np.asarray(self._state(REGISTRY_KEYS.X_KEY)["column_names"]).astype(str))
         regulator_index = resolve_regulators(regulators, gene_names, self._var_table())
@@ -132,6 +135,7 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
         self.init_params_["non_kwargs"]["regulators"] = self.regulators_
         if known is not None:
             self.init_params_["non_kwargs"]["prior"] = _prior_table(known, self.gene_names_, self.regulators_)
+        self.record_ = first_record(self, generator)
 
     @property
     def gene_names(self) -> list[str]:
@@ -272,42 +276,6 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
             ),
         ]
         cls._register(mudata_fields, setup_method_args, mdata, **kwargs)
-
-    def save(
-        self,
-        dir_path: str | PathLike[str],
-        prefix: str | None = None,
-        overwrite: bool = False,
-        save_anndata: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        """Save the model to a folder, as :meth:`scvi.model.base.BaseModelClass.save` does.
-
-        ``model.pt`` in that folder is a pickle: load only files you trust.
-
-        Parameters
-        ----------
-        dir_path
-            Folder to write.
-        prefix
-            Put before the names of the files.
-        overwrite
-            Whether the folder may exist.
-        save_anndata
-            Whether the data are saved as well.
-        **kwargs
-            Further arguments of scvi-tools.
-
-        Raises
-        ------
-        ValueError
-            If the folder exists, or there are no data to save.
-        """
-        if save_anndata:
-            self._require_data()
-        if isinstance(self.adata, MuData):
-            self.registry_[SETUP_METHOD_KEY] = "setup_mudata"  # lost when `model.adata` was set
-        super().save(fspath(dir_path), prefix, overwrite, save_anndata, **kwargs)
 
     @classmethod
     def _register(

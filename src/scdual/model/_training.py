@@ -7,6 +7,8 @@ import torch
 from lightning import LightningDataModule
 from scvi.model.base import UnsupervisedTrainingMixin
 
+from scdual.model._record import Record, recorded
+from scdual.model._saved_model import checkpoints_are_folders
 from scdual.model._scvi import KwargsLike, merge_kwargs
 from scdual.module import SCDualTrainingPlan
 
@@ -36,7 +38,10 @@ class TrainingMixin(UnsupervisedTrainingMixin):
     _training_plan_cls = SCDualTrainingPlan
     ensemble_: list[dict[str, torch.Tensor]]
     null_: dict[str, torch.Tensor]
+    record_: Record | None
 
+    @recorded
+    @checkpoints_are_folders()
     def train(  # noqa: PLR0913 - the signature of scvi-tools
         self,
         max_epochs: int | None = None,
