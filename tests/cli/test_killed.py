@@ -34,6 +34,7 @@ pytestmark = [
 
 N_RANDOM = 25
 N_COMMANDS = 12
+N_TESTS = 10
 MOST_STEPS = 400
 
 Write = Callable[[str], object]
@@ -46,6 +47,12 @@ def place(tmp_path: Path) -> Path:
     folder = tmp_path / "place"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture(scope="module")
+def kills() -> dict[str, int]:
+    """Return how often each test has killed so far."""
+    return {}
 
 
 @pytest.fixture(scope="module")
@@ -151,20 +158,21 @@ def mark_of(path: Path) -> str:
     return adata.uns["mark"]
 
 
-def test_file(place: Path, record_property: Callable[[str, object], None]) -> None:
+def test_file(place: Path, kills: dict[str, int], request: pytest.FixtureRequest) -> None:
     path = place / "file.txt"
 
     def write(mark: str) -> None:
         with write_file(path) as part:
             part.write_text(mark * 10**6)
 
-    record_property("kills", kill_often(write, lambda: path.read_text().removesuffix(path.read_text()[3:])))
+    texts = {mark * 10**6: mark for mark in ("old", "new")}
+    kills[request.node.name] = kill_often(write, lambda: texts[path.read_text()])
     assert len(path.read_text()) == 3 * 10**6
     assert names(place) == ["file.txt"]
 
 
 @pytest.mark.parametrize("name", ["model", "."])
-def test_folder(place: Path, name: str, record_property: Callable[[str, object], None]) -> None:
+def test_folder(place: Path, name: str, kills: dict[str, int], request: pytest.FixtureRequest) -> None:
     path = place / name
     path.mkdir(exist_ok=True)
     (path / "notes.txt").write_text("of the user")
@@ -181,11 +189,11 @@ def test_folder(place: Path, name: str, record_property: Callable[[str, object],
         assert len(texts) == 1
         return texts.pop()[:3]
 
-    record_property("kills", kill_often(write, state))
+    kills[request.node.name] = kill_often(write, state)
     assert names(path) == ["0.txt", "1.txt", "2.txt", "3.txt", "notes.txt"]
 
 
-def test_new_folder(place: Path, record_property: Callable[[str, object], None]) -> None:
+def test_new_folder(place: Path, kills: dict[str, int], request: pytest.FixtureRequest) -> None:
     path = place / "model"
 
     def write(mark: str) -> None:
@@ -205,22 +213,22 @@ def test_new_folder(place: Path, record_property: Callable[[str, object], None])
         assert len(names(path)) == 4
         return "new"
 
-    record_property("kills", kill_often(write, state))
+    kills[request.node.name] = kill_often(write, state)
     assert names(place) == ["model"]
 
 
-def test_annotated_file(place: Path, record_property: Callable[[str, object], None]) -> None:
+def test_annotated_file(place: Path, kills: dict[str, int], request: pytest.FixtureRequest) -> None:
     path = place / "out.h5ad"
 
     def write(mark: str) -> None:
         value = {"old": 1, "new": 2}[mark]
         write_h5ad(AnnData(np.full((500, 200), value, dtype=np.float32), uns={"mark": mark}), path)
 
-    record_property("kills", kill_often(write, lambda: mark_of(path)))
+    kills[request.node.name] = kill_often(write, lambda: mark_of(path))
     assert names(place) == ["out.h5ad"]
 
 
-def test_edges(place: Path, network: RegulatoryNetwork, record_property: Callable[[str, object], None]) -> None:
+def test_edges(place: Path, network: RegulatoryNetwork, kills: dict[str, int], request: pytest.FixtureRequest) -> None:
     out = place / "edges.csv"
     genes = AnnData(np.zeros((2, network.n_targets), dtype=np.float32))
     genes.var_names = network.targets
@@ -234,12 +242,12 @@ def test_edges(place: Path, network: RegulatoryNetwork, record_property: Callabl
         genes.write_h5ad(place.parent / f"{mark}.h5ad")
         write(mark)
         tables[out.read_text()] = mark
-    record_property("kills", kill_often(write, lambda: tables[out.read_text()]))
+    kills[request.node.name] = kill_often(write, lambda: tables[out.read_text()])
     assert names(place) == ["edges.csv"]
 
 
 def test_fit(
-    place: Path, model: SCDual, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
+    place: Path, model: SCDual, monkeypatch: pytest.MonkeyPatch, kills: dict[str, int], request: pytest.FixtureRequest
 ) -> None:
     out, folder = place / "out.h5ad", place / "model"
     monkeypatch.setattr(model, "annotate", lambda **_: None)
@@ -257,11 +265,11 @@ def test_fit(
         assert (of_model, of_file) != ("old", "new")  # the model comes first
         return of_file
 
-    record_property("kills", kill_often(write, state))
+    kills[request.node.name] = kill_often(write, state)
     assert names(place) == ["model", "out.h5ad"]
 
 
-def test_demo(place: Path, model: SCDual, record_property: Callable[[str, object], None]) -> None:
+def test_demo(place: Path, model: SCDual, kills: dict[str, int], request: pytest.FixtureRequest) -> None:
     network = from_varp(model.adata.varp["scdual_regulation"], model.adata.var_names)
     contents = {}
 
@@ -277,7 +285,7 @@ def test_demo(place: Path, model: SCDual, record_property: Callable[[str, object
         assert contents.setdefault(adata.uns["mark"], rest) == rest
         return adata.uns["mark"]
 
-    record_property("kills", kill_often(write, state))
+    kills[request.node.name] = kill_often(write, state)
 
 
 @pytest.fixture
@@ -301,7 +309,8 @@ def test_true_command(
     commands: dict[str, list[str]],
     name: str,
     written: str,
-    record_property: Callable[[str, object], None],
+    kills: dict[str, int],
+    request: pytest.FixtureRequest,
 ) -> None:
     out = place / written
     run = [sys.executable, "-m", "scdual", *commands[name]]
@@ -317,9 +326,15 @@ def test_true_command(
             process.kill()
         n_killed += process.returncode == -signal.SIGKILL
         assert out.read_bytes() == b"old" or out.stat().st_size == size
-    record_property("kills", n_killed)
+    kills[request.node.name] = n_killed
     subprocess.run(run, check=True, capture_output=True)
     assert names(place) == [written]
+
+
+def test_kills_were_many(kills: dict[str, int]) -> None:
+    if len(kills) < N_TESTS:
+        pytest.skip("only some of the tests ran")
+    assert sum(kills.values()) >= 200, kills
 
 
 def part_of(path: Path) -> Path:

@@ -10,9 +10,6 @@ from scdual._writing import check_writable, write_hdf5
 if TYPE_CHECKING:
     from anndata import AnnData
 
-# what h5py and anndata raise for files that are no HDF5, cut short, or hold something else
-_UNREADABLE = (AttributeError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError)
-
 
 def read_counts(path: Path, *, backed: Literal["r"] | None = None) -> "AnnData":
     """Return the AnnData of a file; with ``backed`` the counts stay on disk.
@@ -32,7 +29,7 @@ def read_counts(path: Path, *, backed: Literal["r"] | None = None) -> "AnnData":
     except PermissionError as error:
         msg = f"{path} may not be read: permission denied. Ask its owner."
         raise PermissionError(msg) from error
-    except _UNREADABLE as error:
+    except Exception as error:  # h5py and anndata raise eight kinds for files that are cut short or of another kind
         msg = (
             f"{path} cannot be read as AnnData ({first_line(error)}); expected a whole file written by "
             "`adata.write_h5ad`. Write or copy it again."

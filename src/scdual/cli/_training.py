@@ -45,8 +45,9 @@ def train(model: "SCDual", *, max_epochs: int | None = None, accelerator: str = 
         msg = f"Training on accelerator {accelerator!r} is not possible here: {error} Pass --accelerator cpu or auto."
         raise ValueError(msg) from error
     except KeyboardInterrupt:
-        n_epochs = len((model.history or {}).get("train_loss", ()))
-        msg = f"training stopped after {n_epochs} epoch{'' if n_epochs == 1 else 's'}"
+        far = getattr(model, "interrupted_", None)
+        when = "before its first step" if far is None else f"after {far['n_epochs']} of {far['max_epochs']} epochs"
+        msg = f"training stopped {when}"
         raise KeyboardInterrupt(msg) from None
     return time.perf_counter() - begin
 
