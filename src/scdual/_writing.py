@@ -5,17 +5,25 @@ file system does in one step. A process that is killed leaves the old contents a
 same place removes that. Nobody else writes there meanwhile, because every writer holds the lock of the place.
 """
 
+import errno
+import io
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+if TYPE_CHECKING:
+    import h5py
+
 _PART = ".scdual-part"  # in a folder: what is being written
 _READY = ".scdual-ready"  # in a folder: whole, and on its way to its place; a reader has to finish the way
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # disk, quota, longest file: there is no room
 
 
 @contextmanager
@@ -28,9 +36,12 @@ def lock(path: str | os.PathLike[str]) -> Iterator[None]:
     ------
     BlockingIOError
         If another process, or another thread, writes there.
+    PermissionError
+        If the folder in which it stands may not be written.
     """
     target = _followed(path)
-    folder = target.parent if os.access(target.parent, os.W_OK) or not target.is_dir() else target
+    folder = target if target.is_dir() and not os.access(target.parent, os.W_OK) else target.parent
+    check_writable(folder)
     place = folder / f".{target.name}.scdual-lock"
     held = FileLock(place, is_singleton=True)
     try:
@@ -58,12 +69,18 @@ def write_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     ------
     BlockingIOError
         If another process writes the same file.
+    PermissionError
+        If the file or its folder may not be written.
+    OSError
+        If there is no room for it.
     """
     target = _followed(path)
     if target.exists() and not (target.is_file() or target.is_dir()):
         yield target
         return
-    with lock(path):
+    if target.exists():
+        check_writable(target)
+    with lock(path), _room(path):
         part = target.with_name(f".{target.stem}{_PART}{target.suffix}")
         _remove(part)
         try:
@@ -72,6 +89,29 @@ def write_file(path: str | os.PathLike[str]) -> Iterator[Path]:
             _sync(target.parent)
         finally:
             _remove(part)
+
+
+@contextmanager
+def write_hdf5(path: str | os.PathLike[str]) -> Iterator["h5py.File"]:
+    """Yield an open HDF5 file, which takes the place of the old one at the end, as :func:`write_file` does.
+
+    HDF5 crashes the interpreter when a disk is full while it closes a file. So it does not get to know: what has no room
+    is dropped, and raised once HDF5 has closed the file.
+
+    Raises
+    ------
+    BlockingIOError, PermissionError, OSError
+        As in :func:`write_file`.
+    """
+    import h5py
+
+    with write_file(path) as part, _Patient(part, "w+") as file:
+        try:
+            with h5py.File(file, "w") as root:
+                yield root
+        finally:
+            if file.error is not None:
+                raise file.error
 
 
 @contextmanager
@@ -96,12 +136,16 @@ def write_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> It
         If there is a file of that name.
     BlockingIOError
         If another process writes the same folder.
+    PermissionError
+        If it may not be written.
+    OSError
+        If there is no room for it.
     """
     target = _followed(path)
     if target.exists() and not target.is_dir():
         msg = f"{path} is a file, expected a folder or a new name. Choose another name."
         raise NotADirectoryError(msg)
-    with lock(path):
+    with lock(path), _room(path):
         if target.exists() and not overwrite:
             msg = f"{path} already exists. Choose another name, or pass `overwrite=True` to write over what is in it."
             raise ValueError(msg)
@@ -131,6 +175,58 @@ def finish_folder(path: str | os.PathLike[str]) -> None:
     if (target / _READY).exists():
         with lock(path):
             _publish(target)
+
+
+def check_writable(path: Path) -> None:
+    """Raise ``PermissionError`` if a file or folder exists and may not be written."""
+    if path.exists() and not os.access(path, os.W_OK):
+        what = "The folder" if path.is_dir() else "The file"
+        msg = f"{what} {path} may not be written: permission denied. Choose another place, or ask its owner."
+        raise PermissionError(msg)
+
+
+class _Patient(io.FileIO):
+    """A file that keeps its first error and drops whatever is written after it."""
+
+    error: OSError | None = None
+
+    def write(self, content: Any) -> int:
+        content = memoryview(content)
+        done = 0
+        while self.error is None and done < len(content):
+            try:
+                done += super().write(content[done:])
+            except OSError as error:
+                self.error = error
+        return len(content)
+
+    def truncate(self, size: int | None = None) -> int:
+        if self.error is None:
+            try:
+                return super().truncate(size)
+            except OSError as error:
+                self.error = error
+        return self.tell() if size is None else size
+
+
+@contextmanager
+def _room(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn errors of a full disk into one sentence."""
+    try:
+        yield
+    except Exception as error:
+        if not _is_full(error):
+            raise
+        msg = f"There is no room to write {path}; what stood there before is as it was. Make room, or choose another place."
+        full = OSError(msg)
+        full.errno = errno.ENOSPC
+        raise full from error
+
+
+def _is_full(error: Exception) -> bool:
+    """Return whether there was no room; HDF5 and safetensors say so in their text only."""
+    found = re.search(r"(?:errno =|os error) (\d+)", str(error))
+    return (getattr(error, "errno", None) or (found and int(found[1]))) in _FULL
 
 
 def _followed(path: str | os.PathLike[str]) -> Path:

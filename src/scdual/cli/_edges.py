@@ -1,11 +1,14 @@
 """``scdual edges``: the network of an annotated file as a table."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scdual._constants import RESULT_KEYS, regulation_key
+from scdual.cli._errors import tell_if_interrupted
+from scdual.cli._terminal import visible
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -20,6 +23,8 @@ def edges(
     group: Annotated[str | None, typer.Option(help="Group of cells; without it, all cells.")] = None,
 ) -> None:
     """Write the edges as CSV with the columns source, target and weight, the strongest first."""
+    from scdual._spreadsheet import to_csv
+    from scdual._writing import write_file
     from scdual.cli._files import check_output, read_counts
     from scdual.grn import from_varp
 
@@ -29,10 +34,19 @@ def edges(
     network = from_varp(adata.varp[_network_key(adata, path, group)], adata.var_names, group=group)
     frame = network.to_frame(top)
     if out is None:
-        typer.echo(frame.to_csv(index=False), nl=False)
+        _show(to_csv(frame) or "")
         return
-    frame.to_csv(out, index=False)
-    typer.echo(f"{len(frame)} edges written to {out}", err=True)
+    with tell_if_interrupted(f"{out} is as it was"), write_file(out) as part:
+        to_csv(frame, part)
+    typer.echo(visible(f"{len(frame):,} edges written to {out}"), err=True)
+
+
+def _show(text: str) -> None:
+    """Print a table; control characters are commands to a terminal, and plain text to another program."""
+    if sys.stdout.isatty():
+        text = "".join(f"{visible(line)}\n" for line in text.removesuffix("\n").split("\n"))
+    sys.stdout.write(text)
+    sys.stdout.flush()  # here, not at exit: a reader such as `head` may be gone
 
 
 def _network_key(adata: "AnnData", path: Path, group: str | None) -> str:
