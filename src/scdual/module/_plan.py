@@ -126,8 +126,12 @@ class SCDualTrainingPlan(TrainingPlan):
     def _learn(self, learn: Callable[[Cells], None]) -> None:
         """Let one process learn something from all cells, and share it with the others."""
         if self.trainer.is_global_zero:
-            learn(AllCells(self.trainer.datamodule))
+            learn(self.all_cells())
         share_state(self.module, self.trainer)
+
+    def all_cells(self) -> AllCells:
+        """Return the minibatches of training and validation, those of all processes."""
+        return AllCells(self.trainer.datamodule)
 
     def fit_axes(self, cells: Cells) -> None:
         """Fit the axes of the embedding to minibatches of cells, in the same order each time."""

@@ -1,7 +1,8 @@
 """Train in several processes: one of them learns from all cells what needs all cells, and the others take it over."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from contextlib import contextmanager
+from typing import Any, cast
 
 import torch
 from lightning import LightningDataModule
@@ -34,7 +35,7 @@ class AllCells:
 
 
 @contextmanager
-def _undivided(loader: DataLoader) -> Iterator[None]:
+def _undivided(loader: DataLoader[Any]) -> Iterator[None]:
     """Let the loader of one process read the cells of all of them, each once."""
     sampler = loader.sampler
     if not isinstance(sampler, DistributedSampler):
@@ -42,7 +43,7 @@ def _undivided(loader: DataLoader) -> Iterator[None]:
         return
     divided = vars(sampler).copy()
     sampler.num_replicas, sampler.rank = 1, 0
-    sampler.num_samples = sampler.total_size = len(sampler.dataset)
+    sampler.num_samples = sampler.total_size = len(cast("Sized", sampler.dataset))
     try:
         yield
     finally:
