@@ -13,11 +13,13 @@ from mudata import MuData
 from scvi import REGISTRY_KEYS, settings
 from scvi.data import AnnDataManager
 from scvi.dataloaders import DataSplitter
-from scvi.train import Trainer
-from scvi.utils import track
 
 from scdual.data._permute import permute_genes
+from scdual.model._devices import n_devices
+from scdual.model._progress import tracked
 from scdual.model._record import recorded
+from scdual.model._scvi import parse_device_args
+from scdual.model._trainer import QuietTrainer
 from scdual.model._training import TrainingMixin, default_max_epochs
 from scdual.module import RegulationTrainingPlan, SCDualModule
 
@@ -58,13 +60,13 @@ class EnsembleMixin(TrainingMixin):
         max_epochs
             Passes of each member over its cells; None chooses as :meth:`train` does.
         accelerator, devices
-            Hardware, as in :meth:`train`.
+            Hardware, as in :meth:`train`, but a single device.
         batch_size
             Cells per minibatch.
         plan_kwargs
             Arguments of :class:`~scdual.module.SCDualTrainingPlan`, such as ``lr``.
         enable_progress_bar
-            Whether to show one progress bar over all members.
+            Whether to show how many members are trained.
 
         Raises
         ------
@@ -73,7 +75,9 @@ class EnsembleMixin(TrainingMixin):
         KeyError
             If ``permute_within`` is no column of ``obs``.
         ValueError
-            If there are fewer than 2 members, or the model has no data.
+            If there are fewer than 2 members, the model has no data, or there are several devices.
+        KeyboardInterrupt
+            On Ctrl+C. An earlier ensemble stays as it was.
         """
         self._check_if_trained(warn=False)
         if self.adata is None:
@@ -84,18 +88,20 @@ class EnsembleMixin(TrainingMixin):
         if n_ensemble < 2:
             msg = f"`n_ensemble` is {n_ensemble}, expected 2 or more, for one member has no spread. Pass for example 5."
             raise ValueError(msg)
+        if n_devices(devices) > 1:
+            msg = f"`devices` is {devices}, but a member of an ensemble is trained on one device; pass `devices=1`."
+            raise ValueError(msg)
+        accelerator, devices, _ = parse_device_args(accelerator, devices, return_device="torch")
         rng = np.random.default_rng(settings.seed)
         n_cells = self.adata.n_obs
         runs = [(self.adata_manager, n_cells // 2)] * n_ensemble + [(self._permuted(rng, permute_within), n_cells)]
 
-        states = []
-        for manager, n_train in track(
-            runs, description="Training the ensemble", disable=not enable_progress_bar, style="tqdm"
-        ):
+        states: list[State] = []
+        for manager, n_train in tracked(runs, "Training the ensemble", is_shown=enable_progress_bar):
             cells = np.split(rng.permutation(n_cells), [n_train, n_train])  # training, no validation, the rest
             splitter = DataSplitter(manager, batch_size=batch_size, external_indexing=cells)
             n_epochs = default_max_epochs(n_train, batch_size) if max_epochs is None else max_epochs
-            trainer = Trainer(
+            trainer = QuietTrainer(
                 max_epochs=n_epochs,
                 accelerator=accelerator,
                 devices=devices,
@@ -103,9 +109,15 @@ class EnsembleMixin(TrainingMixin):
                 logger=False,
                 enable_progress_bar=False,
                 enable_model_summary=False,
+                is_announced=False,
             )
             module = self._new_module()
             trainer.fit(RegulationTrainingPlan(module, **(plan_kwargs or {})), splitter)
+            if trainer.was_interrupted:
+                msg = (
+                    f"The ensemble was interrupted after {len(states)} of {len(runs)} members; the model is as it was."
+                )
+                raise KeyboardInterrupt(msg)
             states.append(_map_state(module))
         *self.ensemble_, self.null_ = states
 

@@ -6,20 +6,34 @@ Dimension key
 
 from collections.abc import Iterable, Sequence
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import rich.pretty  # noqa: F401 - scvi-tools calls it without importing it
 import torch
 from anndata import AnnData
 from mudata import MuData
+from scvi.data import AnnDataManager
 from scvi.model.base import BaseModelClass, EmbeddingMixin, VAEMixin
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, StudentT
 
+from scdual.model._interruption import how_far
+from scdual.model._managers import WeakStores, keep_with_data
 from scdual.model._scvi import SETUP_ARGS_KEY, UUID_KEY
 
 
-class InheritedMixin(EmbeddingMixin, VAEMixin, BaseModelClass):
+class InheritedMixin(EmbeddingMixin, VAEMixin, BaseModelClass, metaclass=WeakStores):
     """Methods of scvi-tools with clear errors when there are no data, and a few corrections."""
+
+    interrupted_: dict[str, int] | None = None  # how far the last training came, if it was interrupted
+
+    @property
+    def summary_string(self) -> str:
+        """What the model is, and whether it is trained, partly trained or not trained."""
+        status = "Trained" if self.is_trained_ else "Not Trained"
+        if self.interrupted_ is not None:
+            status = f"Partly trained, interrupted {how_far(self.interrupted_)}"
+        return f"{self._model_summary_string}\nTraining status: {status}"
 
     def get_latent_representation(
         self,
@@ -218,6 +232,20 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, BaseModelClass):
     def update_setup_method_args(self, setup_method_args: dict[str, Any]) -> None:
         """Update the arguments of ``setup_anndata`` that are saved with the model."""
         self.registry_[SETUP_ARGS_KEY].update(setup_method_args)
+
+    @classmethod
+    def register_manager(cls, adata_manager: AnnDataManager) -> None:
+        """Remember how data were registered, as long as the data live."""
+        keep_with_data(adata_manager, cls)
+        super().register_manager(adata_manager)
+
+    def _register_manager_for_instance(self, adata_manager: AnnDataManager) -> None:
+        """Remember how the model sees data, as long as both live."""
+        keep_with_data(adata_manager, self)
+        if self.id not in self._per_instance_manager_store:
+            self._managers: WeakValueDictionary[str, AnnDataManager] = WeakValueDictionary()
+            self._per_instance_manager_store[self.id] = self._managers
+        super()._register_manager_for_instance(adata_manager)
 
     def _require_data(self, adata: AnnData | MuData | None = None) -> None:
         if adata is None and self.adata is None:

@@ -19,10 +19,12 @@ from scvi.data._constants import (
 )
 from scvi.model._utils import _get_batch_code_from_category, parse_device_args, scrna_raw_counts_properties
 from scvi.model.base._archesmixin import _get_loaded_data
+from scvi.model.base._base_model import BaseModelMetaClass
 from scvi.model.base._de_core import _de_core
 from scvi.model.base._save_load import _load_saved_files
 from scvi.train import _callbacks
 from scvi.train._config import KwargsLike, merge_kwargs
+from scvi.train._progress import ProgressBar
 
 __all__ = [
     "FIELD_REGISTRIES_KEY",
@@ -30,13 +32,16 @@ __all__ = [
     "SETUP_METHOD_KEY",
     "STATE_REGISTRY_KEY",
     "UUID_KEY",
+    "BaseModelMetaClass",
     "KwargsLike",
+    "ProgressBar",
     "batch_codes",
     "checkpoints_read_by",
     "compare_groups",
     "loaded_data",
     "merge_kwargs",
     "parse_device",
+    "parse_device_args",
     "raw_count_properties",
     "read_pickled",
 ]

@@ -7,9 +7,12 @@ import torch
 from lightning import LightningDataModule
 from scvi.model.base import UnsupervisedTrainingMixin
 
+from scdual.model._devices import choose_strategy, n_devices
+from scdual.model._interruption import whole_or_undone
 from scdual.model._record import Record, recorded
 from scdual.model._saved_model import checkpoints_are_folders
 from scdual.model._scvi import KwargsLike, merge_kwargs
+from scdual.model._trainer import QuietTrainRunner
 from scdual.module import SCDualTrainingPlan
 
 MIN_STEPS = 1_000
@@ -36,6 +39,8 @@ class TrainingMixin(UnsupervisedTrainingMixin):
     """The ``train`` method, with defaults for a transformer."""
 
     _training_plan_cls = SCDualTrainingPlan
+    _train_runner_cls = QuietTrainRunner
+    interrupted_: dict[str, int] | None
     ensemble_: list[dict[str, torch.Tensor]]
     null_: dict[str, torch.Tensor]
     record_: Record | None
@@ -67,7 +72,9 @@ class TrainingMixin(UnsupervisedTrainingMixin):
         max_epochs
             Number of passes over the training cells. None chooses at least 1,000 steps and at least 10 epochs.
         accelerator, devices
-            Hardware, as in Lightning; ``"auto"`` takes a CUDA device if there is one, else the CPU.
+            Hardware, as in Lightning; ``"auto"`` takes a CUDA device if there is one, else the CPU. On several devices
+            each trains with ``batch_size`` cells per step in a process of its own (``strategy="ddp"``), so the call
+            belongs into a script; all processes end with the same weights, and the first has the history.
         train_size, validation_size
             Shares of the cells for training and validation; None trains on nine tenths and validates on the rest.
         shuffle_set_split
@@ -90,8 +97,11 @@ class TrainingMixin(UnsupervisedTrainingMixin):
         Raises
         ------
         ValueError
-            If the model has neither data nor a ``datamodule``, the length of the training cannot be chosen, or all
-            parameters are frozen.
+            If the model has neither data nor a ``datamodule``, the length of the training cannot be chosen, all
+            parameters are frozen, or ``strategy`` divides the model.
+        KeyboardInterrupt
+            On Ctrl+C. The model is then partly trained and can be used, which it says when it is printed. After any
+            other error, and before the first step, it is as it was before the call.
         """
         if datamodule is None and self.adata is None:
             msg = (
@@ -105,33 +115,38 @@ class TrainingMixin(UnsupervisedTrainingMixin):
                 "not know. Use the model as it is, or load the query with `unfrozen=True`."
             )
             raise ValueError(msg)
+        config = merge_kwargs(trainer_config, None, name="trainer")
+        strategy = choose_strategy(trainer_kwargs.get("strategy") or config.get("strategy"), devices)
+        if strategy is not None:
+            trainer_kwargs["strategy"] = strategy  # scvi-tools overlooks that of a config
         n_obs = self.adata.n_obs if datamodule is None else getattr(datamodule, "n_obs", None)
         if max_epochs is None and n_obs is not None:
-            max_epochs = default_max_epochs(n_obs, batch_size)
+            max_epochs = default_max_epochs(n_obs, batch_size * n_devices(devices))
         if trainer_kwargs.get("callbacks") is not None:
             trainer_kwargs["callbacks"] = list(trainer_kwargs["callbacks"])  # Lightning appends to the list
         defaults = {"gradient_clip_val": 100.0, "early_stopping_monitor": "validation_loss"}
         if train_size is None or train_size < 1:
             defaults["check_val_every_n_epoch"] = 1
         map_learns = any(parameter.requires_grad for parameter in self.module.gate.parameters())
-        if map_learns:  # else what is known about it stays
-            self.ensemble_, self.null_ = [], {}
-        config = merge_kwargs(trainer_config, None, name="trainer")
         trainer_kwargs = {key: value for key, value in defaults.items() if config.get(key) is None} | trainer_kwargs
-        super().train(
-            max_epochs=max_epochs,
-            accelerator=accelerator,
-            devices=devices,
-            train_size=train_size,
-            validation_size=validation_size,
-            shuffle_set_split=shuffle_set_split,
-            load_sparse_tensor=load_sparse_tensor,
-            batch_size=batch_size,
-            early_stopping=early_stopping or config.get("early_stopping", False),  # scvi-tools overlooks the latter
-            datasplitter_kwargs=datasplitter_kwargs,
-            plan_config=plan_config,
-            plan_kwargs=plan_kwargs,
-            datamodule=datamodule,
-            trainer_config=trainer_config,
-            **trainer_kwargs,
-        )
+        callbacks: Any = trainer_kwargs.get("callbacks") or config.get("callbacks") or ()
+        with whole_or_undone(self, callbacks):
+            if map_learns:  # else what is known about it stays
+                self.ensemble_, self.null_ = [], {}
+            super().train(
+                max_epochs=max_epochs,
+                accelerator=accelerator,
+                devices=devices,
+                train_size=train_size,
+                validation_size=validation_size,
+                shuffle_set_split=shuffle_set_split,
+                load_sparse_tensor=load_sparse_tensor,
+                batch_size=batch_size,
+                early_stopping=early_stopping or config.get("early_stopping", False),  # scvi-tools overlooks the latter
+                datasplitter_kwargs=datasplitter_kwargs,
+                plan_config=plan_config,
+                plan_kwargs=plan_kwargs,
+                datamodule=datamodule,
+                trainer_config=trainer_config,
+                **trainer_kwargs,
+            )

@@ -2,17 +2,18 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 import torch
-from lightning import LightningDataModule
-from lightning.pytorch.utilities.model_helpers import is_overridden
 from scvi.module.base import BaseModuleClass
 from scvi.train import TrainingPlan
 
 from scdual.module._axes import fit_axes
+from scdual.module._processes import AllCells, share_split, share_state
+
+Cells = Iterable[dict[str, torch.Tensor]]
 
 
 def warmup_cosine(step: int, *, n_warmup: int, n_steps: int) -> float:
@@ -92,40 +93,59 @@ class SCDualTrainingPlan(TrainingPlan):
         )
         self.n_steps_warmup = n_steps_warmup
 
+    def setup(self, stage: str) -> None:
+        """Let all processes train and validate on the same cells."""
+        super().setup(stage)
+        share_split(self.trainer)
+
     def on_fit_start(self) -> None:
         """Learn the scale of the values and where the map starts from all cells, unless that has been done.
 
         Leaving the validation cells out would cost the map a tenth of the cells.
         """
+        super().on_fit_start()
         if not self.module.is_scaled:
-            self.module.fit_scale(_AllCells(self.trainer.datamodule))
+            self._learn(self.module.fit_scale)
 
     def on_train_start(self) -> None:
         """Switch dropout and hiding on; scvi-tools leaves a trained module in evaluation mode."""
+        super().on_train_start()
         self.module.train()
 
     def on_validation_epoch_end(self) -> None:
         """Fit the axes of the embedding before a checkpoint is written."""
         super().on_validation_epoch_end()
         if self.trainer.checkpoint_callback is not None:
-            self._fit_axes()
+            self._learn(self.fit_axes)
 
     def on_train_end(self) -> None:
         """Fit the axes of the embedding."""
-        self._fit_axes()
+        super().on_train_end()
+        self._learn(self.fit_axes)
 
-    def _fit_axes(self) -> None:
+    def _learn(self, learn: Callable[[Cells], None]) -> None:
+        """Let one process learn something from all cells, and share it with the others."""
+        if self.trainer.is_global_zero:
+            learn(self.all_cells())
+        share_state(self.module, self.trainer)
+
+    def all_cells(self) -> AllCells:
+        """Return the minibatches of training and validation, those of all processes."""
+        return AllCells(self.trainer.datamodule)
+
+    def fit_axes(self, cells: Cells) -> None:
+        """Fit the axes of the embedding to minibatches of cells, in the same order each time."""
         was_training = self.module.training
         self.module.eval()
         with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(0)  # the same cells in the same order each time
-            fit_axes(self.module, _AllCells(self.trainer.datamodule))
+            torch.default_generator.manual_seed(0)
+            fit_axes(self.module, cells)
         self.module.train(was_training)
 
-    @torch.no_grad()
-    def compute_and_log_metrics(self, *args: Any) -> None:
-        """Log as scvi-tools does, but outside of inference mode, whose tensors cannot be averaged over processes."""
-        TrainingPlan.compute_and_log_metrics.__wrapped__(self, *args)
+    def log(self, *args: Any, **kwargs: Any) -> None:
+        """Log outside of inference mode, into which scvi-tools goes: its tensors cannot be averaged over processes."""
+        with torch.inference_mode(False), torch.no_grad():
+            super().log(*args, **kwargs)
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Return the optimiser and its schedule."""
@@ -151,19 +171,6 @@ class SCDualTrainingPlan(TrainingPlan):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
-class _AllCells:
-    """The minibatches of training and validation, as often as they are asked for."""
-
-    def __init__(self, datamodule: LightningDataModule) -> None:
-        self.loaders = [datamodule.train_dataloader()]
-        if is_overridden("val_dataloader", datamodule):
-            self.loaders.append(datamodule.val_dataloader())  # None if no cell is set aside
-
-    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
-        for loader in self.loaders:
-            yield from loader or ()
-
-
 class RegulationTrainingPlan(SCDualTrainingPlan):
     """Train the regulatory map alone; encoder and count decoder stay as they are."""
 
@@ -171,5 +178,5 @@ class RegulationTrainingPlan(SCDualTrainingPlan):
         """Return the loss of the map."""
         return self.module.regulation_objective(batch)[0]
 
-    def _fit_axes(self) -> None:
+    def fit_axes(self, cells: Cells) -> None:
         """Leave them as they are."""

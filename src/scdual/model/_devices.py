@@ -1,0 +1,62 @@
+"""On how many devices a model trains, and how they share the work."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch.strategies import DDPStrategy, ParallelStrategy
+
+
+def n_devices(devices: int | Sequence[int] | str) -> int:
+    """Return the number of devices that an argument of scvi-tools asks for; ``"auto"`` is one.
+
+    Parameters
+    ----------
+    devices
+        Number of devices, their indices, or either as text; -1 is all CUDA devices.
+    """
+    if devices == "auto":
+        return 1
+    if isinstance(devices, str):
+        devices = [int(index) for index in devices.split(",") if index] if "," in devices else int(devices)
+    if isinstance(devices, int):
+        return devices if devices >= 0 else max(1, torch.cuda.device_count())
+    return len(devices)
+
+
+def choose_strategy(strategy: Any, devices: int | Sequence[int] | str) -> Any:
+    """Return the strategy of Lightning with which several devices train; None lets Lightning choose, for one device.
+
+    Each process trains a copy of the whole model with all of its parameters in use at every step, so plain
+    ``"ddp"`` does. scvi-tools divides the cells among the processes only if it is told so.
+
+    Parameters
+    ----------
+    strategy
+        Strategy that the user asks for, or None.
+    devices
+        As in :func:`n_devices`.
+
+    Raises
+    ------
+    ValueError
+        If the strategy divides the model, or hands results back in a way that loses part of them.
+    """
+    if strategy is None or strategy == "auto":
+        if n_devices(devices) == 1:
+            return strategy
+        return "ddp_notebook" if hasattr(sys, "ps1") else "ddp"  # as Lightning tells a script from a notebook
+    is_name = isinstance(strategy, str)
+    if is_name and not strategy.startswith(("ddp", "single_device")):
+        is_wrong = True
+    else:
+        is_wrong = isinstance(strategy, ParallelStrategy) and not isinstance(strategy, DDPStrategy)
+    if is_wrong or (is_name and "spawn" in strategy):
+        name = repr(strategy) if is_name else type(strategy).__name__
+        msg = (
+            f"`strategy` is {name}, but every device trains a copy of the whole model in a process that a script "
+            'starts; pass `strategy="ddp"`.'
+        )
+        raise ValueError(msg)
+    return strategy
