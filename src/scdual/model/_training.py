@@ -1,5 +1,6 @@
 """Train SCDual."""
 
+import inspect
 import math
 from typing import Any
 
@@ -7,7 +8,16 @@ import torch
 from lightning import LightningDataModule
 from scvi.model.base import UnsupervisedTrainingMixin
 
+from scdual._checks import check_flag, check_type
 from scdual.model._scvi import KwargsLike, merge_kwargs
+from scdual.model._train_arguments import (
+    check_hardware,
+    check_lengths,
+    check_plan,
+    check_split,
+    check_trainer,
+    n_validation,
+)
 from scdual.module import SCDualTrainingPlan
 
 MIN_STEPS = 1_000
@@ -84,10 +94,24 @@ class TrainingMixin(UnsupervisedTrainingMixin):
 
         Raises
         ------
-        ValueError
-            If the model has neither data nor a ``datamodule``, the length of the training cannot be chosen, or all
-            parameters are frozen.
+        TypeError, ValueError
+            If an argument is unknown or wrong, the model has neither data nor a ``datamodule``, no cell is left to
+            validate early stopping, the length of the training cannot be chosen, or all parameters are frozen. Nothing
+            has been changed then.
         """
+        check_lengths(max_epochs, batch_size)
+        check_hardware(accelerator, devices)
+        check_split(train_size, validation_size, datasplitter_kwargs)
+        flags = {
+            "shuffle_set_split": shuffle_set_split,
+            "load_sparse_tensor": load_sparse_tensor,
+            "early_stopping": early_stopping,
+        }
+        for name, flag in flags.items():
+            check_flag(name, flag)
+        check_plan(plan_config, plan_kwargs)
+        check_trainer(trainer_config, trainer_kwargs, own=set(inspect.signature(self.train).parameters))
+        check_type("datamodule", datamodule, LightningDataModule, optional=True)
         if datamodule is None and self.adata is None:
             msg = (
                 "The model was loaded or built without data, so there is nothing to train on; "
@@ -105,13 +129,23 @@ class TrainingMixin(UnsupervisedTrainingMixin):
             max_epochs = default_max_epochs(n_obs, batch_size)
         if trainer_kwargs.get("callbacks") is not None:
             trainer_kwargs["callbacks"] = list(trainer_kwargs["callbacks"])  # Lightning appends to the list
+        config = merge_kwargs(trainer_config, None, name="trainer")
+        early_stopping = early_stopping or config.get("early_stopping", False)  # scvi-tools overlooks the latter
+        validates = self._validates(datamodule, train_size, validation_size, datasplitter_kwargs)
+        if early_stopping and not validates:
+            msg = (
+                "`early_stopping` needs validation cells, but the shares leave none; pass a smaller `train_size`, or "
+                "`early_stopping=False`."
+            )
+            raise ValueError(msg)
         defaults = {"gradient_clip_val": 100.0, "early_stopping_monitor": "validation_loss"}
-        if train_size is None or train_size < 1:
+        if validates:
             defaults["check_val_every_n_epoch"] = 1
+        elif datamodule is None and train_size is None and validation_size is None:
+            train_size = 1.0  # below ten cells scvi-tools would move some to a validation set that is not there
         map_learns = any(parameter.requires_grad for parameter in self.module.gate.parameters())
         if map_learns:  # else what is known about it stays
             self.ensemble_, self.null_ = [], {}
-        config = merge_kwargs(trainer_config, None, name="trainer")
         trainer_kwargs = {key: value for key, value in defaults.items() if config.get(key) is None} | trainer_kwargs
         super().train(
             max_epochs=max_epochs,
@@ -122,7 +156,7 @@ class TrainingMixin(UnsupervisedTrainingMixin):
             shuffle_set_split=shuffle_set_split,
             load_sparse_tensor=load_sparse_tensor,
             batch_size=batch_size,
-            early_stopping=early_stopping or config.get("early_stopping", False),  # scvi-tools overlooks the latter
+            early_stopping=early_stopping,
             datasplitter_kwargs=datasplitter_kwargs,
             plan_config=plan_config,
             plan_kwargs=plan_kwargs,
@@ -130,3 +164,18 @@ class TrainingMixin(UnsupervisedTrainingMixin):
             trainer_config=trainer_config,
             **trainer_kwargs,
         )
+
+    def _validates(
+        self,
+        datamodule: LightningDataModule | None,
+        train_size: float | None,
+        validation_size: float | None,
+        datasplitter_kwargs: dict[str, Any] | None,
+    ) -> bool:
+        """Return whether cells are set aside for validation, as far as that is known before the split."""
+        if datamodule is not None:
+            return train_size is None or train_size < 1
+        external = (datasplitter_kwargs or {}).get("external_indexing")
+        if external is not None:
+            return len(external) > 1 and len(external[1]) > 0
+        return n_validation(self.adata.n_obs, train_size, validation_size) > 0

@@ -12,6 +12,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from scvi.module.base import BaseModuleClass
 from scvi.train import TrainingPlan
 
+from scdual.module._arguments import PLAN_CHECKS, check_arguments
 from scdual.module._axes import fit_axes
 
 
@@ -74,6 +75,7 @@ class SCDualTrainingPlan(TrainingPlan):
         on_step: bool | None = False,
         on_epoch: bool | None = True,
     ) -> None:
+        check_arguments(locals(), PLAN_CHECKS)
         if max_kl_weight is None:
             max_kl_weight = 2 * module.cell_state.regularisation.pull
         super().__init__(
