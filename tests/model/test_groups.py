@@ -67,7 +67,7 @@ def test_nothing_but_single_cells_is_an_error(obs: pd.DataFrame) -> None:
 @pytest.mark.parametrize("pair", [(1, "1"), (True, "True"), (1.0, "1.0")])
 def test_groups_that_read_the_same_are_refused(obs: pd.DataFrame, pair: tuple[object, object]) -> None:
     obs["mixed"] = pd.Series([pair[i % 2] for i in range(6)], obs.index, dtype=object)
-    with pytest.raises(ValueError, match=r"`obs\['mixed'\]` has groups that read the same.*astype\(str\)"):
+    with pytest.raises(ValueError, match=r"`obs\['mixed'\]`, which has groups that read the same.*astype\(str\)"):
         group_names("groupby", "mixed", obs)
 
 

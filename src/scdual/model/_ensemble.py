@@ -130,7 +130,7 @@ class EnsembleMixin(TrainingMixin):
     def _member(self, state: State) -> SCDualModule:
         """Return a module that holds the map of a member."""
         module = self._new_module()
-        module.load_state_dict(state, strict=False)  # encoder and count decoder take no part
+        module.load_state_dict({**module.state_dict(), **state})  # encoder and count decoder take no part
         return module.eval().to(self.device)
 
 

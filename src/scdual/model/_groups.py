@@ -54,7 +54,7 @@ def group_names(name: str, groupby: str | Sequence[str] | None, obs: pd.DataFram
         If two groups of a column would have the same name, such as 1 and ``"1"``.
     """
     columns = check_groupby(name, groupby, obs)
-    named = [_named(obs[column]) for column in columns]
+    named = [_named(name, obs[column]) for column in columns]
     if len(named) == 1:
         return named[0]
     joined = {
@@ -105,7 +105,7 @@ def group_cells(
     return {label: members for label, members in groups.items() if label not in small}
 
 
-def _named(column: pd.Series) -> pd.Series:
+def _named(name: str, column: pd.Series) -> pd.Series:
     """Return a column as categories that are text, without those that no cell has."""
     labels = column.astype("category").cat.remove_unused_categories()
     names = [str(label) for label in labels.cat.categories]
@@ -113,8 +113,8 @@ def _named(column: pd.Series) -> pd.Series:
     if alike:
         kinds = [label for label in labels.cat.categories if str(label) == alike[0]]
         msg = (
-            f"`obs[{column.name!r}]` has groups that read the same, {listed(kinds)}, expected different names. "
-            f"Make it one type, as in `adata.obs[{column.name!r}].astype(str)`, if they are the same group."
+            f"`{name}` names `obs[{column.name!r}]`, which has groups that read the same, {listed(kinds)}. "
+            f"Make it one type, as in `adata.obs[{column.name!r}].astype(str)`, if they are the same, or rename them."
         )
         raise ValueError(msg)
     return labels.cat.rename_categories(names)

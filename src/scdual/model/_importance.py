@@ -16,7 +16,7 @@ from scvi.model.base import RNASeqMixin
 
 from scdual._checks import check_choice, check_flag, check_keywords, check_type, check_whole
 from scdual._types import CellWeights
-from scdual.model._cells import check_cells
+from scdual.model._cells import cell_positions, check_cells
 from scdual.model._inherited import InheritedMixin
 
 _CHECKS: dict[str, Callable[[str, Any], None]] = {
@@ -78,6 +78,8 @@ class ImportanceMixin(RNASeqMixin, InheritedMixin):
         check_type("zs", zs, torch.Tensor)
         _check_importance(max_cells=max_cells, truncation=truncation)
         _check_importance(n_mc_samples=n_mc_samples, n_mc_samples_per_pass=n_mc_samples_per_pass)
+        adata = self._validate_anndata(adata)
+        indices = cell_positions(adata, indices)
         given = (max_cells, truncation, n_mc_samples, n_mc_samples_per_pass)
         return super().get_importance_weights(adata, indices, qz, px, zs, *given, **data_loader_kwargs)
 

@@ -82,7 +82,7 @@ def check_lengths(max_epochs: Any, batch_size: Any) -> None:
 
 def check_plan(plan_config: KwargsLike | None, plan_kwargs: KwargsLike | None) -> None:
     """Raise an error if an argument of the training plan is unknown or wrong."""
-    plan = _merged("plan_kwargs", plan_config, plan_kwargs)
+    plan = _merged("plan", plan_config, plan_kwargs)
     check_keywords(plan, PLAN_CHECKS, where="`plan_kwargs`")
     check_arguments(plan, PLAN_CHECKS)
 
@@ -97,7 +97,7 @@ def check_trainer(trainer_config: KwargsLike | None, trainer_kwargs: Mapping[str
     own
         Names of the arguments of ``train`` itself, one of which may have been meant.
     """
-    trainer = _merged("trainer_config", trainer_config, trainer_kwargs)
+    trainer = _merged("trainer", trainer_config, trainer_kwargs)
     kinds = (Trainer, lightning.pytorch.Trainer)
     known = {name for kind in kinds for name in inspect.signature(kind).parameters} | own
     check_keywords(trainer, sorted(known - {"kwargs", "self"}), where="`train`")
@@ -129,7 +129,7 @@ def n_validation(n_obs: int, train_size: float | None, validation_size: float | 
 
 
 def _merged(name: str, config: Any, overrides: Any) -> dict[str, Any]:
-    for value in (config, overrides):
+    for argument, value in {f"{name}_config": config, f"{name}_kwargs": overrides}.items():
         if not hasattr(value, "to_kwargs"):
-            check_type(name, value, Mapping, optional=True)
+            check_type(argument, value, Mapping, optional=True)
     return merge_kwargs(config, overrides, name=name)
