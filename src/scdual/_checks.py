@@ -2,6 +2,7 @@
 
 import difflib
 import math
+from collections import Counter
 from collections.abc import Hashable, Iterable
 from numbers import Integral, Real
 from reprlib import Repr
@@ -136,7 +137,7 @@ def check_names(name: str, value: Any) -> list[str]:
     if wrong:
         msg = f"`{name}` holds {shown(wrong[0])} of type {type(wrong[0]).__name__}, expected a list of names."
         raise TypeError(msg)
-    repeated = sorted({item for item in names if names.count(item) > 1}) if len(set(names)) < len(names) else []
+    repeated = [item for item, number in Counter(names).items() if number > 1]
     if repeated or not names:
         found = f"{listed(repeated)} more than once" if repeated else "no names"
         msg = f"`{name}` has {found}, expected different names, at least one. Name each once."

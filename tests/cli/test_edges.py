@@ -94,7 +94,7 @@ def test_group_may_hold_a_slash(annotated_path: Path) -> None:
 
 def test_unknown_group_names_the_groups_there_are(annotated_path: Path) -> None:
     _, stderr = run(annotated_path, "--group", "B", code=1)
-    assert "no network of the group 'B'; it has networks of ['CD4+|CD8+', 'NK']" in stderr
+    assert "no network of the group 'B'; it has networks of ['CD4+/CD8+', 'NK']" in stderr
     assert stderr.count("\n") == 1
 
 

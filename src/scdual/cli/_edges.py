@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scdual._constants import RESULT_KEYS, regulation_key
+from scdual._checks import did_you_mean, listed
+from scdual._constants import RESULT_KEYS, group_of, regulation_key
 from scdual.cli._errors import tell_if_interrupted
 from scdual.cli._terminal import visible
 
@@ -61,15 +62,17 @@ def _network_key(adata: "AnnData", path: Path, group: str | None) -> str:
     key = base if group is None else regulation_key(group)
     if key in adata.varp:
         return key
-    groups = [found.removeprefix(f"{base}_") for found in adata.varp if found.startswith(f"{base}_")]
+    groups = [found for found in map(group_of, adata.varp) if found is not None]
     if base not in adata.varp and not groups:
         msg = (
             f"{path} has no varp[{base!r}]; its varp has {list(adata.varp)}. "
             f"Fit a model first: scdual fit {path} -o OUT.h5ad"
         )
         raise KeyError(msg)
+    advice = did_you_mean(group, groups)
     msg = (
-        f"{path} has no network of the group {group!r}; it has networks of {groups or 'no groups, only of all cells'}. "
+        f"{path} has no network of the group {group!r}; it has networks of "
+        f"{listed(groups) if groups else 'no groups, only of all cells'}. {advice}{' ' if advice else ''}"
         "Choose one of these, leave out --group, or fit with --labels-key to get one network per label."
     )
     raise KeyError(msg)

@@ -13,6 +13,7 @@ from mudata import MuData
 from scvi import REGISTRY_KEYS, settings
 from scvi.data import AnnDataManager, fields
 
+from scdual._checks import check_keywords, check_type
 from scdual._types import Dispersion, GeneLikelihood
 from scdual.data._fields import (
     FiniteJointObsField,
@@ -33,7 +34,7 @@ from scdual.model._record import first_record, generator_state
 from scdual.model._regulation import RegulationMixin
 from scdual.model._repeat import RepeatMixin
 from scdual.model._scvi import FIELD_REGISTRIES_KEY, SETUP_ARGS_KEY, STATE_REGISTRY_KEY
-from scdual.module import SCDualModule
+from scdual.module import MODULE_CHECKS, SCDualModule, check_module
 
 
 class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixin, SavingMixin, RepeatMixin):
@@ -73,6 +74,11 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
     **module_kwargs
         Further arguments of :class:`~scdual.module.SCDualModule`, such as ``n_embed``, ``n_heads`` or ``n_bins``.
 
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is none of its choices, out of range, or unknown; nothing has been changed then.
+
     Examples
     --------
     >>> import scdual
@@ -103,11 +109,6 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
         **module_kwargs: Any,
     ) -> None:
         generator = generator_state()
-        super().__init__(adata, registry)
-        gene_names = pd.Index(np.asarray(self._state(REGISTRY_KEYS.X_KEY)["column_names"]).astype(str))
-        regulator_index = resolve_regulators(regulators, gene_names, self._var_table())
-        self.gene_names_ = list(gene_names)
-        self.regulators_ = list(gene_names[regulator_index])
         self._module_kwargs = {
             "n_hidden": n_hidden,
             "n_latent": n_latent,
@@ -117,6 +118,15 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
             "dropout_rate": dropout_rate,
             **module_kwargs,
         }
+        check_type("adata", adata, AnnData, MuData, optional=True)
+        check_type("registry", registry, dict, optional=True)
+        check_keywords(self._module_kwargs, [*MODULE_CHECKS, "regulators", "prior"], where="`SCDual`")
+        check_module({**(self._module_cls.__init__.__kwdefaults__ or {}), **self._module_kwargs})
+        super().__init__(adata, registry)
+        gene_names = pd.Index(np.asarray(self._state(REGISTRY_KEYS.X_KEY)["column_names"]).astype(str))
+        regulator_index = resolve_regulators(regulators, gene_names, self._var_table())
+        self.gene_names_ = list(gene_names)
+        self.regulators_ = list(gene_names[regulator_index])
         known = None if prior is None else align_prior(prior, gene_names, regulator_index)
         self._new_module = partial(
             self._module_cls,
