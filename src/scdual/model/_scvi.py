@@ -11,8 +11,7 @@ from scvi.data._constants import (
     _SETUP_METHOD_NAME,
     _STATE_REGISTRY_KEY,
 )
-from scvi.model._utils import _get_batch_code_from_category, scrna_raw_counts_properties
-from scvi.model.base._archesmixin import _get_loaded_data
+from scvi.model._utils import _get_batch_code_from_category, parse_device_args, scrna_raw_counts_properties
 from scvi.model.base._de_core import _de_core
 from scvi.train._config import KwargsLike, merge_kwargs
 
@@ -25,8 +24,8 @@ __all__ = [
     "KwargsLike",
     "batch_codes",
     "compare_groups",
-    "loaded_data",
     "merge_kwargs",
+    "parse_device_args",
     "raw_count_properties",
 ]
 
@@ -36,5 +35,4 @@ UUID_KEY = _SCVI_UUID_KEY
 
 batch_codes = _get_batch_code_from_category
 compare_groups = _de_core
-loaded_data = _get_loaded_data
 raw_count_properties = scrna_raw_counts_properties
