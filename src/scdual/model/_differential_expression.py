@@ -2,12 +2,17 @@
 
 from collections.abc import Sequence
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
+from scvi import REGISTRY_KEYS
+from scvi.data import AnnDataManager
 
+from scdual.data._rows import is_in_memory, read_rows
 from scdual.model._expression import ExpressionMixin
 from scdual.model._scvi import compare_groups, raw_count_properties
 
@@ -110,7 +115,7 @@ class DifferentialExpressionMixin(ExpressionMixin):
                 idx1,
                 idx2,
                 all_stats,
-                raw_count_properties,
+                _raw_properties,
                 self.gene_names,
                 mode,
                 batchid1,
@@ -124,6 +129,14 @@ class DifferentialExpressionMixin(ExpressionMixin):
         finally:  # scvi-tools leaves columns behind
             for column in adata.obs.columns.difference(kept):
                 del adata.obs[column]
+
+
+def _raw_properties(manager: AnnDataManager, *cells: Any) -> dict[str, np.ndarray]:
+    """Return means and shares of the raw counts of two groups; scvi-tools cannot do sums on disk."""
+    counts = manager.get_from_registry(REGISTRY_KEYS.X_KEY)
+    if not is_in_memory(counts):
+        counts = read_rows(counts, slice(None))
+    return raw_count_properties(SimpleNamespace(adata=manager.adata, get_from_registry=lambda _: counts), *cells)
 
 
 def _check_groups(

@@ -4,6 +4,7 @@ Dimension key
     C  cells      K  members
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,9 @@ from scvi.dataloaders import DataSplitter
 from scvi.train import Trainer
 from scvi.utils import track
 
+from scdual.data._cells import cell_order
 from scdual.data._permute import permute_genes
+from scdual.data._rows import read_rows
 from scdual.model._record import recorded
 from scdual.model._training import TrainingMixin, default_max_epochs
 from scdual.module import RegulationTrainingPlan, SCDualModule
@@ -84,6 +87,7 @@ class EnsembleMixin(TrainingMixin):
         if n_ensemble < 2:
             msg = f"`n_ensemble` is {n_ensemble}, expected 2 or more, for one member has no spread. Pass for example 5."
             raise ValueError(msg)
+        self._validate_anndata()  # the data must not have changed since they were set up
         rng = np.random.default_rng(settings.seed)
         n_cells = self.adata.n_obs
         runs = [(self.adata_manager, n_cells // 2)] * n_ensemble + [(self._permuted(rng, permute_within), n_cells)]
@@ -115,15 +119,21 @@ class EnsembleMixin(TrainingMixin):
             msg = f"`permute_within={within!r}` is not a column of `obs`, which has {list(self.adata.obs.columns)}; name one of those."
             raise KeyError(msg)
         groups = None if within is None else self.adata.obs[within].astype(str).to_numpy()
-        data: AnnData | MuData = self.adata.copy()
+        data: AnnData | MuData = self.adata.to_memory() if self.adata.isbacked else self.adata.copy()
         where = self.adata_manager.data_registry[REGISTRY_KEYS.X_KEY]
         rna = data.mod[where.mod_key] if isinstance(data, MuData) else data
-        permuted = permute_genes(self.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY), rng, groups)
+        counts = read_rows(self.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY), slice(None))
+        permuted = permute_genes(counts, rng, groups)
+        order = cell_order(data, where.mod_key) if isinstance(data, MuData) else None
+        if order is not None:
+            permuted = permuted[np.argsort(order)]
         if where.attr_name == "layers":
             rna.layers[where.attr_key] = permuted
         else:
             rna.X = permuted
-        return self.adata_manager.transfer_fields(data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a permuted cell may have no counts
+            return self.adata_manager.transfer_fields(data)
 
     def _member(self, state: State) -> SCDualModule:
         """Return a module that holds the map of a member."""

@@ -15,6 +15,7 @@ from mudata import MuData
 from scvi.model.base import BaseModelClass, EmbeddingMixin, VAEMixin
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, StudentT
 
+from scdual.data._rollback import unchanged_on_error
 from scdual.model._scvi import SETUP_ARGS_KEY, UUID_KEY
 
 
@@ -228,8 +229,28 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, BaseModelClass):
             raise ValueError(msg)
 
     def _validate_anndata(self, adata: AnnData | MuData | None = None, copy_if_view: bool = True) -> AnnData | MuData:
+        """Register data the model does not know; those it knows must not have changed since.
+
+        Raises
+        ------
+        ValueError
+            If the model's own data have changed. Other data are registered anew.
+        """
         self._require_data(adata)
-        return super()._validate_anndata(adata, copy_if_view)
+        data = self.adata if adata is None else adata
+        with unchanged_on_error(data):
+            super()._validate_anndata(data, copy_if_view)
+            manager = self.get_anndata_manager(data, required=True)
+            changes = manager.changes()
+            if changes and manager is self.adata_manager:
+                msg = (
+                    f"The data changed after they were set up: {changes}; undo that, or call `SCDual.setup_anndata` again "
+                    "and build a new model."
+                )
+                raise ValueError(msg)
+            if changes:
+                self._register_manager_for_instance(self.adata_manager.transfer_fields(data))
+        return data
 
     def _make_data_loader(
         self, adata: AnnData | MuData, indices: Sequence[int] | np.ndarray | None = None, **kwargs: Any
@@ -245,14 +266,11 @@ def cell_positions(adata: AnnData | MuData, indices: Sequence[int] | np.ndarray)
     Raises
     ------
     ValueError
-        If no cell is chosen, or data on disk are read out of order, which scvi-tools would undo silently.
+        If no cell is chosen.
     """
     chosen = np.atleast_1d(np.asarray(indices))
     positions = np.arange(adata.n_obs)[chosen] if chosen.size else chosen
     if not positions.size:
         msg = f"`indices` chooses none of the {adata.n_obs} cells; pass positions or a mask with a True."
-        raise ValueError(msg)
-    if adata.isbacked and (np.diff(positions) < 0).any():
-        msg = "`indices` have to rise when the data are on disk; sort them, or load the data with `adata.to_memory()`."
         raise ValueError(msg)
     return positions
