@@ -20,7 +20,7 @@ from scdual._saved import CONTENT, DATA, PICKLE, WEIGHTS, check_overwritten, is_
 from scdual._writing import lock, write_folder
 from scdual.data._rollback import unchanged_on_error
 from scdual.model._inherited import InheritedMixin
-from scdual.model._record import Record, describe
+from scdual.model._record import Record, describe, record_now
 from scdual.model._saved_model import SavedModel, State, checked_prefix, data_name, read_saved
 from scdual.model._scvi import SETUP_ARGS_KEY, SETUP_METHOD_KEY, parse_device_args
 
@@ -217,12 +217,12 @@ class SavingMixin(InheritedMixin):
 
     def _content(self) -> dict[str, Any]:
         """Return all but numbers of the module: attributes whose names end with an underscore, as in scvi-tools."""
-        left_out = {"ensemble_", "null_", "record_"}
+        left_out, record = {"ensemble_", "null_", "record_"}, record_now(self)
         attributes = {name: value for name, value in vars(self).items() if name.endswith("_") and name not in left_out}
         return {
             "attributes": attributes,
             "description": describe(self),
-            "record": None if self.record_ is None else self.record_.to_plain(),
+            "record": None if record is None else record.to_plain(),
         }
 
     def _tensors(self) -> State:
