@@ -4,6 +4,7 @@ A forked child that has imported everything writes, and is killed: at every step
 at random moments, because HDF5 and pandas write without telling. Then a few dozen true commands are killed.
 """
 
+import logging
 import os
 import signal
 import subprocess
@@ -342,6 +343,7 @@ def test_true_command(
 def test_kills_were_many(kills: dict[str, int]) -> None:
     if len(kills) < N_TESTS:
         pytest.skip("only some of the tests ran")
+    logging.getLogger(__name__).info("%s kills: %s", sum(kills.values()), kills)  # shown by -rP
     assert sum(kills.values()) >= 200, kills
 
 
