@@ -1,11 +1,15 @@
-# Every target makes .venv when it is missing and reuses it afterwards.
+# Every target makes an environment when it is missing and reuses it afterwards: .venv, or .venv-python3.12 and the like
+# with `make PYTHON=python3.12 ...`.
 PYTHON ?= python3
 
-BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
-READY := .venv/.ready
-DOCS_READY := .venv/.docs-ready
-BENCH_READY := .venv/.bench-ready
+VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
+BIN := $(VENV)/bin
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+CONSTRAINTS := constraints/python$(if $(filter 3.11,$(VERSION)),3.11,3.12).txt
+PIP := $(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS)
+READY := $(VENV)/.ready-$(VERSION)
+DOCS_READY := $(VENV)/.docs-ready-$(VERSION)
+BENCH_READY := $(VENV)/.bench-ready-$(VERSION)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow lint format docs tutorials bench bench-grn bench-embedding clean
@@ -46,15 +50,15 @@ bench-grn: $(BENCH_READY) ## score networks beside other methods
 bench-embedding: $(BENCH_READY) ## score embeddings beside other methods
 	$(BIN)/python benchmarks/embedding.py
 
-clean: ## remove what was built, keep .venv
+clean: ## remove what was built, keep the environments
 	rm -rf build demo dist docs/_build docs/generated docs/tutorials/*.ipynb lightning_logs scvi_log
 	rm -rf .coverage .mypy_cache .pytest_cache .ruff_cache
 
 # torch goes first so that its version is settled before anything asks for another.
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit("scdual needs Python 3.11 or newer: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo "Installing into .venv; the first time takes minutes."
+	test "$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = $(VERSION) || $(PYTHON) -m venv --clear $(VENV)
+	@echo "Installing into $(VENV) for Python $(VERSION); the first time takes minutes."
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"  # older ones cannot read dependency groups
 	$(PIP) torch
 	$(PIP) --editable ".[activity,demo]" --group dev

@@ -2,15 +2,21 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 os.environ["MPLBACKEND"] = "Agg"  # before matplotlib and tqdm are imported, here and in subprocesses
 os.environ["TQDM_DISABLE"] = "1"
 
+import numpy as np
+import pandas as pd
 import pytest
 import scvi
 import torch
+from anndata import AnnData
+from mudata import MuData
+from scipy.sparse import issparse
 
 TOUCHED = (
     "batch_size",
@@ -39,3 +45,35 @@ def _same_start(tmp_path: Path) -> Iterator[None]:
     yield
     for name, value in before.items():
         setattr(scvi.settings, name, value)
+
+
+@pytest.fixture(scope="session")
+def contents() -> Callable[[Any], Any]:
+    """Return a function that tells all that data, tables, arrays and dictionaries hold, as plain values to compare."""
+    return _contents
+
+
+def _contents(value: Any) -> Any:
+    if isinstance(value, MuData):
+        return {**{name: _contents(part) for name, part in value.mod.items()}, **_slots(value)}
+    if isinstance(value, AnnData):
+        return {"X": _contents(value.X), "layers": _contents(value.layers), **_slots(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _contents(item) for key, item in value.items()}
+    if isinstance(value, pd.DataFrame):
+        return value.index.tolist(), {name: _contents(value[name]) for name in value}
+    if isinstance(value, pd.Series):
+        return str(value.dtype), value.astype(object).where(value.notna(), "missing").tolist()
+    if issparse(value):
+        return "sparse", _contents(value.toarray())
+    if isinstance(value, torch.Tensor):
+        return _contents(value.detach().cpu().numpy())
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        return str(value.dtype), value.shape, value.tobytes()
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_contents(item) for item in value]
+    return type(value).__name__, repr(value)
+
+
+def _slots(data: AnnData | MuData) -> dict[str, Any]:
+    return {slot: _contents(getattr(data, slot)) for slot in ("obs", "var", "obsm", "varm", "obsp", "varp", "uns")}

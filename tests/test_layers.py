@@ -9,8 +9,8 @@ import pytest
 import scdual
 
 FLOORS = (  # lowest first; rooms on one floor do not know each other
-    {"_constants", "_installed", "_types"},
-    {"grn"},
+    {"_checks", "_constants", "_installed", "_plain", "_spreadsheet", "_types", "_writing"},
+    {"_saved", "grn"},
     {"data", "nn"},
     {"module"},
     {"model"},
@@ -63,6 +63,24 @@ def wrong_imports(root: Path) -> list[str]:
     return found
 
 
+def circles(root: Path) -> list[str]:
+    """Return the files that are imported, at whatever depth, by what they import themselves."""
+    files = {".".join(("scdual", *path.relative_to(root).with_suffix("").parts)): path for path in root.rglob("_*.py")}
+    needs = {name: set(imported_names(path)) & files.keys() for name, path in files.items() if path.stem != "__init__"}
+    return sorted(name for name in needs if name in reached(name, needs))
+
+
+def reached(start: str, needs: dict[str, set[str]]) -> set[str]:
+    """Return what a file imports, directly or through others."""
+    found: set[str] = set()
+    waiting = [start]
+    while waiting:
+        new = needs.get(waiting.pop(), set()) - found
+        found |= new
+        waiting += new
+    return found
+
+
 def write(root: Path, name: str, text: str) -> None:
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,6 +89,18 @@ def write(root: Path, name: str, text: str) -> None:
 
 def test_imports_point_downward() -> None:
     assert wrong_imports(Path(scdual.__file__).parent) == []
+
+
+def test_no_file_imports_itself_through_others() -> None:
+    found = circles(Path(scdual.__file__).parent)
+    assert [name for name in found if not name.startswith("scdual.module.")] == []  # its files share one class so far
+
+
+def test_a_circle_is_caught(tmp_path: Path) -> None:
+    write(tmp_path, "grn/_network.py", "from scdual.grn._convert import from_frame")
+    write(tmp_path, "grn/_convert.py", "def late():\n    from scdual.grn._network import RegulatoryNetwork")
+    write(tmp_path, "grn/_align.py", "from scdual.grn._network import RegulatoryNetwork")
+    assert circles(tmp_path) == ["scdual.grn._convert", "scdual.grn._network"]
 
 
 @pytest.mark.parametrize(

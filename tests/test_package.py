@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,12 @@ def test_version_is_the_same_everywhere() -> None:
     cited = re.search(r"^version: (\S+)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE)
     assert cited is not None
     assert scdual.__version__ == project["version"] == cited[1]
+
+
+def test_links_on_pypi_lead_out_of_its_page() -> None:
+    links = re.findall(r"\]\(([^)]+)\)", metadata("scdual").get_payload())
+    assert len(links) > 10
+    assert [link for link in links if not link.startswith("https://")] == []
 
 
 def test_import_loads_no_part_and_nothing_heavy() -> None:

@@ -1,6 +1,8 @@
 """Names of everything SCDual writes or logs, in one place."""
 
+import re
 from typing import NamedTuple
+from urllib.parse import unquote
 
 
 class _ResultKeys(NamedTuple):
@@ -30,6 +32,15 @@ LOSS_KEYS = _LossKeys()
 ORIENTATION = "row = regulator, column = target"
 
 
+_ENCODED = re.compile(r"[%/\\\x00-\x1f\x7f]")  # HDF5 and Zarr take slashes for folders; control characters are cut off
+
+
 def regulation_key(group: str) -> str:
-    """Return the key in ``varp`` of a group's network; HDF5 would take a slash in it for a folder."""
-    return f"{RESULT_KEYS.REGULATION}_{group.replace('/', '|')}"
+    """Return the key in ``varp`` of a group's network; what a file cannot hold in a key is written as in a URL, ``%2F``."""
+    return f"{RESULT_KEYS.REGULATION}_{_ENCODED.sub(lambda found: f'%{ord(found[0]):02X}', group)}"
+
+
+def group_of(key: str) -> str | None:
+    """Return the group whose network is under a key of ``varp``, or None if it is not that of a group."""
+    prefix = f"{RESULT_KEYS.REGULATION}_"
+    return unquote(key.removeprefix(prefix)) if key.startswith(prefix) else None

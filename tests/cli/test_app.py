@@ -38,6 +38,19 @@ def test_main_ends_with_the_exit_code(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert capsys.readouterr().err.startswith("Error: nope.h5ad does not exist")
 
 
+def test_interruption_while_packages_are_loaded_is_quiet(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scdual.cli._app.app", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == "\nInterrupted: no file was changed.\n"
+
+
 def test_help_loads_nothing_heavy() -> None:
     heavy = {"anndata", "matplotlib", "numpy", "pandas", "scanpy", "scvi", "torch"}
     code = f"import sys, scdual.cli; print(sorted({heavy} & set(sys.modules)))"

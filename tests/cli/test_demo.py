@@ -46,7 +46,9 @@ def test_leaves_every_promised_file_and_prints_one_table(tmp_path: Path) -> None
 def test_output_that_is_a_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "demo").touch()
     _, stderr = run("--out", tmp_path / "demo", code=1)
-    assert stderr == f"Error: {tmp_path / 'demo'} is a file, expected a directory. Choose another name for --out.\n"
+    assert stderr == (
+        f"Error: {tmp_path / 'demo'} of --out is a file, expected a directory or a new name. Choose another name.\n"
+    )
 
 
 def test_missing_package_names_the_extra_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,20 @@
 """`scdual edges` writes the network of a file as a table, or says what is there instead."""
 
 import io
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
+import anndata
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from scdual._writing import lock
 from scdual.cli._app import app
+from scdual.cli._edges import edges
 from scdual.grn import RegulatoryNetwork
 
 
@@ -31,6 +38,50 @@ def test_without_a_file_the_table_goes_to_stdout(annotated_path: Path, network: 
     assert stderr == ""
 
 
+def test_names_that_spreadsheets_would_run_get_an_apostrophe(annotated_path: Path, tmp_path: Path) -> None:
+    adata = anndata.read_h5ad(annotated_path)
+    adata.var_names = ["=cmd|' /C calc'!A0", "-GATA1", "LYZ", "HBB", "CD14"]
+    adata.write_h5ad(annotated_path)
+    run(annotated_path, "-o", tmp_path / "edges.csv")
+    table = pd.read_csv(tmp_path / "edges.csv")
+    assert set(table["source"]) == {"'=cmd|' /C calc'!A0", "'-GATA1"}
+    assert (table["weight"] < 0).any()  # numbers are numbers
+
+
+def test_escape_codes_reach_a_file_but_no_terminal(
+    annotated_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    adata = anndata.read_h5ad(annotated_path)
+    adata.var_names = ["SPI1\x1b[2J", "GATA1", "LYZ", "HBB", "CD14"]
+    adata.write_h5ad(annotated_path)
+    for is_terminal, name in ((False, "SPI1\x1b[2J"), (True, r"SPI1\x1b[2J")):
+        monkeypatch.setattr(sys.stdout, "isatty", lambda is_terminal=is_terminal: is_terminal, raising=False)
+        edges(annotated_path, out=None, top=1, group=None)
+        assert capsys.readouterr().out.splitlines()[1].startswith(f"{name},")
+
+
+def test_output_that_is_being_written_is_left_alone(annotated_path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "edges.csv"
+    out.write_text("old")
+    with in_another_thread(lambda: lock(out)):
+        _, stderr = run(annotated_path, "-o", out, code=1)
+    assert (
+        stderr
+        == f"Error: {out} is being written by another process. Wait until that one ends, or choose another name.\n"
+    )
+    assert out.read_text() == "old"
+
+
+@contextmanager
+def in_another_thread(enter: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
+    """Be in a context manager in a thread of its own."""
+    stack = ExitStack()
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(stack.enter_context, enter()).result()
+        yield
+        thread.submit(stack.close).result()
+
+
 def test_group_chooses_its_network(annotated_path: Path) -> None:
     stdout, _ = run(annotated_path, "--group", "NK")
     assert stdout.splitlines() == ["source,target,weight", "SPI1,LYZ,0.9"]
@@ -43,7 +94,7 @@ def test_group_may_hold_a_slash(annotated_path: Path) -> None:
 
 def test_unknown_group_names_the_groups_there_are(annotated_path: Path) -> None:
     _, stderr = run(annotated_path, "--group", "B", code=1)
-    assert "no network of the group 'B'; it has networks of ['CD4+|CD8+', 'NK']" in stderr
+    assert "no network of the group 'B'; it has networks of ['CD4+/CD8+', 'NK']" in stderr
     assert stderr.count("\n") == 1
 
 

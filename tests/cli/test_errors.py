@@ -1,9 +1,9 @@
-"""Expected errors are one line on stderr; bugs keep their traceback."""
+"""Expected errors and Ctrl+C are one line on stderr; bugs keep their traceback."""
 
 import pytest
 import typer
 
-from scdual.cli._errors import one_line_errors
+from scdual.cli._errors import one_line_errors, tell_if_interrupted
 
 
 def failing(error: BaseException) -> object:
@@ -20,6 +20,7 @@ def failing(error: BaseException) -> object:
         (KeyError("'batch' is not in obs"), "'batch' is not in obs"),
         (FileNotFoundError(2, "No such file", "a.csv"), "[Errno 2] No such file: 'a.csv'"),
         (ModuleNotFoundError("igraph not found"), "igraph not found"),
+        (ValueError("gene \x1b[2J\x07"), r"gene \x1b[2J\x07"),
         (ValueError(), "ValueError"),
         (KeyError(), "KeyError"),
     ],
@@ -35,7 +36,29 @@ def test_expected_error_is_one_line_and_exit_code_one(
     assert captured.out == ""
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError(), BrokenPipeError(), KeyboardInterrupt()])
+def test_interruption_says_what_became_of_the_files(capsys: pytest.CaptureFixture[str]) -> None:
+    stop_of_training = KeyboardInterrupt("training stopped after 3 of 20 epochs")
+
+    def command() -> None:
+        with tell_if_interrupted("out.h5ad is as it was"):
+            raise stop_of_training
+
+    with pytest.raises(typer.Exit) as stop:
+        one_line_errors(command)()
+    assert stop.value.exit_code == 130
+    captured = capsys.readouterr()
+    assert captured.err == "\nInterrupted: training stopped after 3 of 20 epochs; out.h5ad is as it was.\n"
+    assert captured.out == ""
+
+
+def test_interruption_of_a_reader_changes_no_file(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as stop:
+        failing(KeyboardInterrupt())()
+    assert stop.value.exit_code == 130
+    assert capsys.readouterr().err == "\nInterrupted: no file was changed.\n"
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), BrokenPipeError()])
 def test_anything_else_passes_through(error: BaseException) -> None:
     with pytest.raises(type(error)):
         failing(error)()

@@ -1,11 +1,29 @@
 """Files are checked before any work is done."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
+import h5py
+import pandas as pd
 import pytest
+from anndata.tests.helpers import assert_equal
 
-from scdual.cli._files import check_h5ad, check_output, check_suffix, read_counts
+from scdual.cli._files import check_folder, check_h5ad, check_output, check_suffix, read_counts, write_h5ad
+
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+from scdual.cli._files import read_counts, write_h5ad
+adata = read_counts(Path(sys.argv[1]))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write that is too long then fails, as on a full disk
+resource.setrlimit(resource.RLIMIT_FSIZE, 2 * (int(sys.argv[2]),))
+try:
+    write_h5ad(adata, Path(sys.argv[1]))
+except OSError as error:
+    sys.exit(str(error))
+"""
 
 
 def test_reads_counts_in_memory_and_on_disk(annotated_path: Path) -> None:
@@ -18,6 +36,49 @@ def test_file_that_is_no_hdf5_is_named(tmp_path: Path) -> None:
     path.write_text("not HDF5")
     with pytest.raises(ValueError, match=r"text.h5ad cannot be read as AnnData"):
         read_counts(path)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
+def test_file_that_was_cut_short_is_a_one_line_error(annotated_path: Path, share: float) -> None:
+    content = annotated_path.read_bytes()
+    annotated_path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ValueError, match=r"annotated.h5ad cannot be read as AnnData .* copy it again\.$") as error:
+        read_counts(annotated_path)
+    assert "\n" not in str(error.value)
+
+
+def test_hdf5_that_is_no_anndata_is_named(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "other.h5ad", "w") as file:
+        file["matrix"] = 3
+    with pytest.raises(ValueError, match=r"other.h5ad cannot be read as AnnData"):
+        read_counts(tmp_path / "other.h5ad")
+
+
+def test_encoding_of_another_version_is_a_one_line_error(annotated_path: Path) -> None:
+    with h5py.File(annotated_path, "r+") as file:
+        file["obs"].attrs["encoding-version"] = "99.0.0"
+    with pytest.raises(ValueError, match=r"cannot be read as AnnData \(No read method registered for .*99"):
+        read_counts(annotated_path)
+
+
+def test_written_file_is_the_one_of_anndata(annotated_path: Path, tmp_path: Path) -> None:
+    adata = read_counts(annotated_path)
+    adata.obs["text"] = pd.Series(list("abc" * 4), index=adata.obs_names, dtype=object)
+    adata.raw = adata.copy()
+    write_h5ad(adata, tmp_path / "ours.h5ad")
+    adata.write_h5ad(tmp_path / "theirs.h5ad")
+    assert_equal(read_counts(tmp_path / "ours.h5ad"), read_counts(tmp_path / "theirs.h5ad"), exact=True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of file size")
+def test_full_disk_ends_with_one_sentence_and_the_old_file(annotated_path: Path) -> None:
+    before = annotated_path.read_bytes()
+    for limit in (1_000, 30_000, len(before) - 2_000):
+        command = [sys.executable, "-c", FULL_DISK, str(annotated_path), str(limit)]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert ended.stderr.startswith(f"There is no room to write {annotated_path}")
+        assert ended.returncode == 1
+        assert annotated_path.read_bytes() == before
 
 
 def test_directory_is_no_input(tmp_path: Path) -> None:
@@ -59,3 +120,13 @@ def test_output_that_may_not_be_written_is_an_error(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(PermissionError, match="permission denied"):
         check_output(tmp_path / "new.csv")
+
+
+def test_folder_may_be_new_or_exist(tmp_path: Path) -> None:
+    check_folder(tmp_path, option="--out")
+    check_folder(tmp_path / "new", option="--out")
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match="file of --out is a file, expected a directory"):
+        check_folder(tmp_path / "file", option="--out")
+    with pytest.raises(FileNotFoundError, match="mkdir -p"):
+        check_folder(tmp_path / "nope" / "new", option="--out")

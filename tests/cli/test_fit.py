@@ -1,5 +1,8 @@
 """`scdual fit` checks everything it can before training, then writes the annotated file."""
 
+import errno
+import subprocess
+import sys
 from pathlib import Path
 
 import anndata
@@ -11,6 +14,14 @@ from typer.testing import CliRunner
 from scdual.cli._app import app
 from scdual.datasets import simulate
 from scdual.model import SCDual
+
+HOLD_LOCK = """
+import sys
+from scdual._writing import lock
+with lock(sys.argv[1]):
+    print("has it", flush=True)
+    sys.stdin.read()
+"""
 
 
 @pytest.fixture
@@ -90,6 +101,7 @@ def test_same_seed_gives_the_same_result(path: Path) -> None:
         pytest.param(["--labels-key", "x"], "--labels-key is 'x'", id="labels"),
         pytest.param(["--regulators", "x"], "--regulators is 'x', which is no file and none of the", id="regulators"),
         pytest.param(["--regulators", "empty.txt"], "empty.txt of --regulators is empty", id="empty file"),
+        pytest.param(["--regulators", "latin.txt"], "latin.txt of --regulators is no text in UTF-8", id="no UTF-8"),
         pytest.param(["--regulators", "names.txt"], "NOPE", id="unknown regulator"),
         pytest.param(["--prior", "nope.csv"], "nope.csv of --prior is no file", id="no prior"),
         pytest.param(["--prior", "names.txt"], "source", id="prior without columns"),
@@ -103,6 +115,7 @@ def test_error_is_one_line_and_comes_before_training(
     monkeypatch.chdir(path.parent)
     Path("empty.txt").touch()
     Path("names.txt").write_text("NOPE\n", encoding="utf-8")
+    Path("latin.txt").write_bytes("β".encode("utf-16"))
     before = sorted(Path().iterdir())
     usual = {"-o": "out.h5ad", "--regulators": "regulator"}
     added = [text for option, value in usual.items() if option not in args for text in (option, value)]
@@ -111,6 +124,62 @@ def test_error_is_one_line_and_comes_before_training(
     assert said.startswith("Error: ")
     assert said.count("\n") == 1
     assert sorted(Path().iterdir()) == before
+
+
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize("name", ["out.h5ad", "model"])
+def test_second_writer_is_refused_before_training(path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(path.parent)
+    Path("out.h5ad").write_bytes(b"old")
+    with subprocess.Popen([sys.executable, "-c", HOLD_LOCK, name], stdin=-1, stdout=-1, text=True) as other:
+        other.stdout.readline()
+        said = run("in.h5ad", "-o", "out.h5ad", "--model-dir", "model", "--regulators", "regulator", code=1)
+        other.kill()
+    assert (
+        said
+        == f"Error: {name} is being written by another process. Wait until that one ends, or choose another name.\n"
+    )
+    assert Path("out.h5ad").read_bytes() == b"old"
+
+
+def test_interrupted_training_leaves_the_old_results(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(model: SCDual, **_: object) -> None:
+        model.interrupted_ = {"n_epochs": 3, "max_epochs": 20}
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SCDual, "train", interrupted)
+    monkeypatch.chdir(path.parent)
+    Path("out.h5ad").write_bytes(b"old")
+    before = sorted(Path().iterdir())
+    said = run("in.h5ad", "-o", "out.h5ad", "--model-dir", "model", "--regulators", "regulator", code=130)
+    assert said == "\nInterrupted: training stopped after 3 of 20 epochs; out.h5ad is as it was.\n"
+    assert sorted(Path().iterdir()) == before
+    assert Path("out.h5ad").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), 1, "There is no room to write out.h5ad"),
+        (KeyboardInterrupt(), 130, "Interrupted: the model is in model; out.h5ad is as it was."),
+    ],
+)
+def test_model_is_safe_before_the_large_file_is_written(
+    path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, message: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(anndata.io, "write_elem", fail)
+    monkeypatch.chdir(path.parent)
+    Path("out.h5ad").write_bytes(b"old")
+    options = ["--max-epochs", 1, "--regulators", "regulator", "--accelerator", "cpu"]
+    said = run("in.h5ad", "-o", "out.h5ad", "--model-dir", "model", *options, code=code)
+    assert message in said
+    assert said.strip().count("\n") == 0
+    assert Path("out.h5ad").read_bytes() == b"old"
+    assert SCDual.load("model", anndata.read_h5ad("in.h5ad"), accelerator="cpu").is_trained
+    assert sorted(map(str, Path().iterdir())) == ["in.h5ad", "model", "out.h5ad"]
 
 
 @pytest.mark.usefixtures("no_training")

@@ -15,8 +15,9 @@ from scdual.cli._training import start, train
 class Recorder:
     """Stand in for a model: remember the arguments of `train`."""
 
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(self, error: BaseException | None = None, interrupted: dict[str, int] | None = None) -> None:
         self.error = error
+        self.interrupted_ = interrupted
         self.arguments: dict[str, object] = {}
 
     def train(self, **arguments: object) -> None:
@@ -36,6 +37,15 @@ def test_arguments_reach_the_model_and_seconds_come_back() -> None:
 def test_missing_accelerator_says_what_to_pass() -> None:
     with pytest.raises(ValueError, match=r"accelerator 'gpu' is not possible here: no GPU.*--accelerator cpu"):
         train(Recorder(MisconfigurationException("no GPU.")), accelerator="gpu")
+
+
+@pytest.mark.parametrize(
+    ("interrupted", "when"),
+    [({"n_epochs": 3, "max_epochs": 20}, "after 3 of 20 epochs"), (None, "before its first step")],
+)
+def test_interruption_says_how_far_the_training_got(interrupted: dict[str, int] | None, when: str) -> None:
+    with pytest.raises(KeyboardInterrupt, match=f"^training stopped {when}$"):
+        train(Recorder(KeyboardInterrupt("the model can be used"), interrupted))
 
 
 def test_same_seed_gives_the_same_numbers() -> None:
@@ -59,4 +69,5 @@ def test_warnings_for_the_user_are_one_line_and_others_are_dropped(capsys: pytes
     warnings.warn("too few\n regulators", UserWarning, stacklevel=1)
     warnings.warn("old name", FutureWarning, stacklevel=1)
     warnings.warn_explicit("slow loader", UserWarning, "fit_loop.py", 1, module="lightning.pytorch.loops.fit_loop")
-    assert capsys.readouterr().err == "Warning: too few regulators\n"
+    warnings.warn("gene \x1b[2J", UserWarning, stacklevel=1)
+    assert capsys.readouterr().err == "Warning: too few regulators\nWarning: gene \\x1b[2J\n"

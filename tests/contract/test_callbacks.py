@@ -77,7 +77,7 @@ def test_a27_the_best_model_is_saved_and_restored(model: SCDual, tmp_path: Path,
 def test_a27_checkpoints_need_only_be_switched_on(model: SCDual, tmp_path: Path) -> None:
     scvi.settings.logging_dir = tmp_path / "log"
     model.train(2, enable_checkpointing=True)
-    (best,) = (tmp_path / "log").glob("*_validation_loss/epoch=*/model.pt")
+    (best,) = (tmp_path / "log").glob("*_validation_loss/epoch=*/model.json")
     assert SCDual.load(best.parent, adata=model.adata).is_trained
 
 

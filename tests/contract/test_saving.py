@@ -80,18 +80,22 @@ def test_a15_a_loaded_model_can_be_trained_on(trained: SCDual, folder: Path, ada
 
 def test_a15_files_have_the_prefix(trained: SCDual, tmp_path: Path) -> None:
     trained.save(tmp_path / "model", prefix="mine_", save_anndata=True)
-    assert {path.name for path in (tmp_path / "model").iterdir()} == {"mine_model.pt", "mine_adata.h5ad"}
+    assert {path.name for path in (tmp_path / "model").iterdir()} == {
+        "mine_model.json",
+        "mine_model.safetensors",
+        "mine_adata.h5ad",
+    }
     loaded = SCDual.load(tmp_path / "model", prefix="mine_")
     np.testing.assert_array_equal(loaded.get_latent_representation(), trained.get_latent_representation())
 
 
 def test_a15_a_folder_is_overwritten_only_when_asked_for(trained: SCDual, folder: Path) -> None:
-    before = (folder / "model.pt").stat().st_mtime_ns
+    before = (folder / "model.json").stat().st_mtime_ns
     with pytest.raises(ValueError, match="already exists"):
         trained.save(folder)
-    assert (folder / "model.pt").stat().st_mtime_ns == before
+    assert (folder / "model.json").stat().st_mtime_ns == before
     trained.save(folder, overwrite=True)
-    assert (folder / "model.pt").stat().st_mtime_ns > before
+    assert (folder / "model.json").stat().st_mtime_ns > before
 
 
 def test_a15_data_are_saved_with_the_model(trained: SCDual, tmp_path: Path) -> None:
@@ -136,8 +140,12 @@ def test_a35_a_model_goes_through_the_hub_format(trained: SCDual, tmp_path: Path
 
     folder = str(tmp_path / "model")
     trained.save(folder, save_anndata=True)
-    metadata = HubMetadata.from_dir(folder, anndata_version=version("anndata"), model_parent_module="scdual.model")
-    assert metadata.model_cls_name == "SCDual"
+    metadata = HubMetadata(
+        scvi_version=SCDual.load_registry(folder)["scvi_version"],
+        anndata_version=version("anndata"),
+        model_cls_name="SCDual",
+        model_parent_module="scdual.model",
+    )
     card = hub.ModelCard("---\nlicense: bsd-3-clause\n---\n\nA model of SCDual.")
     HubModel(folder, metadata=metadata, model_card=card).save(overwrite=True)
     read = HubModel(folder)

@@ -122,7 +122,7 @@ def test_organism_without_factors_is_an_error() -> None:
         resolve_regulators("mouse", GENES)
 
 
-@pytest.mark.parametrize("kind", [list, tuple, np.array, pd.Index])
+@pytest.mark.parametrize("kind", [list, tuple, set, np.array, pd.Index, pd.Series, iter])
 def test_names_give_sorted_positions(kind: type) -> None:
     positions = resolve_regulators(kind(["SOX2", "ACTB"]), GENES)
     assert positions.tolist() == [0, 3]
@@ -148,6 +148,9 @@ def test_missing_names_are_listed() -> None:
         (["SOX2", "SOX2"], GENES, "more than once"),
         (["SOX2"], ["SOX2", "ACTB", "SOX2"], "several genes of the same name"),
         ([], GENES, "empty list"),
+        (["Sox2"], GENES, "'Sox2' and 'SOX2' differ in capitals only"),
+        (["ENSG00000000001"], ["ENSG00000000001.1", "ENSG00000000001.2"], "could be each of .* the version you mean"),
+        (["ENSG00000000001.1", "ENSG00000000001.2"], ["ENSG00000000001"], "more than once"),
     ],
 )
 def test_unclear_names_are_an_error(regulators: list[str], genes: list[str], message: str) -> None:
@@ -158,6 +161,32 @@ def test_unclear_names_are_an_error(regulators: list[str], genes: list[str], mes
 def test_a_mask_instead_of_names_is_an_error() -> None:
     with pytest.raises(TypeError, match="boolean mask into a `var` column"):
         resolve_regulators(np.array([True, False]), ["SOX2", "ACTB"])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "regulators", [5, True, {"SOX2": 1}, pd.DataFrame({"SOX2": [1]})], ids=lambda value: type(value).__name__
+)
+def test_what_is_no_choice_is_an_error_that_lists_the_choices(regulators: object) -> None:
+    with pytest.raises(TypeError, match="expected 'auto', 'human', 'mouse', a list of gene names, .* or None"):
+        resolve_regulators(regulators, GENES)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("strange", [np.nan, None, 7157], ids=str)
+def test_a_name_that_is_no_text_is_an_error_that_shows_it(strange: object) -> None:
+    with pytest.raises(TypeError, match=f"Found the regulator {strange} of type"):
+        resolve_regulators(["SOX2", strange], GENES)  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"), [("humna", "human"), ("Mouse", "mouse"), ("AUTO", "auto"), ("regulatr", "regulator")]
+)
+def test_a_near_miss_gets_a_suggestion(text: str, meant: str) -> None:
+    with pytest.raises(ValueError, match=f"Did you mean '{meant}'"):
+        resolve_regulators(text, ["ACTB", "SOX2"], make_var(regulator=[True, False]))
+
+
+def test_blanks_around_a_name_do_not_count() -> None:
+    assert resolve_regulators(["SOX2 "], GENES).tolist() == [3]
 
 
 def test_none_takes_every_gene() -> None:
@@ -176,7 +205,8 @@ def test_boolean_column_selects(dtype: str) -> None:
 
 def test_keyword_wins_over_a_column_of_that_name() -> None:
     var = make_var(human=[True, False])
-    assert resolve_regulators("human", ["ACTB", "GATA1"], var).tolist() == [1]
+    with pytest.warns(UserWarning, match="not the column 'human' of `var`"):
+        assert resolve_regulators("human", ["ACTB", "GATA1"], var).tolist() == [1]
 
 
 def test_unknown_column_names_the_boolean_ones() -> None:
@@ -188,10 +218,18 @@ def test_unknown_column_names_the_boolean_ones() -> None:
 
 
 def test_column_that_is_not_boolean_is_an_error() -> None:
-    var = make_var(score=[1.0, 2.0], gaps=pd.array([True, None], dtype="boolean"))
-    for column in ("score", "gaps"):
+    var = make_var(
+        score=[1.0, 2.0], text=["True", "False"], none=[True, None], gaps=pd.array([True, None], dtype="boolean")
+    )
+    for column in var.columns:
         with pytest.raises(TypeError, match="expected True or False"):
             resolve_regulators(column, ["ACTB", "GATA1"], var)
+
+
+def test_two_columns_of_one_name_are_an_error() -> None:
+    var = pd.DataFrame([[True, False], [True, False]], columns=["mine", "mine"])
+    with pytest.raises(ValueError, match="`var` has 2 columns 'mine', expected one"):
+        resolve_regulators("mine", ["ACTB", "GATA1"], var)
 
 
 def test_column_without_true_is_an_error() -> None:

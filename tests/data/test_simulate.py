@@ -1,4 +1,5 @@
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -224,8 +225,8 @@ def test_survives_h5ad(tmp_path: Path, network: pd.DataFrame | None) -> None:
         pytest.param({"n_obs": 0}, "`n_obs` is 0", id="no-cells"),
         pytest.param({"n_vars": 0}, "`n_vars` is 0", id="no-genes"),
         pytest.param({"n_regulators": 0}, "`n_regulators` is 0", id="no-regulators"),
-        pytest.param({"n_regulators": 41}, "between 1 and 40", id="more-regulators-than-genes"),
-        pytest.param({"n_cell_types": 21}, "between 1 and 20", id="more-types-than-cells"),
+        pytest.param({"n_regulators": 41}, "from 1 to 40", id="more-regulators-than-genes"),
+        pytest.param({"n_cell_types": 21}, "from 1 to 20", id="more-types-than-cells"),
         pytest.param({"n_batches": 0}, "`n_batches` is 0", id="no-batches"),
         pytest.param({"edges_per_target": (0, 2)}, r"`edges_per_target\[0\]` is 0", id="no-edges"),
         pytest.param({"edges_per_target": (3, 2)}, r"`edges_per_target\[1\]` is 2", id="edges-reversed"),
@@ -250,13 +251,17 @@ def test_numbers_of_things_must_be_integers() -> None:
     ("network", "message"),
     [
         pytest.param(table(("A", "B", 1), ("B", "C", 1), ("C", "A", -1)), "has the cycle .* -> .* -> ", id="cycle"),
-        pytest.param(table(("A", "A", 1)), "1 edges from a gene to itself: .*A -> A", id="self"),
-        pytest.param(table(("A", "B", 1), ("A", "B", -1)), "occur more than once: .*A -> B", id="repeated"),
-        pytest.param(table(("A", "B", 0)), "weight is zero", id="zero"),
-        pytest.param(table(("A", "B", np.nan)), "not a finite number", id="nan"),
-        pytest.param(table(("A", "B", "strong")), "not a finite number", id="text"),
-        pytest.param(table(("A", None, 1)), "without a gene name", id="no-name"),
-        pytest.param(CHAIN.drop(columns="weight"), "Rename or add", id="no-weight"),
+        pytest.param(table(("A", "A", 1)), "1 edges from a gene to itself: .*A", id="self"),
+        pytest.param(
+            table(("A", "B", 1), ("A", "B", -1)),
+            "1 of 2 edges of the network .* repeated, e.g. .*A -> B",
+            id="repeated",
+        ),
+        pytest.param(table(("A", "B", 0)), "weight of zero", id="zero"),
+        pytest.param(table(("A", "B", np.nan)), "have no weight", id="nan"),
+        pytest.param(table(("A", "B", "strong")), "no number in the column `weight`", id="text"),
+        pytest.param(table(("A", None, 1)), "lack a source or target name", id="no-name"),
+        pytest.param(CHAIN.drop(columns="weight"), "have an unknown sign", id="no-weight"),
     ],
 )
 def test_bad_networks_are_refused(network: pd.DataFrame, message: str) -> None:
@@ -300,6 +305,7 @@ def test_protein_counts_follow_their_genes(mdata: MuData) -> None:
     assert min(own) > 0
 
 
+@pytest.mark.skipif(not hasattr(mudata, "set_options"), reason="mudata 0.4 has no options")
 def test_mudata_is_made_without_warning_and_its_options_stay() -> None:
     with mudata.set_options(display_style="text") as options, warnings.catch_warnings():
         before = dict(options)
@@ -309,7 +315,7 @@ def test_mudata_is_made_without_warning_and_its_options_stay() -> None:
 
 
 def test_mudata_survives_h5mu(mdata: MuData, tmp_path: Path) -> None:
-    with mudata.set_options(pull_on_update=False):
+    with mudata.set_options(pull_on_update=False) if hasattr(mudata, "set_options") else nullcontext():
         mdata.write(tmp_path / "simulated.h5mu")
         back = mudata.read(tmp_path / "simulated.h5mu")
     pd.testing.assert_frame_equal(back.obs, mdata.obs)
@@ -317,5 +323,5 @@ def test_mudata_survives_h5mu(mdata: MuData, tmp_path: Path) -> None:
 
 
 def test_too_many_proteins_are_refused() -> None:
-    with pytest.raises(ValueError, match="`n_proteins` is 50, expected a finite number between 1 and 40"):
+    with pytest.raises(ValueError, match="`n_proteins` is 50, expected a whole number from 1 to 40"):
         simulate_mudata(20, 40, n_regulators=5, n_proteins=50)

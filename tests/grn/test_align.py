@@ -51,3 +51,19 @@ def test_nothing_in_common_is_an_error(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         align_networks(networks[0], RegulatoryNetwork(np.ones((1, 1)), regulators, targets))
+
+
+@pytest.mark.parametrize("other", [None, {"NK": None}, np.ones((3, 4)), "one"], ids=lambda value: type(value).__name__)
+def test_what_is_no_network_is_an_error(networks: tuple[RegulatoryNetwork, RegulatoryNetwork], other: object) -> None:
+    for pair in ((networks[0], other), (other, networks[0])):
+        with pytest.raises(TypeError, match=f"Found a {type(other).__name__}, expected a RegulatoryNetwork"):
+            align_networks(*pair)
+
+
+def test_names_of_another_organism_are_an_error_that_says_so(
+    networks: tuple[RegulatoryNetwork, RegulatoryNetwork],
+) -> None:
+    first = networks[0]
+    other = RegulatoryNetwork(first.weight, list("abc"), list("WXYZ"))
+    with pytest.raises(ValueError, match="differ in capitals only"):
+        align_networks(first, other)

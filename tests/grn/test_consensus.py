@@ -87,3 +87,18 @@ def test_a_correlation_of_another_shape_or_without_values_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=r"`correlation` has shape .* expected \(3, 5\) and finite values"):
         consensus_network(network, bad)
+
+
+def test_what_is_no_network_or_of_another_shape_is_refused(network: RegulatoryNetwork, correlation: np.ndarray) -> None:
+    with pytest.raises(TypeError, match="Found a ndarray, expected a RegulatoryNetwork"):
+        consensus_network(network.weight, correlation)
+    with pytest.raises(ValueError, match=r"`weight` has shape \(3, 5\) and `pair_mask` \(3,\)"):
+        average_product_correction(network.weight, np.ones(3, dtype=bool))
+
+
+def test_float32_and_float64_give_the_same_correction(correlation: np.ndarray) -> None:
+    small = correlation.astype(np.float32)
+    mask = np.ones(small.shape, dtype=bool)
+    np.testing.assert_array_equal(
+        average_product_correction(small, mask), average_product_correction(small.astype(np.float64), mask)
+    )

@@ -1,5 +1,7 @@
 """Conversions keep the direction, the sign and the names of every edge."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -104,7 +106,7 @@ def test_varp_lists_names_that_do_not_fit(network: RegulatoryNetwork, var_names:
 
 def test_messages_shorten_long_lists_of_names() -> None:
     targets = [f"g{i}" for i in range(30)]
-    with pytest.raises(ValueError, match="'g9'] and 20 more; "):
+    with pytest.raises(ValueError, match="'g11'] and 18 more; "):
         RegulatoryNetwork(np.zeros((0, 30)), [], targets).to_varp(["x"])
 
 
@@ -123,10 +125,15 @@ def test_from_frame_reads_categories_and_leaves_the_table_alone(network: Regulat
 @pytest.mark.parametrize(
     ("rows", "arguments", "message"),
     [
-        pytest.param([("A", "b", 1), ("A", "b", 2)], {}, r"1 pairs .*\['A -> b'\]", id="repeated pair"),
+        pytest.param(
+            [("A", "b", 1), ("A", "b", 2)],
+            {},
+            r"1 of 2 .* pair that is repeated, e.g. \['A -> b'\]",
+            id="repeated pair",
+        ),
         pytest.param([("A", "A", 1)], {}, r"regulate themselves: \['A'\]", id="self edge"),
-        pytest.param([("A", "b", np.nan)], {}, "not finite", id="missing weight"),
-        pytest.param([("A", None, 1)], {}, "`targets` have no name", id="missing name"),
+        pytest.param([("A", "b", np.nan)], {}, r"1 of 1 edges .* no weight, e.g. \['A -> b'\]", id="missing weight"),
+        pytest.param([("A", None, 1)], {}, "1 of 1 edges .* lack a source or target name", id="missing name"),
         pytest.param([("A", "b", 1)], {"targets": ["c"]}, r"are not in `targets`: \['b'\]", id="unknown target"),
         pytest.param([("A", "b", 1)], {"regulators": ["B"]}, r"not in `regulators`: \['A'\]", id="unknown regulator"),
     ],
@@ -138,8 +145,38 @@ def test_from_frame_rejects_bad_tables(rows: list, arguments: dict, message: str
 
 
 def test_from_frame_names_the_missing_columns() -> None:
-    with pytest.raises(ValueError, match=r"columns \['TF', 'target'\].*add \['source', 'weight'\]"):
-        from_frame(pd.DataFrame(columns=["TF", "target"]))
+    with pytest.raises(ValueError, match=r"columns \['factor', 'target'\].*\['source'\] missing"):
+        from_frame(pd.DataFrame(columns=["factor", "target"]))
+
+
+def test_from_frame_reads_signs_without_weights_and_files(network: RegulatoryNetwork, tmp_path: Path) -> None:
+    frame = network.to_frame()
+    split = frame.assign(sign=np.sign(frame["weight"]), weight=frame["weight"].abs())
+    assert_same(from_frame(split, TARGETS, regulators=REGULATORS), network)
+    signs = from_frame(split[["source", "target", "sign"]], TARGETS, regulators=REGULATORS)
+    np.testing.assert_array_equal(signs.weight, np.sign(WEIGHT))
+    frame.to_csv(tmp_path / "edges.csv", index=False)
+    assert_same(from_frame(tmp_path / "edges.csv", TARGETS, regulators=REGULATORS), network)
+
+
+def test_from_frame_needs_signs() -> None:
+    edges = {"TF": ["GATA1"], "target": ["HBB"], "importance": [3.0]}
+    with pytest.raises(ValueError, match="1 of 1 edges of the table have an unknown sign.*column 'weight'"):
+        from_frame(edges)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "error", "message"),
+    [
+        (None, ValueError, r"shape \(\)"),
+        (np.array([["a"]]), TypeError, "type <U1"),
+        (np.ones((1, 1)) * 1j, TypeError, "complex"),
+    ],
+    ids=["None", "text", "complex"],
+)
+def test_from_varp_rejects_what_is_no_matrix(matrix: object, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        from_varp(matrix, ["A"])
 
 
 @pytest.mark.parametrize("kind", [csr_matrix, csc_matrix, csr_array, np.asarray])

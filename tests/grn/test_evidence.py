@@ -96,3 +96,15 @@ def test_evidence_must_fit(network: RegulatoryNetwork) -> None:
         RegulatoryNetwork(
             network.weight, network.regulators, network.targets, evidence=EdgeEvidence(*np.ones((3, 2, 2)))
         )
+
+
+def test_evidence_of_other_shapes_or_one_member_is_refused() -> None:
+    weight = np.ones((2, 3))
+    for members, null in (((3, 2, 2), (2, 3)), ((1, 2, 3), (2, 3)), ((3, 2, 3), (3, 2))):
+        with pytest.raises(ValueError, match=r"`members` \(.*expected \(R, T\), \(K, R, T\) with K of 2 or more"):
+            edge_evidence(weight, np.ones(members), np.ones(null))
+
+
+def test_rates_need_finite_strengths() -> None:
+    with pytest.raises(ValueError, match="not finite, expected absolute weights"):
+        false_discovery_rate(np.array([np.nan, 1.0]), np.ones(2))

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csr_matrix
 
 from scdual.grn import RegulatoryNetwork
 
@@ -115,8 +116,49 @@ def test_top_breaks_ties_by_name_not_by_position() -> None:
     assert edges(network.top(2)) == [("R", "a", 1.0), ("R", "b", 1.0)]
 
 
+@pytest.mark.parametrize("top", ["5", 2.5, True], ids=str)
+def test_numbers_of_edges_must_be_whole(network: RegulatoryNetwork, top: object) -> None:
+    with pytest.raises(TypeError, match="`n` is .*, expected a whole number"):
+        network.top(top)
+    with pytest.raises(TypeError, match="`top` is .*, expected a whole number"):
+        network.to_frame(top)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"weight": csr_matrix(WEIGHT)}, "`weight` of type csr_matrix makes no array.*`toarray"),
+        ({"weight": "text"}, "`weight` of type str makes no array"),
+        ({"regulators": "GATA1"}, "`regulators` is 'GATA1' of type str, expected names"),
+        ({"targets": 4}, "`targets` is 4 of type int, expected names"),
+        ({"group": 1}, "`group` is 1 of type int, expected str or None"),
+        ({"evidence": {}}, "`evidence` is .* of type dict, expected EdgeEvidence or None"),
+    ],
+    ids=str,
+)
+def test_arguments_of_another_type_are_an_error(arguments: dict, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        RegulatoryNetwork(**{"weight": WEIGHT, "regulators": REGULATORS, "targets": TARGETS} | arguments)
+
+
+@pytest.mark.parametrize(
+    "names", [TARGETS, np.array(TARGETS), pd.Index(TARGETS, dtype=object), pd.Categorical(TARGETS)]
+)
+def test_names_leave_as_pandas_own_text(names: object) -> None:
+    text = pd.Series(["a"]).dtype  # `str` from pandas 3 on, `object` before
+    network = RegulatoryNetwork(WEIGHT, REGULATORS, names)
+    assert network.regulators.dtype == network.targets.dtype == text
+    for frame in (network.to_frame(), network.to_frame(0)):
+        assert frame["source"].dtype == frame["target"].dtype == text
+
+
+def test_numbers_as_names_become_text() -> None:
+    network = RegulatoryNetwork(np.ones((1, 2)), [1], [2, 3])
+    assert network.to_frame().to_numpy().tolist() == [["1", "2", 1.0], ["1", "3", 1.0]]
+
+
 def test_top_rejects_bad_arguments(network: RegulatoryNetwork) -> None:
-    with pytest.raises(ValueError, match="`sign` is 0, expected 1"):
+    with pytest.raises(ValueError, match="`sign` is 0, expected one of"):
         network.top(1, sign=0)
-    with pytest.raises(ValueError, match="is -1, expected 0 or more"):
+    with pytest.raises(ValueError, match="`n` is -1, expected a whole number of at least 0"):
         network.top(-1)

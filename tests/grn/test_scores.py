@@ -3,6 +3,8 @@
 import dataclasses
 import itertools
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -94,7 +96,7 @@ def test_auprc_agrees_with_sampled_orders_of_large_ties() -> None:
 def test_order_shape_and_scale_do_not_matter(score: object, drawn: Candidates, seed: int) -> None:
     strength, truth = drawn
     order = np.random.default_rng(seed).permutation(len(truth))
-    expected = pytest.approx(score(strength, truth), rel=1e-12)
+    expected = score(strength, truth)  # to the last digit
     assert score(strength[order], truth[order]) == expected
     assert score(strength**3 + 1, truth) == expected
     assert score(strength.astype(np.uint8), truth.astype(int)) == expected
@@ -248,7 +250,33 @@ def test_score_network_counts_the_candidates(network: RegulatoryNetwork, referen
 def test_score_network_ignores_gene_and_row_order(network: RegulatoryNetwork, reference: pd.DataFrame) -> None:
     shuffled = network.subset(list("CADB"), sorted(network.targets))
     found = score_network(shuffled, reference.sample(frac=1, random_state=0).astype({"source": "category"}))
-    assert dataclasses.astuple(found) == pytest.approx(dataclasses.astuple(score_network(network, reference)))
+    assert found == score_network(network, reference)
+
+
+def test_scores_keep_every_digit_in_any_order_of_edges_and_genes() -> None:
+    rng = np.random.default_rng(0)
+    genes = [f"g{i}" for i in range(60)]
+    weight = rng.lognormal(size=(20, 60)).astype(np.float32) * rng.choice([-1, 1], (20, 60))
+    weight[np.arange(20), np.arange(20)] = 0
+    network = RegulatoryNetwork(weight, genes[:20], genes)
+    known = (
+        network.top(300)
+        .to_frame()
+        .assign(sign=lambda frame: rng.choice([-1, 0, 1], len(frame)))[["source", "target", "sign"]]
+    )
+    expected = score_network(network, known)
+    for seed in range(5):
+        order = np.random.default_rng(seed)
+        shuffled = network.subset(order.permutation(genes[:20]), order.permutation(genes))
+        assert score_network(shuffled, known.sample(frac=1, random_state=seed)) == expected
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_auroc_is_a_ratio_of_whole_numbers(dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    strength, truth = rng.random(3001).astype(dtype), rng.random(3001) < 0.3
+    won = (strength[truth][:, None] > strength[~truth][None, :]).sum()
+    assert auroc(strength, truth) == won / (truth.sum() * (~truth).sum())
 
 
 def test_the_true_network_scores_perfectly(network: RegulatoryNetwork) -> None:
@@ -266,6 +294,33 @@ def test_sign_scores_are_nan_without_signs(network: RegulatoryNetwork, reference
     assert np.isnan([found.sign_accuracy, found.balanced_sign_accuracy, found.sign_majority]).all()
 
 
+def test_a_reference_may_say_its_signs_in_other_columns_or_in_a_file(
+    network: RegulatoryNetwork, reference: pd.DataFrame, tmp_path: Path
+) -> None:
+    expected = score_network(network, reference)
+    words = reference["sign"].map({1: "Activation", -1: "Repression"})
+    trrust = reference.drop(columns="sign").rename(columns={"source": "TF", "target": "Target"}).assign(Mode=words)
+    assert score_network(network, trrust) == expected
+    assert score_network(network, reference.rename(columns={"sign": "mor"})) == expected
+    assert score_network(network, reference.rename(columns={"sign": "weight"})) == expected
+    reference.to_csv(tmp_path / "reference.csv", index=False)
+    assert score_network(network, tmp_path / "reference.csv") == expected
+
+
+def test_a_reference_of_ensembl_ids_matches_without_versions(
+    network: RegulatoryNetwork, reference: pd.DataFrame
+) -> None:
+    names = {name: f"ENSG{i:011d}" for i, name in enumerate([*network.targets, "Q", "unknown"])}
+    renamed = RegulatoryNetwork(
+        network.weight,
+        [f"{names[gene]}.3" for gene in network.regulators],
+        [f"{names[gene]}.3" for gene in network.targets],
+    )
+    with pytest.warns(UserWarning, match="names of the reference are matched without the version"):
+        found = score_network(renamed, reference.replace(names))
+    assert found == score_network(network, reference)
+
+
 @pytest.mark.parametrize("dtype", ["object", "category", "Int64"])
 def test_score_network_reads_any_type_of_sign(network: RegulatoryNetwork, reference: pd.DataFrame, dtype: str) -> None:
     doubled = pd.concat([reference, reference]).astype({"sign": dtype})  # the index repeats
@@ -281,11 +336,17 @@ def test_score_network_leaves_the_reference_alone(network: RegulatoryNetwork, re
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        pytest.param(lambda frame: frame.rename(columns={"source": "TF"}), "add .*'source'", id="no source column"),
+        pytest.param(
+            lambda frame: frame.rename(columns={"source": "factor"}), "'source'.* missing", id="no source column"
+        ),
         pytest.param(lambda frame: frame.assign(sign=0.3), "column `sign` .* values like", id="weights as sign"),
-        pytest.param(lambda frame: frame.assign(sign="+"), "column `sign` .* values like", id="sign as text"),
+        pytest.param(lambda frame: frame.assign(sign="strong"), "column `sign` .* values like", id="sign as text"),
         pytest.param(lambda frame: frame.assign(source=frame["source"].str.lower()), "share 0 regulators", id="case"),
         pytest.param(lambda frame: frame[frame["source"] == "C"].head(1), "share 0 regulators", id="only self edges"),
+        pytest.param(
+            lambda frame: frame.assign(weight=0), "12 of 12 edges of the reference .* weight of zero", id="zero"
+        ),
+        pytest.param(lambda frame: frame.assign(source="a"), "'a' and 'A' differ in capitals only", id="organism"),
         pytest.param(lambda frame: frame[frame["target"] == "unknown"], "0 of 0 candidates are true", id="no pair"),
     ],
 )
@@ -294,3 +355,35 @@ def test_score_network_rejects_bad_references(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         score_network(network, change(reference))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"network": None}, TypeError, "Found a NoneType, expected a RegulatoryNetwork"),
+        ({"network": {"NK": None}}, TypeError, "Pass one of its values, such as that of 'NK'"),
+        ({"reference": [("A", "e")]}, TypeError, "Found a reference of type list"),
+        ({"reference": "collectri"}, FileNotFoundError, "The reference 'collectri' is no file"),
+        ({"regulators": "A"}, TypeError, r"`regulators` is the text 'A'.*\['A'\]"),
+        ({"regulators": 5}, TypeError, "`regulators` holds 5"),
+        ({"regulators": []}, ValueError, "`regulators` has no names"),
+        ({"regulators": ["nobody"]}, ValueError, "share 0 regulators"),
+    ],
+    ids=str,
+)
+def test_score_network_checks_its_arguments(
+    network: RegulatoryNetwork, reference: pd.DataFrame, arguments: dict[str, Any], error: type, message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        score_network(**{"network": network, "reference": reference} | arguments)
+
+
+@pytest.mark.parametrize("score", RANKINGS)
+def test_rankings_of_text_are_an_error(score: Any) -> None:
+    with pytest.raises(TypeError, match="`strength` is .*expected numbers"):
+        score(["a", "b"], [0, 1])
+
+
+def test_signs_of_text_are_an_error() -> None:
+    with pytest.raises(TypeError, match="`weight` is .*expected numbers"):
+        sign_accuracy(["a"], [1])

@@ -97,7 +97,7 @@ def test_training_again_forgets_the_ensemble(adata: AnnData) -> None:
 
 
 def test_bad_calls_are_explained(adata: AnnData, model: SCDual) -> None:
-    with pytest.raises(ValueError, match="`n_ensemble` is 1, expected 2 or more"):
+    with pytest.raises(ValueError, match="`n_ensemble` is 1, expected a whole number of at least 2"):
         model.train_ensemble(1)
     SCDual.setup_anndata(adata)
     with pytest.raises(RuntimeError, match="train"):

@@ -3,10 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+import scvi
 import torch
 from anndata import AnnData
+from packaging.version import Version
 from scipy.stats import spearmanr
 from scvi import REGISTRY_KEYS
+from scvi.dataloaders import AnnDataLoader, DataSplitter
 
 from scdual.datasets import simulate, simulate_mudata
 from scdual.model import SCDual
@@ -153,12 +156,102 @@ def test_cells_can_be_compared_by_position_or_query(two_kinds: SCDual) -> None:
 
 
 def test_groups_that_do_not_exist_are_named(two_kinds: SCDual) -> None:
-    with pytest.raises(ValueError, match=r"\['nope'\] are not among the groups .* which are \['little', 'much'\]"):
+    with pytest.raises(
+        ValueError, match=r"`group1` is 'nope', .* not among the groups of `obs\['kind'\]`: \['little', 'much'\]"
+    ):
         two_kinds.differential_expression(groupby="kind", group1="nope")
     with pytest.raises(KeyError, match="nope"):
         two_kinds.differential_expression(groupby="nope")
     with pytest.raises(ValueError, match="Name the groups to compare with `groupby`"):
         two_kinds.differential_expression()
+
+
+@pytest.mark.parametrize(
+    ("column", "group"), [("number", 1), ("number", np.int64(1)), ("truth", True), ("truth", np.True_), ("text", "1")]
+)
+def test_groups_may_be_numbers_and_truth_values(two_kinds: SCDual, column: str, group: object) -> None:
+    much = two_kinds.adata.obs["kind"] == "much"
+    two_kinds.adata.obs = two_kinds.adata.obs.assign(number=much + 0, truth=much, text=(much + 0).astype(str))
+    for chosen in (group, [group]):
+        table = two_kinds.differential_expression(groupby=column, group1=chosen, silent=True)
+        assert table.index[0] == "GENE001"
+        assert table.loc["GENE001", "scale1"] > 2 * table.loc["GENE001", "scale2"]
+
+
+@pytest.mark.parametrize(
+    ("column", "group"), [("number", "1"), ("number", True), ("truth", 1), ("truth", "True"), ("text", 1)]
+)
+def test_a_group_is_of_the_type_of_its_column(two_kinds: SCDual, column: str, group: object) -> None:
+    much = two_kinds.adata.obs["kind"] == "much"
+    two_kinds.adata.obs = two_kinds.adata.obs.assign(number=much + 0, truth=much, text=(much + 0).astype(str))
+    with pytest.raises(ValueError, match=f"`group1` is {group!r}, which is not among the groups"):
+        two_kinds.differential_expression(groupby=column, group1=group)
+
+
+def test_unused_categories_and_missing_labels_are_no_groups(two_kinds: SCDual) -> None:
+    labels = two_kinds.adata.obs["kind"].where(np.arange(200) % 5 > 0)
+    two_kinds.adata.obs["labels"] = pd.Categorical(labels, categories=["much", "little", "unused"])
+    table = two_kinds.differential_expression(groupby="labels", silent=True)
+    assert set(table["group1"]) == {"much", "little"}
+    with pytest.raises(ValueError, match="'unused', which is not among"):
+        two_kinds.differential_expression(groupby="labels", group1="unused")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"groupby": "kind", "group1": "much", "group2": "much"}, "`group1` and `group2` are both 'much'"),
+        ({"groupby": "kind", "idx1": [0]}, "`idx1` names cells in place of `groupby`"),
+        ({"groupby": "kind", "idx2": [0]}, "`idx2` needs `idx1`"),
+        ({"idx1": [0, 1], "idx2": [1, 2]}, "1 cells are in both `idx1` and `idx2`"),
+        ({"idx1": "kinds == 'much'"}, "`idx1` is .* no valid query of `obs`"),
+        ({"idx1": "kind == 'none'"}, "`idx1` chooses none of the 200 cells"),
+        ({"idx1": np.ones(3, dtype=bool)}, "`idx1` is a mask of 3 cells"),
+        ({"groupby": "all"}, "`groupby='all'` has 1 groups, expected 2 or more"),
+        ({"groupby": "kind", "batchid1": ["0"]}, "`batchid1`"),
+    ],
+)
+def test_what_cannot_be_compared_is_said(two_kinds: SCDual, given: dict[str, object], said: str) -> None:
+    two_kinds.adata.obs["all"] = "one"
+    columns = list(two_kinds.adata.obs.columns)
+    with pytest.raises(ValueError, match=said):
+        two_kinds.differential_expression(**given)
+    assert list(two_kinds.adata.obs.columns) == columns
+
+
+def test_minibatches_are_compared_where_scvi_tools_can(adata: AnnData) -> None:
+    SCDual.setup_anndata(adata, batch_key="batch")
+    manager = SCDual._get_most_recent_anndata_manager(adata)
+    model = SCDual(registry=manager.registry, regulators=list(adata.var_names[:5]), n_hidden=8)
+    splitter = DataSplitter(manager, batch_size=64, train_size=1.0)
+    model.train(1, datamodule=splitter, train_size=1.0, enable_progress_bar=False)
+    splitter.setup()
+    loader = AnnDataLoader(manager, batch_size=64)
+    if Version(scvi.__version__) < Version("1.5"):
+        with pytest.raises(NotImplementedError, match="`dataloader` needs scvi-tools 1.5"):
+            model.differential_expression(dataloader=loader, groupby="batch")
+        return
+    table = model.differential_expression(dataloader=loader, groupby="batch", silent=True)
+    assert set(table["group1"]) == {"batch_1", "batch_2"}
+    assert len(table) == 2 * 36
+    means = pd.DataFrame(adata.X.toarray(), columns=adata.var_names).groupby(adata.obs["batch"].to_numpy()).mean()
+    first = table[table["group1"] == "batch_1"]
+    np.testing.assert_allclose(first["raw_mean1"], means.loc["batch_1"][first.index], rtol=1e-4)
+
+
+def test_minibatches_are_for_models_without_data(trained: SCDual) -> None:
+    loader = trained._make_data_loader(trained.adata, batch_size=64)
+    with pytest.raises((ValueError, NotImplementedError), match="`dataloader`"):
+        trained.differential_expression(dataloader=loader, groupby="batch")
+
+
+def test_minibatches_and_what_they_cannot_do(trained: SCDual) -> None:
+    loader = trained._make_data_loader(trained.adata, batch_size=64)
+    assert trained.get_normalized_expression(dataloader=loader, n_samples=2, return_mean=False).shape == (2, 150, 36)
+    assert trained.get_likelihood_parameters(dataloader=loader, n_samples=2)["mean"].shape == (2, 150, 36)
+    for method in (trained.get_normalized_expression, trained.posterior_predictive_sample):
+        with pytest.raises(ValueError, match="`transform_batch` has no effect on minibatches"):
+            method(dataloader=loader, transform_batch="batch_1")
 
 
 # ---- distributions ----------------------------------------------------------------------------------------------------

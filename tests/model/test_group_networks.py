@@ -100,4 +100,7 @@ def test_order_of_cells_and_minibatches_do_not_matter(model: SCDual) -> None:
 def test_without_a_labelled_cell_there_are_no_groups(model: SCDual) -> None:
     model.adata.obs["unknown"] = pd.Categorical([None] * model.adata.n_obs, categories=["a"])
     for kind in ("regulation", "attention", "gate", "consensus"):
-        assert model.get_regulation(groupby="unknown", kind=kind) == {}
+        with pytest.raises(
+            ValueError, match="`groupby='unknown'` gives no group of at least 2 cells: no cell has a value"
+        ):
+            model.get_regulation(groupby="unknown", kind=kind)

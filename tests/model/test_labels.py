@@ -47,7 +47,7 @@ def test_minibatches_and_size_of_minibatches_do_not_matter(labelled: SCDual) -> 
     np.testing.assert_allclose(labelled.predict(soft=True, batch_size=7), expected, atol=1e-5)
     loader = labelled._make_data_loader(labelled.adata)
     np.testing.assert_allclose(labelled.predict(soft=True, dataloader=loader), expected, atol=1e-5)
-    with pytest.raises(ValueError, match="either `adata` or `dataloader`"):
+    with pytest.raises(ValueError, match="one of `adata` or `dataloader`"):
         labelled.predict(labelled.adata, dataloader=loader)
 
 

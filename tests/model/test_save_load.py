@@ -53,15 +53,22 @@ def test_a_loaded_model_knows_everything(trained: SCDual, adata: AnnData, tmp_pa
     assert len(model.history["train_loss"]) == 3
 
 
-def test_files_have_a_prefix_and_are_not_overwritten_by_accident(trained: SCDual, tmp_path: Path) -> None:
+def test_files_have_a_prefix_and_are_not_overwritten_by_accident(
+    trained: SCDual, adata: AnnData, tmp_path: Path
+) -> None:
     trained.save(tmp_path / "model", prefix="first_", save_anndata=True)
-    assert {path.name for path in (tmp_path / "model").iterdir()} == {"first_model.pt", "first_adata.h5ad"}
+    assert {path.name for path in (tmp_path / "model").iterdir()} == {
+        "first_model.json",
+        "first_model.safetensors",
+        "first_adata.h5ad",
+    }
     with pytest.raises(ValueError, match="already exists"):
         trained.save(tmp_path / "model", prefix="second_")
     trained.save(tmp_path / "model", "second_", overwrite=True)
     model = SCDual.load(tmp_path / "model", prefix="first_")
     assert model.adata.shape == (150, 36)
-    with pytest.raises(ValueError, match="Failed to load model file"):
+    assert SCDual.load(tmp_path / "model", adata, prefix="second_").is_trained
+    with pytest.raises(ValueError, match=r"holds no third_model\.json.*pass `prefix=`, one of \['first_', 'second_'\]"):
         SCDual.load(tmp_path / "model", prefix="third_")
 
 

@@ -115,7 +115,7 @@ def test_a_training_without_progress_stops_early(model: SCDual, options: dict[st
 
 
 def test_early_stopping_without_validation_cells_is_an_error(model: SCDual) -> None:
-    with pytest.raises(ValueError, match="no validation set"):
+    with pytest.raises(ValueError, match="`early_stopping` needs validation cells"):
         model.train(1, early_stopping=True, train_size=1.0)
     assert not model.is_trained
 
@@ -229,3 +229,35 @@ def test_autotune_may_ask_for_the_latent_state(adata: AnnData) -> None:
     model = SCDual(adata, regulators="regulator", extra_payload_autotune=True)
     model.train(1, check_val_every_n_epoch=1, enable_progress_bar=False)
     assert model.is_trained
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"batch_size": 0}, {"plan_kwargs": {"learning_rate": 1}}, {"accelerator": "tpuu"}]
+)
+def test_a_training_that_does_not_start_keeps_the_ensemble(model: SCDual, arguments: dict[str, object]) -> None:
+    model.train(1, enable_progress_bar=False)
+    model.train_ensemble(2, max_epochs=1, enable_progress_bar=False)
+    with pytest.raises((TypeError, ValueError)):
+        model.train(1, **arguments)
+    assert model.get_regulation().evidence is not None
+
+
+@pytest.mark.filterwarnings("ignore:Last batch will have a small size")
+@pytest.mark.parametrize(("n_cells", "train_size"), [(1, None), (2, None), (9, None), (9, 1.0), (20, 0.99)])
+def test_few_cells_train_without_validation(adata: AnnData, n_cells: int, train_size: float | None) -> None:
+    few = adata[:n_cells].copy()
+    SCDual.setup_anndata(few)
+    model = SCDual(few, regulators="regulator", n_hidden=8)
+    model.train(1, train_size=train_size, enable_progress_bar=False)
+    assert len(model.train_indices) == n_cells
+    assert np.isfinite(model.get_latent_representation()).all()
+
+
+def test_shares_that_add_up_to_more_than_all_cells(model: SCDual) -> None:
+    with pytest.raises(ValueError, match=r"`train_size` is 0.9, its default, and `validation_size` 0.5"):
+        model.train(1, validation_size=0.5)
+
+
+def test_an_accelerator_that_this_machine_lacks(model: SCDual) -> None:
+    with pytest.raises(ValueError, match=r"`accelerator` is 'mps', but this machine has only \[.*'cpu'.*\]"):
+        model.train(1, accelerator="mps")

@@ -104,7 +104,7 @@ def test_draws_on_given_axes(network: RegulatoryNetwork) -> None:
 
 
 def test_no_edge_to_draw_is_an_error(network: RegulatoryNetwork) -> None:
-    with pytest.raises(ValueError, match=r"no edge to draw .* `top=0`"):
+    with pytest.raises(ValueError, match="`top` is 0, expected a whole number of at least 1"):
         network_graph(network, top=0)
 
 

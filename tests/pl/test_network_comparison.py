@@ -108,7 +108,7 @@ def test_no_labels_are_allowed_and_fewer_than_none_are_not(
     networks: tuple[RegulatoryNetwork, RegulatoryNetwork],
 ) -> None:
     assert labels(network_comparison(*networks, n_labels=0)) == {}
-    with pytest.raises(ValueError, match="expected 0 or more"):
+    with pytest.raises(ValueError, match="`n_labels` is -1, expected a whole number of at least 0"):
         network_comparison(*networks, n_labels=-1)
 
 

@@ -74,7 +74,7 @@ def test_draws_on_given_axes(network: RegulatoryNetwork) -> None:
 
 @pytest.mark.parametrize("name", ["n_regulators", "n_targets"])
 def test_number_below_one_is_an_error(network: RegulatoryNetwork, name: str) -> None:
-    with pytest.raises(ValueError, match=f"`{name}` is 0, expected 1 or more"):
+    with pytest.raises(ValueError, match=f"`{name}` is 0, expected a whole number of at least 1"):
         regulation_heatmap(network, **{name: 0})
 
 

@@ -75,7 +75,7 @@ def test_draws_on_given_axes(network: RegulatoryNetwork) -> None:
 
 
 def test_number_below_one_is_an_error(network: RegulatoryNetwork) -> None:
-    with pytest.raises(ValueError, match="`n` is 0, expected 1 or more"):
+    with pytest.raises(ValueError, match="`n` is 0, expected a whole number of at least 1"):
         regulator_ranking(network, n=0)
 
 

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from scdual.grn import RegulatoryNetwork
-from scdual.tl._as_network import as_network, check_network
+from scdual.grn._network import check_network
+from scdual.tl._as_network import as_network
 
 
 def test_a_network_is_returned_as_it_is(network: RegulatoryNetwork) -> None:

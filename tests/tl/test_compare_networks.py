@@ -87,8 +87,14 @@ def test_networks_without_edges_give_an_empty_table(network: RegulatoryNetwork) 
 
 
 def test_negative_number_is_an_error(network: RegulatoryNetwork) -> None:
-    with pytest.raises(ValueError, match="`top` is -2, expected 0 or more"):
+    with pytest.raises(ValueError, match="`top` is -2, expected a whole number of at least 0"):
         compare_networks(network, network, top=-2)
+
+
+@pytest.mark.parametrize("top", ["5", 2.5, True], ids=str)
+def test_a_number_of_edges_that_is_no_whole_number_is_an_error(network: RegulatoryNetwork, top: object) -> None:
+    with pytest.raises(TypeError, match="`top` is .*, expected a whole number"):
+        compare_networks(network, network, top=top)
 
 
 def test_a_table_is_an_error_that_names_the_remedy(network: RegulatoryNetwork) -> None:

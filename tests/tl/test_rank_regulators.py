@@ -30,6 +30,21 @@ def test_order_of_genes_does_not_matter(network: RegulatoryNetwork) -> None:
     pd.testing.assert_frame_equal(rank_regulators(shuffled), rank_regulators(network))
 
 
+def test_sums_keep_every_digit_in_any_order_of_genes() -> None:
+    rng = np.random.default_rng(0)
+    genes = [f"g{i}" for i in range(500)]
+    weight = rng.lognormal(sigma=3, size=(5, 500)) * rng.choice([-1, 1], (5, 500))
+    network = RegulatoryNetwork(weight, list("ABCDE"), genes)
+    expected = rank_regulators(network)
+    for seed in range(5):
+        order = np.random.default_rng(seed)
+        pd.testing.assert_frame_equal(
+            rank_regulators(network.subset(order.permutation(list("ABCDE")), order.permutation(genes))),
+            expected,
+            check_exact=True,
+        )
+
+
 def test_sums_are_those_of_the_whole_table(network: RegulatoryNetwork) -> None:
     by_source = network.to_frame().assign(weight=lambda edges: edges["weight"].abs()).groupby("source")["weight"].sum()
     pd.testing.assert_series_equal(

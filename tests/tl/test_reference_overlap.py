@@ -79,17 +79,18 @@ def test_weight_and_sign_say_the_same(network: RegulatoryNetwork, reference: pd.
     assert reference_overlap(network, weighted, top=9) == reference_overlap(network, reference, top=9)
 
 
+def test_signs_count_in_whatever_column_they_stand(network: RegulatoryNetwork, reference: pd.DataFrame) -> None:
+    expected = reference_overlap(network, reference, top=9)
+    sizes = reference.assign(weight=2.0)  # a size without a sign does not make every edge activate
+    assert reference_overlap(network, sizes, top=9) == expected
+    assert reference_overlap(network, reference.rename(columns={"sign": "mor"}), top=9) == expected
+
+
 def test_order_of_genes_and_rows_does_not_matter(network: RegulatoryNetwork, reference: pd.DataFrame) -> None:
     shuffled = network.subset(GENES[4::-1], GENES[::-1])
     reordered = reference.sample(frac=1, random_state=0).astype({"source": "category"})
     expected = reference_overlap(network, reference, top=9)
-    found = reference_overlap(shuffled, reordered, top=9)
-    assert (found.n_found, found.n_signed, found.odds_ratio) == (
-        expected.n_found,
-        expected.n_signed,
-        expected.odds_ratio,
-    )
-    assert found.p_value == pytest.approx(expected.p_value)
+    assert reference_overlap(shuffled, reordered, top=9) == expected
 
 
 def test_the_true_network_is_found_whole(network: RegulatoryNetwork) -> None:
@@ -115,11 +116,15 @@ def test_nothing_is_changed(network: RegulatoryNetwork, reference: pd.DataFrame)
 
 
 def test_bad_input_is_an_error(network: RegulatoryNetwork, reference: pd.DataFrame) -> None:
-    with pytest.raises(ValueError, match="`top` is 0, expected 1 or more"):
+    with pytest.raises(ValueError, match="`top` is 0, expected a whole number of at least 1"):
         reference_overlap(network, reference, top=0)
+    with pytest.raises(TypeError, match="`top` is 2.5, expected a whole number"):
+        reference_overlap(network, reference, top=2.5)
+    with pytest.raises(TypeError, match="Found a reference of type list"):
+        reference_overlap(network, [("g00", "g01")])
     with pytest.raises(ValueError, match="share 0 regulators"):
         reference_overlap(network, reference.assign(source="other"))
     with pytest.raises(ValueError, match="Rename or add"):
-        reference_overlap(network, reference.rename(columns={"source": "TF"}))
+        reference_overlap(network, reference.rename(columns={"source": "factor"}))
     with pytest.raises(TypeError, match="from_frame"):
         reference_overlap(network.to_frame(), reference)

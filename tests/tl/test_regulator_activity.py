@@ -196,6 +196,30 @@ def test_bad_data_are_an_error(adata: AnnData, network: RegulatoryNetwork) -> No
         regulator_activity(adata, network, layer="bad")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"adata": None}, TypeError, "`adata` is None of type NoneType, expected AnnData"),
+        ({"network": np.ones((2, 2))}, TypeError, "Found a ndarray, expected a RegulatoryNetwork"),
+        ({"layer": ["log"]}, TypeError, "`layer` is .* of type list, expected str or None"),
+        ({"min_targets": 0}, ValueError, "`min_targets` is 0, expected a whole number of at least 1"),
+        ({"min_targets": 2.5}, TypeError, "`min_targets` is 2.5"),
+    ],
+    ids=str,
+)
+def test_arguments_are_checked(
+    adata: AnnData, network: RegulatoryNetwork, arguments: dict, error: type, message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        regulator_activity(**{"adata": adata, "network": network} | arguments)
+
+
+def test_data_without_x_are_an_error(adata: AnnData, network: RegulatoryNetwork) -> None:
+    adata.X = None
+    with pytest.raises(ValueError, match="`adata` has no `X`.*`layer=`"):
+        regulator_activity(adata, network)
+
+
 @pytest.mark.filterwarnings("ignore:Variable names are not unique")
 def test_repeated_gene_names_are_an_error(adata: AnnData, network: RegulatoryNetwork) -> None:
     adata.var_names = ["g00", *GENES[:-1]]

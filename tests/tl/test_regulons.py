@@ -53,6 +53,12 @@ def test_network_without_edges_has_no_regulon(network: RegulatoryNetwork) -> Non
     assert table.empty
 
 
+@pytest.mark.parametrize("top", ["5", 2.5, True], ids=str)
+def test_a_number_of_targets_that_is_no_whole_number_is_an_error(network: RegulatoryNetwork, top: object) -> None:
+    with pytest.raises(TypeError, match="`top` is .*, expected a whole number"):
+        regulons(network, top=top)
+
+
 def test_negative_number_is_an_error(network: RegulatoryNetwork) -> None:
-    with pytest.raises(ValueError, match="`top` is -1, expected 0 or more"):
+    with pytest.raises(ValueError, match="`top` is -1, expected a whole number of at least 0"):
         regulons(network, top=-1)

@@ -22,11 +22,6 @@ for command in (demo, fit, edges, info):
     app.command()(one_line_errors(command))
 
 
-def main() -> None:
-    """Run the command line: exit code 0 if all is well, 1 after an error, 2 if the command was written wrongly."""
-    app()
-
-
 def _show_version(is_asked: bool) -> None:
     if is_asked:
         typer.echo(f"scdual {version('scdual')}")

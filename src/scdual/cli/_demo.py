@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from scdual._constants import RESULT_KEYS
+from scdual.cli._errors import tell_if_interrupted
+from scdual.cli._terminal import visible
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -29,19 +31,20 @@ def demo(
     _prepare(out)
     from rich.console import Console
 
+    from scdual._writing import lock
     from scdual.cli._clusters import add_clusters, best_agreement, pca
-    from scdual.cli._pictures import save_pictures
     from scdual.cli._training import start, train
     from scdual.datasets import pbmc68k
     from scdual.grn import from_varp
 
     progress = Console(stderr=True)
-    start(seed)
-    adata = pbmc68k()
-    progress.print(f"1/3 Training on {adata.n_obs} blood cells and {adata.n_vars} genes")
-    model = _new_model(adata)
-    seconds = train(model, max_epochs=max_epochs)
-    with progress.status("2/3 Reading out the network and clustering the cells"):
+    with lock(out), tell_if_interrupted(f"{out} is as it was"):
+        start(seed)
+        adata = pbmc68k()
+        progress.print(f"1/3 Training on {adata.n_obs} blood cells and {adata.n_vars} genes")
+        model = _new_model(adata)
+        seconds = train(model, max_epochs=max_epochs)
+        progress.print("2/3 Reading out the network and clustering the cells")
         model.annotate()
         network = from_varp(adata.varp[RESULT_KEYS.REGULATION], adata.var_names)
         add_clusters(adata, RESULT_KEYS.LATENT, seed=seed)
@@ -50,23 +53,33 @@ def demo(
             "SCDual": best_agreement(adata.obsm[RESULT_KEYS.LATENT], labels, seed=seed),
             "PCA": best_agreement(pca(adata, seed=seed), labels, seed=seed),
         }
-    with progress.status(f"3/3 Writing {out}"):
-        adata.write_h5ad(out / "pbmc68k.h5ad")
-        network.to_frame().to_csv(out / "edges.csv", index=False)
-        save_pictures(adata, network, history=model.history, labels_key=_LABELS_KEY, folder=out)
+        progress.print(f"3/3 Writing {len(_FILES)} files")
+        _write(model, network, out)
     Console().print(_table(adata, network, scores=scores, seconds=seconds))
-    typer.echo(f"Written to {out}: {', '.join(_FILES)}", err=True)
+    typer.echo(visible(f"Written to {out}: {', '.join(_FILES)}"), err=True)
+
+
+def _write(model: "SCDual", network: "RegulatoryNetwork", out: Path) -> None:
+    """Write all files of the demo, or none."""
+    from scdual._spreadsheet import to_csv
+    from scdual._writing import write_folder
+    from scdual.cli._files import write_h5ad
+    from scdual.cli._pictures import save_pictures
+
+    with write_folder(out, overwrite=True) as folder:
+        write_h5ad(model.adata, folder / "pbmc68k.h5ad")
+        to_csv(network.to_frame(), folder / "edges.csv")
+        save_pictures(model.adata, network, history=model.history, labels_key=_LABELS_KEY, folder=folder)
 
 
 def _prepare(out: Path) -> None:
-    """Make the directory and look for the optional packages, before any work."""
+    """Look for the optional packages and for a place to write, before any work."""
     from scdual._installed import check_installed
+    from scdual.cli._files import check_folder
 
     check_installed("igraph", "matplotlib", "networkx", extra="demo")
-    if out.exists() and not out.is_dir():
-        msg = f"{out} is a file, expected a directory. Choose another name for --out."
-        raise NotADirectoryError(msg)
-    out.mkdir(parents=True, exist_ok=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    check_folder(out, option="--out")
 
 
 def _new_model(adata: "AnnData") -> "SCDual":

@@ -1,11 +1,15 @@
 """``scdual edges``: the network of an annotated file as a table."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scdual._constants import RESULT_KEYS, regulation_key
+from scdual._checks import did_you_mean, listed
+from scdual._constants import RESULT_KEYS, group_of, regulation_key
+from scdual.cli._errors import tell_if_interrupted
+from scdual.cli._terminal import visible
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -20,6 +24,8 @@ def edges(
     group: Annotated[str | None, typer.Option(help="Group of cells; without it, all cells.")] = None,
 ) -> None:
     """Write the edges as CSV with the columns source, target and weight, the strongest first."""
+    from scdual._spreadsheet import to_csv
+    from scdual._writing import write_file
     from scdual.cli._files import check_output, read_counts
     from scdual.grn import from_varp
 
@@ -29,10 +35,19 @@ def edges(
     network = from_varp(adata.varp[_network_key(adata, path, group)], adata.var_names, group=group)
     frame = network.to_frame(top)
     if out is None:
-        typer.echo(frame.to_csv(index=False), nl=False)
+        _show(to_csv(frame) or "")
         return
-    frame.to_csv(out, index=False)
-    typer.echo(f"{len(frame)} edges written to {out}", err=True)
+    with tell_if_interrupted(f"{out} is as it was"), write_file(out) as part:
+        to_csv(frame, part)
+    typer.echo(visible(f"{len(frame):,} edges written to {out}"), err=True)
+
+
+def _show(text: str) -> None:
+    """Print a table; control characters are commands to a terminal, and plain text to another program."""
+    if sys.stdout.isatty():
+        text = "".join(f"{visible(line)}\n" for line in text.removesuffix("\n").split("\n"))
+    sys.stdout.write(text)
+    sys.stdout.flush()  # here, not at exit: a reader such as `head` may be gone
 
 
 def _network_key(adata: "AnnData", path: Path, group: str | None) -> str:
@@ -47,15 +62,17 @@ def _network_key(adata: "AnnData", path: Path, group: str | None) -> str:
     key = base if group is None else regulation_key(group)
     if key in adata.varp:
         return key
-    groups = [found.removeprefix(f"{base}_") for found in adata.varp if found.startswith(f"{base}_")]
+    groups = [found for found in map(group_of, adata.varp) if found is not None]
     if base not in adata.varp and not groups:
         msg = (
             f"{path} has no varp[{base!r}]; its varp has {list(adata.varp)}. "
             f"Fit a model first: scdual fit {path} -o OUT.h5ad"
         )
         raise KeyError(msg)
+    advice = did_you_mean(group, groups)
     msg = (
-        f"{path} has no network of the group {group!r}; it has networks of {groups or 'no groups, only of all cells'}. "
+        f"{path} has no network of the group {group!r}; it has networks of "
+        f"{listed(groups) if groups else 'no groups, only of all cells'}. {advice}{' ' if advice else ''}"
         "Choose one of these, leave out --group, or fit with --labels-key to get one network per label."
     )
     raise KeyError(msg)

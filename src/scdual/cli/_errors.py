@@ -1,15 +1,19 @@
-"""Turn expected errors into one line on stderr and exit code 1."""
+"""Turn expected errors and Ctrl+C into one line on stderr and an exit code."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import typer
 
+from scdual.cli._terminal import visible
+
+_INTERRUPTED = 130  # what shells give for Ctrl+C: 128 + SIGINT
 _EXPECTED = (ValueError, KeyError, OSError, ModuleNotFoundError)
 
 
 def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Return the command with expected errors shown as one line; any other error is a bug and keeps its traceback."""
+    """Return the command with expected errors and Ctrl+C as one line; another error is a bug and keeps its traceback."""
 
     @functools.wraps(command)
     def run(*args: object, **options: object) -> None:
@@ -20,11 +24,27 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
         except _EXPECTED as error:
             typer.secho(f"Error: {_message(error)}", fg="red", err=True)
             raise typer.Exit(1) from error
+        except KeyboardInterrupt as stop:
+            typer.secho(f"\nInterrupted: {_told(stop) or 'no file was changed'}.", fg="yellow", err=True)
+            raise typer.Exit(_INTERRUPTED) from stop
 
     return run
+
+
+@contextmanager
+def tell_if_interrupted(message: str) -> Iterator[None]:
+    """Say after Ctrl+C what became of the user's files; what was said further inside comes first."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt("; ".join(filter(None, [_told(stop), message]))) from None
+
+
+def _told(stop: KeyboardInterrupt) -> str:
+    return visible(str(stop.args[0])) if stop.args else ""
 
 
 def _message(error: Exception) -> str:
     """Return the message in one line; a `KeyError` would put it in quotes."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    return " ".join(text.split()) or type(error).__name__
+    return visible(" ".join(text.split())) or type(error).__name__

@@ -1,8 +1,11 @@
-"""Check files before any work is done, and read counts."""
+"""Check files before any work is done, read counts and write results."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from scdual._writing import check_writable, write_hdf5
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -23,9 +26,32 @@ def read_counts(path: Path, *, backed: Literal["r"] | None = None) -> "AnnData":
 
     try:
         return read_h5ad(path, backed=backed)
-    except OSError as error:
-        msg = f"{path} cannot be read as AnnData ({error}); expected a file written by `adata.write_h5ad`. Write it again."
+    except PermissionError as error:
+        msg = f"{path} may not be read: permission denied. Ask its owner."
+        raise PermissionError(msg) from error
+    except Exception as error:  # h5py and anndata raise eight kinds for files that are cut short or of another kind
+        msg = (
+            f"{path} cannot be read as AnnData ({first_line(error)}); expected a whole file written by "
+            "`adata.write_h5ad`. Write or copy it again."
+        )
         raise ValueError(msg) from error
+
+
+def write_h5ad(adata: "AnnData", path: Path) -> None:
+    """Write the AnnData as a whole or not at all, with texts as categories, as ``adata.write_h5ad`` does."""
+    from anndata.io import write_elem
+
+    adata.strings_to_categoricals()
+    if adata.raw is not None:
+        adata.strings_to_categoricals(adata.raw.var)
+    with write_hdf5(path) as file:
+        write_elem(file, "/", adata)
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error of another package says, without the pages some add."""
+    lines = str(error.args[0] if error.args else "").strip().splitlines()
+    return lines[0].rstrip(". ") if lines else type(error).__name__
 
 
 def check_h5ad(path: Path) -> None:
@@ -50,13 +76,25 @@ def check_suffix(path: Path, suffix: str) -> None:
 
 def check_output(path: Path) -> None:
     """Raise ``OSError`` unless a file can be written at the path."""
-    folder = path.parent
+    folder = Path(os.path.realpath(path)).parent
     if not folder.is_dir():
-        msg = f"The directory {folder} of {path} does not exist. Make it first: mkdir -p {folder}"
+        shown = folder if path.is_symlink() else path.parent
+        msg = f"The directory {shown} of {path} does not exist. Make it first: mkdir -p {shlex.quote(str(shown))}"
         raise FileNotFoundError(msg)
     if path.is_dir():
         msg = f"{path} is a directory, expected the name of a file to write. Add a file name."
         raise IsADirectoryError(msg)
-    if not os.access(path if path.exists() else folder, os.W_OK):
-        msg = f"{path} cannot be written: permission denied. Choose another place."
-        raise PermissionError(msg)
+    check_writable(path)
+    if path.is_file() or not path.exists():  # it is replaced as a whole, by a new name in the folder
+        check_writable(folder)
+
+
+def check_folder(path: Path, *, option: str) -> None:
+    """Raise ``OSError`` unless a folder can be written at the path."""
+    if path.exists() and not path.is_dir():
+        msg = f"{path} of {option} is a file, expected a directory or a new name. Choose another name."
+        raise NotADirectoryError(msg)
+    if path.is_dir():
+        check_writable(path)
+    else:
+        check_output(path)

@@ -1,11 +1,15 @@
 """``scdual fit``: train on a file of counts and write the same file with the results."""
 
+import shlex
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scdual._constants import RESULT_KEYS
+from scdual.cli._errors import tell_if_interrupted
+from scdual.cli._terminal import visible
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -29,7 +33,7 @@ def fit(  # noqa: PLR0913 - each is one option
     ] = "auto",
     prior: Annotated[
         Path | None,
-        typer.Option(metavar="CSV", help="Known edges with the columns source, target and, if known, weight."),
+        typer.Option(metavar="CSV", help="Known edges, CSV or TSV: source, target and, if known, weight or sign."),
     ] = None,
     max_epochs: Annotated[int | None, typer.Option(min=1, help="Epochs; without it, chosen from the data.")] = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu or mps.")] = "auto",
@@ -38,30 +42,41 @@ def fit(  # noqa: PLR0913 - each is one option
 ) -> None:
     """Train on counts and write cell states and the signed network beside them."""
     _check_files(path, out, prior, model_dir)
-    import pandas as pd
-
+    from scdual._writing import lock
     from scdual.cli._files import read_counts
     from scdual.cli._training import start, train
     from scdual.model import SCDual
 
-    start(seed)
-    adata = read_counts(path)
-    _check_keys(adata, path, layer=layer, batch_key=batch_key, labels_key=labels_key)
-    chosen = _regulators(regulators, adata)
-    known_edges = None if prior is None else pd.read_csv(prior)
-    SCDual.setup_anndata(adata, layer=layer, batch_key=batch_key, labels_key=labels_key)
-    model = SCDual(adata, regulators=chosen, prior=known_edges)
-    seconds = train(model, max_epochs=max_epochs, accelerator=accelerator)
-    model.annotate(groupby=labels_key)
-    adata.write_h5ad(out)
+    unchanged = f"{out} is as it was"
+    with ExitStack() as stack:
+        for place in filter(None, (out, model_dir)):
+            stack.enter_context(lock(place))  # before the hours of training, not after
+        stack.enter_context(tell_if_interrupted(unchanged))
+        start(seed)
+        adata = read_counts(path)
+        _check_keys(adata, path, layer=layer, batch_key=batch_key, labels_key=labels_key)
+        chosen = _regulators(regulators, adata)
+        SCDual.setup_anndata(adata, layer=layer, batch_key=batch_key, labels_key=labels_key)
+        model = SCDual(adata, regulators=chosen, prior=prior)
+        seconds = train(model, max_epochs=max_epochs, accelerator=accelerator)
+        _write(model, out, model_dir, labels_key=labels_key)
+    _report(model, seconds, out=out, model_dir=model_dir)
+
+
+def _write(model: "SCDual", out: Path, model_dir: Path | None, *, labels_key: str | None) -> None:
+    """Save the model first: it is small, and the file can be made from it again."""
+    from scdual.cli._files import write_h5ad
+
     if model_dir is not None:
         model.save(str(model_dir), overwrite=True)
-    _report(model, seconds, out=out, model_dir=model_dir)
+    with tell_if_interrupted(f"the model is in {model_dir}" if model_dir else "the model is not saved"):
+        model.annotate(groupby=labels_key)
+        write_h5ad(model.adata, out)
 
 
 def _check_files(path: Path, out: Path, prior: Path | None, model_dir: Path | None) -> None:
     """Raise an error before the hours of training, not after."""
-    from scdual.cli._files import check_h5ad, check_output, check_suffix
+    from scdual.cli._files import check_folder, check_h5ad, check_output, check_suffix
 
     check_h5ad(path)
     check_suffix(out, ".h5ad")
@@ -72,11 +87,8 @@ def _check_files(path: Path, out: Path, prior: Path | None, model_dir: Path | No
     if prior is not None and not prior.is_file():
         msg = f"{prior} of --prior is no file, expected a CSV file. Check the path."
         raise FileNotFoundError(msg)
-    if model_dir is not None and not model_dir.is_dir():
-        check_output(model_dir)
-        if model_dir.exists():
-            msg = f"{model_dir} of --model-dir is a file, expected a directory or a new name. Choose another name."
-            raise NotADirectoryError(msg)
+    if model_dir is not None:
+        check_folder(model_dir, option="--model-dir")
 
 
 def _check_keys(
@@ -106,7 +118,11 @@ def _regulators(text: str, adata: "AnnData") -> str | list[str] | None:
             f"expected one of {list(_WORDS)}, a boolean column of var, or a text file with one gene name per line."
         )
         raise ValueError(msg)
-    lines = Path(text).read_text(encoding="utf-8").splitlines()
+    try:
+        lines = Path(text).read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        msg = f"The file {text} of --regulators is no text in UTF-8, expected one gene name per line. Save it as plain text."
+        raise ValueError(msg) from error
     names = [line.strip() for line in lines if line.strip()]
     if not names:
         msg = f"The file {text} of --regulators is empty, expected one gene name per line. Add the names."
@@ -129,4 +145,4 @@ def _report(model: "SCDual", seconds: float, *, out: Path, model_dir: Path | Non
     if model_dir is not None:
         rows["model"] = str(model_dir)
     show_rows("scdual fit", rows)
-    typer.echo(f"Next: scdual edges {out} -o edges.csv")
+    typer.echo(visible(f"Next: scdual edges {shlex.quote(str(out))} -o edges.csv"))

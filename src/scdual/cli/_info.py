@@ -1,5 +1,6 @@
 """``scdual info``: what is in an annotated file or in the directory of a saved model."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ from scdual._constants import RESULT_KEYS
 if TYPE_CHECKING:
     from anndata import AnnData
 
-_MODEL_FILE = "model.pt"
+_RUN_KEY = "run"  # the same as JSON, from which `SCDual.repeat` repeats the run
 
 
 def info(
@@ -30,12 +31,14 @@ def _file_rows(path: Path) -> dict[str, Any]:
     from scdual.cli._files import read_counts
 
     adata = read_counts(path, backed="r")
+    parameters = adata.uns.get(RESULT_KEYS.PARAMETERS)
+    parameters = parameters if isinstance(parameters, Mapping) else {}
     return {
         "cells": adata.n_obs,
         "genes": adata.n_vars,
-        "layers": _names(list(adata.layers)),
+        "layers": _names([name for name in adata.layers if name is not None]),  # None is X in anndata 0.13
         "results of scdual": _names(_result_keys(adata)) if _result_keys(adata) else f"none: scdual fit {path} -o OUT",
-        **_flat(adata.uns.get(RESULT_KEYS.PARAMETERS, {})),
+        **{name: value for name, value in _flat(parameters).items() if name != _RUN_KEY},
     }
 
 
@@ -47,45 +50,31 @@ def _result_keys(adata: "AnnData") -> list[str]:
 
 
 def _model_rows(path: Path) -> dict[str, Any]:
-    """Return how a saved model was made.
+    """Return how a saved model was made. Nothing in the folder is run, and no pickle is opened.
 
     Raises
     ------
-    FileNotFoundError
-        If the directory holds no model.
     ValueError
-        If it holds a model of another class.
+        If the directory holds no model in the format of scdual, a damaged one, or one of another class.
     """
-    if not (path / _MODEL_FILE).is_file():
-        msg = f"{path} holds no {_MODEL_FILE}, expected the directory of a saved model. Make one with --model-dir."
-        raise FileNotFoundError(msg)
-    attributes = _saved_attributes(path / _MODEL_FILE)
-    registry = attributes.get("registry_", {})
-    if registry.get("model_name") != "SCDual":
-        msg = f"{path} holds a model {registry.get('model_name')!r}, expected 'SCDual'. Open it with its own package."
+    from scdual._saved import DATA, WEIGHTS, check_file, read_manifest
+
+    manifest = read_manifest(path)
+    content, files = manifest["content"], manifest["files"]
+    check_file(path / WEIGHTS, files.get(WEIGHTS))
+    attributes = content["attributes"]
+    name = attributes["registry_"].get("model_name")
+    if name != "SCDual":
+        msg = f"{path} holds a model {name!r}, expected 'SCDual'. Open it with its own package."
         raise ValueError(msg)
-    arguments = attributes["init_params_"]
+    data = [name for name in DATA if name in files]
     return {
-        "scvi-tools": registry["scvi_version"],
-        **_flat(registry["setup_args"]),
-        **_flat(arguments.get("non_kwargs", {})),
-        **_flat(arguments.get("kwargs", {})),
+        "format version": manifest["version"],
+        "genes": len(attributes["gene_names_"]),
+        "trained": "yes" if attributes["is_trained_"] else "no",
+        "data": data[0] if data else "not saved with it",
+        **_flat(content["description"]),
     }
-
-
-def _saved_attributes(path: Path) -> dict[str, Any]:
-    """Return what scvi-tools keeps of a model beside its weights. Like loading the model, this trusts the file."""
-    import pickle
-
-    import torch
-
-    try:
-        return torch.load(path, map_location="cpu", weights_only=False)["attr_dict"]
-    except (EOFError, KeyError, RuntimeError, TypeError, pickle.UnpicklingError) as error:
-        msg = (
-            f"{path} cannot be read as a saved model ({error}); expected a file written by `model.save`. Save it again."
-        )
-        raise ValueError(msg) from error
 
 
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:

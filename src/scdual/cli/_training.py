@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, TextIO
 
 import typer
 
+from scdual.cli._terminal import visible
+
 if TYPE_CHECKING:
     from scdual.model import SCDual
 
@@ -31,6 +33,8 @@ def train(model: "SCDual", *, max_epochs: int | None = None, accelerator: str = 
     ------
     ValueError
         If this machine does not have the accelerator.
+    KeyboardInterrupt
+        After Ctrl+C; it says how far the training got.
     """
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
@@ -40,6 +44,11 @@ def train(model: "SCDual", *, max_epochs: int | None = None, accelerator: str = 
     except MisconfigurationException as error:
         msg = f"Training on accelerator {accelerator!r} is not possible here: {error} Pass --accelerator cpu or auto."
         raise ValueError(msg) from error
+    except KeyboardInterrupt:
+        far = getattr(model, "interrupted_", None)
+        when = "before its first step" if far is None else f"after {far['n_epochs']} of {far['max_epochs']} epochs"
+        msg = f"training stopped {when}"
+        raise KeyboardInterrupt(msg) from None
     return time.perf_counter() - begin
 
 
@@ -51,4 +60,4 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    typer.secho(f"Warning: {' '.join(str(message).split())}", fg="yellow", err=True)
+    typer.secho(f"Warning: {visible(' '.join(str(message).split()))}", fg="yellow", err=True)

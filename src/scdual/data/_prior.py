@@ -9,9 +9,15 @@ Dimension key
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from os import PathLike
+from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from scdual._checks import listed
+from scdual.grn._edges import EdgeTable, check_no_repeats, check_strengths, read_edges, spell_edges
+from scdual.grn._names import naming_advice, unique_names
 
 _N_EXAMPLES = 3
 
@@ -42,35 +48,35 @@ class PriorNetwork:
     n_self: int
 
 
-def align_prior(prior: pd.DataFrame, gene_names: Iterable[str], regulator_index: np.ndarray) -> PriorNetwork:
+def align_prior(prior: EdgeTable, gene_names: Iterable[str], regulator_index: np.ndarray) -> PriorNetwork:
     """Return the edges of a table as matrices of target by regulator, aligned by name.
 
     Weights are divided by the largest absolute weight of the whole table, so that an edge keeps its strength whichever
-    genes the data hold. Without a ``weight`` column every edge has strength 1 and an unknown sign.
+    genes the data hold. A column ``strength`` of values up to 1 is taken as it is.
 
     Parameters
     ----------
     prior
-        One row per edge with the columns ``source``, ``target`` and optionally ``weight``, as in decoupler; ``(E, 2)``
-        or ``(E, 3)``. The sign of the weight is the sign of the regulation.
+        One row per edge, ``(E, 2)`` or more, with the columns that :func:`scdual.grn._edges.read_edges` understands.
     gene_names
-        Names of all genes, ``(T,)``, written as in the table.
+        Names of all genes, ``(T,)``, written as in the table, but for versions of Ensembl ids.
     regulator_index
         Positions of the regulators among the genes, ``(R,)``; they give the order of the columns.
 
     Raises
     ------
     TypeError
-        If the prior is not a DataFrame.
+        If the prior is no table.
     ValueError
         If columns or names are missing, weights are zero or not finite, an edge or a gene name is repeated, or no edge
         can be used.
     """
-    _check_edges(prior)
-    genes = pd.Index([str(name) for name in gene_names])
-    _check_unique(genes)
-    source = genes.get_indexer(pd.Index(prior["source"].astype(str)))  # (E,), -1 where unknown
-    target = genes.get_indexer(pd.Index(prior["target"].astype(str)))  # (E,)
+    edges = read_edges(prior, role="prior")
+    check_strengths(edges, role="prior")
+    genes = unique_names(gene_names, role="var_names")
+    edges = spell_edges(edges, genes, role="prior")
+    check_no_repeats(edges, role="prior")
+    source, target = genes.get_indexer(edges["source"]), genes.get_indexer(edges["target"])  # (E,), -1 where unknown
     column_of_gene = np.full(len(genes), -1)
     column_of_gene[regulator_index] = np.arange(len(regulator_index))
 
@@ -81,7 +87,8 @@ def align_prior(prior: pd.DataFrame, gene_names: Iterable[str], regulator_index:
     is_self = known & ~not_regulator & (source == target)
     used = known & ~not_regulator & ~is_self
 
-    strength, sign = _weights(prior)
+    largest = 1.0 if _is_relative(prior) else edges["strength"].max()
+    strength, sign = edges["strength"].to_numpy() / largest, edges["sign"].to_numpy()
     rows, columns = target[used], column_of_gene[source[used]]
     network = PriorNetwork(
         strength=_matrix(strength[used], rows, columns, (len(genes), len(regulator_index))),
@@ -93,80 +100,34 @@ def align_prior(prior: pd.DataFrame, gene_names: Iterable[str], regulator_index:
         n_self=int(is_self.sum()),
     )
     if network.n_used == 0:
-        raise ValueError(_no_edge_message(network, prior, genes, genes[regulator_index]))
-    if network.n_used < len(prior):
-        warnings.warn(_dropped_message(network, len(prior)), UserWarning, stacklevel=2)
+        raise ValueError(_no_edge_message(network, edges, genes, genes[regulator_index]))
+    if network.n_used < len(edges):
+        warnings.warn(_dropped_message(network, len(edges)), UserWarning, stacklevel=2)
     return network
 
 
-def _check_edges(prior: pd.DataFrame) -> None:
-    if not isinstance(prior, pd.DataFrame):
-        msg = f"Found a prior of type {type(prior).__name__}, expected a DataFrame. Read it with `pandas.read_csv`."
-        raise TypeError(msg)
-    missing = [column for column in ("source", "target") if column not in prior.columns]
-    if missing:
-        msg = (
-            f"The prior has the columns {list(prior.columns)}, expected 'source', 'target' and optionally 'weight'; "
-            f"{missing} missing. Rename the columns: source is the regulator, target the gene it acts on."
-        )
-        raise ValueError(msg)
-    n_unnamed = int(prior[["source", "target"]].isna().any(axis=1).sum())
-    if n_unnamed:
-        msg = f"{n_unnamed} of {len(prior)} edges of the prior lack a source or target name. Drop or complete them."
-        raise ValueError(msg)
-    repeated = prior.loc[prior.duplicated(["source", "target"]), ["source", "target"]]
-    if len(repeated):
-        msg = (
-            f"{len(repeated)} edges of the prior are repeated, e.g. {_pairs(repeated)}; expected each pair of source "
-            "and target once. Merge them, e.g. `prior.groupby(['source', 'target'], as_index=False)['weight'].mean()`."
-        )
-        raise ValueError(msg)
-    if "weight" in prior.columns:
-        _check_weights(prior)
+def prior_table(prior: PriorNetwork, gene_names: list[str], regulators: list[str]) -> dict[str, list[Any]]:
+    """Return the edges in use as the columns of a table, of which :func:`align_prior` makes the same network."""
+    target, regulator = np.nonzero(prior.strength)
+    return {
+        "source": [regulators[i] for i in regulator],
+        "target": [gene_names[i] for i in target],
+        "strength": prior.strength[target, regulator].tolist(),
+        "sign": prior.sign[target, regulator].astype(int).tolist(),
+    }
 
 
-def _check_weights(prior: pd.DataFrame) -> None:
-    if not pd.api.types.is_numeric_dtype(prior["weight"]):
-        msg = f"The weights of the prior are of type {prior['weight'].dtype}, expected numbers. Convert the column."
-        raise ValueError(msg)
-    weight = prior["weight"].to_numpy(dtype=np.float64, na_value=np.nan)  # (E,)
-    for is_bad, what in ((~np.isfinite(weight), "a weight that is not finite"), (weight == 0, "a weight of zero")):
-        if is_bad.any():
-            msg = (
-                f"{int(is_bad.sum())} of {len(prior)} edges of the prior have {what}, e.g. {_pairs(prior[is_bad])}; "
-                "expected positive weights for activation and negative ones for repression. "
-                "Drop these edges, or leave out the weight column when no sign is known."
-            )
-            raise ValueError(msg)
-
-
-def _check_unique(genes: pd.Index) -> None:
-    repeated = genes[genes.duplicated()].unique()
-    if len(repeated):
-        msg = (
-            f"{len(repeated)} gene names stand for several genes, e.g. {list(repeated[:_N_EXAMPLES])}; expected unique "
-            "names to align the prior with. Call `adata.var_names_make_unique()` first."
-        )
-        raise ValueError(msg)
-
-
-def _weights(prior: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Return strength in (0, 1] and sign of the edges, each ``(E,)``."""
-    if "weight" not in prior.columns or prior.empty:
-        return np.ones(len(prior)), np.zeros(len(prior))
-    weight = prior["weight"].to_numpy(dtype=np.float64)  # (E,)
-    return np.abs(weight) / np.abs(weight).max(), np.sign(weight)
+def _is_relative(prior: EdgeTable) -> bool:
+    """Return whether strengths are relative already, as in :func:`prior_table`, which may lack the largest edge."""
+    if isinstance(prior, str | PathLike) or "strength" not in prior or "weight" in prior:
+        return False
+    return bool(np.max(prior["strength"], initial=0) <= 1)
 
 
 def _matrix(values: np.ndarray, rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     matrix = np.zeros(shape, dtype=np.float32)  # (T, R)
     matrix[rows, columns] = values
     return matrix
-
-
-def _pairs(edges: pd.DataFrame) -> list[str]:
-    head = edges.head(_N_EXAMPLES)
-    return [f"{source} -> {target}" for source, target in zip(head["source"], head["target"], strict=True)]
 
 
 def _counts(network: PriorNetwork) -> str:
@@ -183,9 +144,11 @@ def _dropped_message(network: PriorNetwork, n_edges: int) -> str:
     )
 
 
-def _no_edge_message(network: PriorNetwork, prior: pd.DataFrame, genes: pd.Index, regulators: pd.Index) -> str:
+def _no_edge_message(network: PriorNetwork, edges: pd.DataFrame, genes: pd.Index, regulators: pd.Index) -> str:
+    pairs = [f"{source} -> {target}" for source, target in edges[["source", "target"]].head(_N_EXAMPLES).to_numpy()]
+    advice = naming_advice(pd.unique(edges[["source", "target"]].to_numpy().ravel()), genes)
     return (
-        f"None of the {len(prior)} edges of the prior can be used: {_counts(network)}. "
-        f"The prior looks like {_pairs(prior)}, the genes like {list(genes[:_N_EXAMPLES])}, the regulators like "
-        f"{list(regulators[:_N_EXAMPLES])}. Use the same identifiers (organism, symbols or Ensembl) in both."
+        f"None of the {len(edges)} edges of the prior can be used: {_counts(network)}. "
+        f"The prior looks like {pairs}, the genes like {listed(genes[:_N_EXAMPLES])}, the regulators like "
+        f"{listed(regulators[:_N_EXAMPLES])}. {advice}"
     )

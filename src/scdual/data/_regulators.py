@@ -5,17 +5,19 @@ The families are in `_tf_families.py`; nothing is downloaded and no list of gene
 
 import re
 import warnings
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 import numpy as np
 import pandas as pd
 
+from scdual._checks import check_choice, check_whole, did_you_mean, listed, shown
+from scdual._types import Organism
 from scdual.data._tf_families import FAMILIES, HUMAN_FAMILIES, MOUSE_FAMILIES, NOT_HUMAN, NOT_MOUSE
+from scdual.grn._names import is_ensembl, naming_advice, spelled_as
 
-Organism = Literal["human", "mouse"]
+_WORDS = ("auto", "human", "mouse")
 
 SYMBOL_COLUMNS = (
     "gene_symbols",
@@ -33,7 +35,6 @@ SYMBOL_COLUMNS = (
 # Gene0001 and GENE12 are names of simulated genes, not symbols. One capital with digits (G1, X12) says nothing either.
 _HUMAN_STYLE = re.compile(r"ENSG\d+.*|(?!GENE\d|ENS[A-Z]*G\d)[A-Z][A-Z0-9]*[A-Z][A-Z0-9.\-]*|C[0-9XY]+orf\d+")
 _MOUSE_STYLE = re.compile(r"ENSMUSG\d+.*|(?!Gene\d)[A-Z][a-z][a-z0-9.\-]*|mt-[A-Z]\w*|\d+[A-Z]\d+Rik")
-_ENSEMBL_ID = re.compile(r"(ENS[A-Z]*G\d{6,})(\.\d+)?")
 _N_EXAMPLES = 5
 
 
@@ -77,9 +78,7 @@ def transcription_factors(gene_names: Iterable[str], organism: Organism) -> np.n
     ValueError
         If the organism is neither human nor mouse.
     """
-    if organism not in ("human", "mouse"):
-        msg = f"Found organism {organism!r}, expected 'human' or 'mouse'; name the regulators yourself for others."
-        raise ValueError(msg)
+    check_choice("organism", organism, get_args(Organism))
     is_factor = _is_human_factor if organism == "human" else _is_mouse_factor
     return np.array([is_factor(str(name)) for name in gene_names], dtype=bool)
 
@@ -98,7 +97,8 @@ def resolve_regulators(
     regulators
         ``"auto"`` guesses the organism and takes its transcription factors, or every gene (with a warning) when this
         fails. ``"human"`` and ``"mouse"`` take that organism's. A sequence names the regulators, another string names
-        a boolean column of `var`, None takes every gene. The three words win over columns of the same name.
+        a boolean column of `var`, None takes every gene. The three words win over columns of the same name, with a
+        warning.
     gene_names
         Names of all genes, ``(n_genes,)``. For Ensembl ids the symbols come from a column of `var`.
     var
@@ -117,10 +117,18 @@ def resolve_regulators(
     if var is not None and len(var) != len(names):
         msg = f"`var` has {len(var)} rows for {len(names)} gene names. Pass the table that belongs to these genes."
         raise ValueError(msg)
+    check_whole("minimum", minimum, at_least=0)
     if regulators is None:
         return np.arange(len(names))
     if not isinstance(regulators, str):
         return _named_positions(regulators, names)
+    if var is not None and regulators in _WORDS and pd.api.types.is_bool_dtype(var.get(regulators)):
+        warnings.warn(
+            f"`regulators={regulators!r}` means the transcription factors, not the column {regulators!r} of `var`. "
+            "To take that column, rename it, or drop it if you do not need it.",
+            UserWarning,
+            stacklevel=2,
+        )
     if regulators in ("human", "mouse"):
         return _organism_positions(cast("Organism", regulators), names, var)
     if regulators != "auto":
@@ -174,45 +182,49 @@ def _organism_positions(organism: Organism, names: list[str], var: pd.DataFrame 
     return positions
 
 
-def _named_positions(regulators: Sequence[str], names: list[str]) -> np.ndarray:
-    wanted = _wanted_names(regulators)
-    count = Counter(map(_without_version, names))
-    missing = [name for name in wanted if name not in count]
-    if missing:
+def _named_positions(regulators: Iterable[str], names: list[str]) -> np.ndarray:
+    genes = pd.Index(names, dtype=str)
+    wanted = spelled_as(pd.Index(_wanted_names(regulators), dtype=str), genes)
+    missing = wanted[~wanted.isin(genes)]
+    if len(missing):
         msg = (
-            f"{len(missing)} of {len(wanted)} regulators are not among the gene names, e.g. {missing[:_N_EXAMPLES]}; "
-            f"the genes look like {names[:3]}. "
-            "Use the same identifiers (symbols or Ensembl) in both, or drop these regulators."
+            f"{len(missing)} of {len(wanted)} regulators are not among the gene names, e.g. "
+            f"{listed(missing[:_N_EXAMPLES])}; the genes look like {names[:3]}. "
+            f"{naming_advice(missing, genes)[:-1]}, or drop these regulators."
         )
         raise ValueError(msg)
-    ambiguous = [name for name in wanted if count[name] > 1]
-    if ambiguous:
+    ambiguous = wanted[wanted.isin(genes[genes.duplicated()])]
+    if len(ambiguous):
         msg = (
-            f"{len(ambiguous)} regulators stand for several genes of the same name, e.g. {ambiguous[:_N_EXAMPLES]}; "
-            "expected unique gene names. Call `adata.var_names_make_unique()` first."
+            f"{len(ambiguous)} regulators stand for several genes of the same name, e.g. "
+            f"{listed(ambiguous[:_N_EXAMPLES])}; expected unique gene names. Call `adata.var_names_make_unique()` first."
         )
         raise ValueError(msg)
-    position = {_without_version(name): i for i, name in enumerate(names)}
-    return np.sort(np.array([position[name] for name in wanted], dtype=np.int64))
+    repeated = wanted[wanted.duplicated()].unique()
+    if len(repeated):
+        msg = f"{len(repeated)} regulators are named more than once, e.g. {listed(repeated[:_N_EXAMPLES])}. Name each once."
+        raise ValueError(msg)
+    return np.flatnonzero(genes.isin(wanted)).astype(np.int64)
 
 
-def _wanted_names(regulators: Sequence[str]) -> list[str]:
-    """Return the names the user asked for, without Ensembl versions, after checking type and repetition."""
+def _wanted_names(regulators: Iterable[str]) -> list[str]:
+    """Return the names the user asked for, after checking their types."""
+    if isinstance(regulators, pd.DataFrame | Mapping) or not isinstance(regulators, Iterable):
+        msg = (
+            f"`regulators` is {shown(regulators)} of type {type(regulators).__name__}, expected 'auto', 'human', 'mouse', "
+            "a list of gene names, the name of a boolean column of `var`, or None for every gene. Pass one of these."
+        )
+        raise TypeError(msg)
     wanted = list(regulators)
     strangers = [name for name in wanted if not isinstance(name, str)]
     if strangers:
         msg = (
-            f"Found regulators of type {type(strangers[0]).__name__}, expected gene names (str). "
-            "Put a boolean mask into a `var` column and pass the name of that column."
+            f"Found the regulator {shown(strangers[0])} of type {type(strangers[0]).__name__}, expected gene names (str). "
+            "Drop missing names; put a boolean mask into a `var` column and pass the name of that column."
         )
         raise TypeError(msg)
     if not wanted:
         msg = "Found an empty list of regulators, expected at least one gene name. Use None for every gene."
-        raise ValueError(msg)
-    wanted = [_without_version(name) for name in wanted]
-    repeated = [name for name, n in Counter(wanted).items() if n > 1]
-    if repeated:
-        msg = f"{len(repeated)} regulators are named more than once, e.g. {repeated[:_N_EXAMPLES]}. Name each once."
         raise ValueError(msg)
     return wanted
 
@@ -220,12 +232,16 @@ def _wanted_names(regulators: Sequence[str]) -> list[str]:
 def _column_positions(column: str, var: pd.DataFrame | None) -> np.ndarray:
     if var is None or column not in var.columns:
         available = [] if var is None else [str(name) for name in var.columns if pd.api.types.is_bool_dtype(var[name])]
+        advice = did_you_mean(column, [*_WORDS, *available])
         msg = (
             f"`regulators={column!r}` is not 'auto', 'human', 'mouse' or a column of `var`, whose boolean columns are "
-            f"{available}. Name one of these, or pass gene names as a list, e.g. [{column!r}]."
+            f"{listed(available)}. {advice or f'Name one of these, or pass gene names as a list, e.g. [{column!r}].'}"
         )
         raise ValueError(msg)
     values = var[column]
+    if isinstance(values, pd.DataFrame):
+        msg = f"`var` has {values.shape[1]} columns {column!r}, expected one. Rename or drop the others."
+        raise ValueError(msg)
     if not pd.api.types.is_bool_dtype(values) or values.isna().any():
         msg = (
             f"`var[{column!r}]` is of type {values.dtype} with {int(values.isna().sum())} missing values, expected "
@@ -241,19 +257,13 @@ def _column_positions(column: str, var: pd.DataFrame | None) -> np.ndarray:
 
 def _symbols(names: list[str], var: pd.DataFrame | None) -> list[str] | None:
     """Return symbols, from `var` when the names are mostly Ensembl ids; None when it has no such column."""
-    n_ensembl = sum(_ENSEMBL_ID.match(name) is not None for name in names)
+    n_ensembl = sum(is_ensembl(name) for name in names)
     if 2 * n_ensembl <= len(names):
         return names
     columns = [] if var is None else [column for column in SYMBOL_COLUMNS if column in var.columns]
     if var is None or not columns:
         return None
     return ["" if pd.isna(symbol) else str(symbol) for symbol in var[columns[0]]]
-
-
-def _without_version(name: str) -> str:
-    """Return ``ENSG00000102145`` for ``ENSG00000102145.14``; other names unchanged."""
-    ensembl = _ENSEMBL_ID.fullmatch(name)
-    return ensembl.group(1) if ensembl else name
 
 
 def _is_human_factor(symbol: str) -> bool:

@@ -8,6 +8,7 @@ Dimension key
     C  cells      G  genes      E  edges      P  proteins
 """
 
+from contextlib import nullcontext
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -18,7 +19,8 @@ from anndata import AnnData
 from mudata import MuData
 from scipy.sparse import csr_matrix
 
-from scdual.grn._convert import check_columns, list_names
+from scdual._checks import check_number, check_share, check_whole, listed, shown
+from scdual.grn._edges import EdgeTable, check_no_repeats, check_strengths, read_edges, signed_weights
 
 _STRENGTH_RANGE = (1.0, 5.0)  # SERGIO: uniform
 _HILL_COEFFICIENT = 2.0  # SERGIO
@@ -47,7 +49,7 @@ def simulate(  # noqa: PLR0913 - each is one property of the data
     fraction_repressing: float = 0.35,
     library_size: float | None = None,
     dropout: float = 0.0,
-    network: pd.DataFrame | None = None,
+    network: EdgeTable | None = None,
     seed: int = 0,
 ) -> AnnData:
     r"""Return integer counts whose signed regulatory network is known.
@@ -113,20 +115,20 @@ def simulate(  # noqa: PLR0913 - each is one property of the data
     ValueError
         If a number is out of range, or the network has a cycle, a self edge, a repeated edge or a bad weight.
     TypeError
-        If a number of things is not an integer.
+        If a number of things is not an integer, or the network is no table.
 
     Examples
     --------
     >>> chain = pd.DataFrame({"source": ["A", "B"], "target": ["B", "C"], "weight": [1.0, -1.0]})
     >>> adata = simulate(500, 50, network=chain)
     """
-    _check_count("n_obs", n_obs)
-    _check_count("n_vars", n_vars)
-    _check_count("n_cell_types", n_cell_types, high=n_obs)
-    _check_count("n_batches", n_batches, high=n_obs)
-    _check_range("dropout", dropout, low=0, high=0.99)
-    if library_size is not None:
-        _check_range("library_size", library_size, low=1)
+    check_whole("n_obs", n_obs, at_least=1)
+    check_whole("n_vars", n_vars, at_least=1)
+    check_whole("n_cell_types", n_cell_types, at_least=1, at_most=n_obs)
+    check_whole("n_batches", n_batches, at_least=1, at_most=n_obs)
+    check_number("dropout", dropout, at_least=0, at_most=0.99)
+    check_number("library_size", library_size, at_least=1, optional=True)
+    check_whole("seed", seed, at_least=0)
     rng = np.random.default_rng(seed)
     if network is None:
         edges, regulators, others = _random_network(
@@ -134,7 +136,7 @@ def simulate(  # noqa: PLR0913 - each is one property of the data
         )
     else:
         edges, regulators, others = _given_network(network, n_vars)
-    gene_names = pd.Index(rng.permutation(regulators + others).tolist(), dtype=object)
+    gene_names = pd.Index(rng.permutation(regulators + others).tolist(), dtype=str)
     library_size = _MOLECULES_PER_GENE * len(gene_names) if library_size is None else library_size
 
     weight = _weight_matrix(edges, gene_names)  # (G, G)
@@ -200,26 +202,14 @@ def simulate_mudata(
     ValueError
         If ``n_proteins`` is not between 1 and the number of genes, or :func:`simulate` refuses an argument.
     """
+    check_whole("n_proteins", n_proteins, at_least=1)
     rna = simulate(n_obs, n_vars, seed=seed, **rna_options)
-    _check_count("n_proteins", n_proteins, high=rna.n_vars)
-    with mudata.set_options(pull_on_update=False):  # the default of mudata 0.4
+    check_whole("n_proteins", n_proteins, at_least=1, at_most=rna.n_vars)
+    has_options = hasattr(mudata, "set_options")  # before 0.4, which never pulls columns up
+    with mudata.set_options(pull_on_update=False) if has_options else nullcontext():
         mdata = MuData({"rna": rna, "prot": _proteins(rna, n_proteins, seed=seed)})
         mdata.obs = rna.obs.copy()
     return mdata
-
-
-def _check_range(name: str, value: float, *, low: float, high: float = np.inf) -> None:
-    if not low <= value <= high or value == np.inf:  # nan fails the comparison
-        expected = f"at least {low}" if high == np.inf else f"between {low} and {high}"
-        msg = f"`{name}` is {value}, expected a finite number {expected}."
-        raise ValueError(msg)
-
-
-def _check_count(name: str, value: int, *, low: int = 1, high: float = np.inf) -> None:
-    if not isinstance(value, int | np.integer):
-        msg = f"`{name}` is {value!r}, expected an integer."
-        raise TypeError(msg)
-    _check_range(name, value, low=low, high=high)
 
 
 def _numbered(prefix: str, n: int) -> list[str]:
@@ -236,11 +226,16 @@ def _random_network(
     rng: np.random.Generator,
 ) -> tuple[pd.DataFrame, list[str], list[str]]:
     """Return an acyclic table of edges, the regulators and the other genes; a regulator's regulators precede it."""
-    _check_count("n_regulators", n_regulators, high=n_vars)
+    check_whole("n_regulators", n_regulators, at_least=1, at_most=n_vars)
+    if np.shape(edges_per_target) != (2,):
+        msg = (
+            f"`edges_per_target` is {shown(edges_per_target)}, expected two numbers, as in (1, 4). Pass least and most."
+        )
+        raise ValueError(msg)
     fewest, most = edges_per_target
-    _check_count("edges_per_target[0]", fewest)
-    _check_count("edges_per_target[1]", most, low=fewest)
-    _check_range("fraction_repressing", fraction_repressing, low=0, high=1)
+    check_whole("edges_per_target[0]", fewest, at_least=1)
+    check_whole("edges_per_target[1]", most, at_least=fewest)
+    check_share("fraction_repressing", fraction_repressing)
     regulators, others = _numbered("REG", n_regulators), _numbered("GENE", n_vars - n_regulators)
     popularity = rng.lognormal(sigma=_OUT_DEGREE_STD, size=n_regulators)
     pairs: list[tuple[str, str]] = []
@@ -255,35 +250,23 @@ def _random_network(
     return edges.assign(weight=sign * rng.uniform(*_STRENGTH_RANGE, size=len(edges))), regulators, others
 
 
-def _given_network(network: pd.DataFrame, n_vars: int) -> tuple[pd.DataFrame, list[str], list[str]]:
+def _given_network(network: EdgeTable, n_vars: int) -> tuple[pd.DataFrame, list[str], list[str]]:
     """Return the checked table of edges, the regulators and the other genes, fillers included."""
-    check_columns(network, ["source", "target", "weight"])
-    _check_edges(network)
-    network = network.astype({"source": str, "target": str})
-    regulators = list(network["source"].unique())
-    others = list(network.loc[~network["target"].isin(regulators), "target"].unique())
+    edges = read_edges(network, role="network")
+    check_no_repeats(edges, role="network")
+    check_strengths(edges, role="network")
+    edges["weight"] = signed_weights(edges, role="network")
+    loops = edges["source"][edges["source"] == edges["target"]]
+    if len(loops):
+        msg = (
+            f"`network` has {len(loops)} edges from a gene to itself: {listed(loops)}; expected none. Drop these rows."
+        )
+        raise ValueError(msg)
+    regulators = list(edges["source"].unique())
+    others = list(edges.loc[~edges["target"].isin(regulators), "target"].unique())
     n_fillers = max(0, n_vars - len(regulators) - len(others))
     fillers = [name for name in _numbered("GENE", n_vars) if name not in {*regulators, *others}]
-    return network, regulators, others + fillers[:n_fillers]
-
-
-def _check_edges(network: pd.DataFrame) -> None:
-    """Raise ``ValueError`` for a table that names no genes, repeats an edge, or has self edges or bad weights."""
-    source, target = network["source"].astype(str), network["target"].astype(str)
-    weight = pd.to_numeric(network["weight"], errors="coerce").to_numpy(np.float64)
-    wrong = {
-        "without a gene name": network[["source", "target"]].isna().any(axis=1).to_numpy(),
-        "from a gene to itself": (source == target).to_numpy(),
-        "that occur more than once": network.duplicated(["source", "target"]).to_numpy(),
-        "whose weight is zero or not a finite number": ~np.isfinite(weight) | (weight == 0),
-    }
-    for problem, is_wrong in wrong.items():
-        if is_wrong.any():
-            msg = (
-                f"`network` has {int(is_wrong.sum())} edges {problem}: {list_names((source + ' -> ' + target)[is_wrong])}; "
-                "expected one row per pair of different genes, with a signed weight. Drop or correct these rows."
-            )
-            raise ValueError(msg)
+    return edges, regulators, others + fillers[:n_fillers]
 
 
 def _weight_matrix(edges: pd.DataFrame, gene_names: pd.Index) -> csr_matrix:

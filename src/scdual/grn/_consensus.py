@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from scdual.grn._convert import self_pairs
-from scdual.grn._network import RegulatoryNetwork
+from scdual.grn._names import self_pairs
+from scdual.grn._network import RegulatoryNetwork, check_network
 
 
 def average_product_correction(weight: np.ndarray, pair_mask: np.ndarray) -> np.ndarray:
@@ -24,9 +24,20 @@ def average_product_correction(weight: np.ndarray, pair_mask: np.ndarray) -> np.
     weight
         Signed weights, shape ``(R, T)``.
     pair_mask
-        False where a gene meets itself; these pairs do not count, and get 0.
+        False where a gene meets itself, shape ``(R, T)``; these pairs do not count, and get 0.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
     """
-    strength = np.abs(weight) * pair_mask
+    if np.shape(weight) != np.shape(pair_mask) or np.ndim(weight) != 2:
+        msg = (
+            f"`weight` has shape {np.shape(weight)} and `pair_mask` {np.shape(pair_mask)}, expected the same: one row per "
+            "regulator, one column per target. Pass one value of each per pair."
+        )
+        raise ValueError(msg)
+    strength = np.abs(np.asarray(weight, dtype=np.float64)) * pair_mask  # sums in float32 would lose digits
     if not strength.any():
         return np.zeros_like(strength)
     corrected = strength - np.outer(strength.sum(1), strength.sum(0)) / strength.sum()
@@ -52,9 +63,12 @@ def consensus_network(network: RegulatoryNetwork, correlation: np.ndarray) -> Re
 
     Raises
     ------
+    TypeError
+        If ``network`` is no network.
     ValueError
         If the correlation has another shape or is not finite.
     """
+    check_network(network)
     if np.shape(correlation) != network.weight.shape or not np.isfinite(correlation).all():
         msg = (
             f"`correlation` has shape {np.shape(correlation)}, expected {network.weight.shape} and finite values: one row "

@@ -43,7 +43,19 @@ def edge_evidence(weight: np.ndarray, members: np.ndarray, null_weight: np.ndarr
         that between independent samples of the full size, as in the bootstrap :cite:p:`Buja06`.
     null_weight
         Weights of a network learnt after permuting each gene's values over the cells, shape ``(R, T)``.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit, there is one member only, or a weight is not finite.
     """
+    weight, members, null_weight = np.asarray(weight), np.asarray(members), np.asarray(null_weight)
+    if members.shape[1:] != weight.shape or null_weight.shape != weight.shape or len(members) < 2:
+        msg = (
+            f"`weight` has shape {weight.shape}, `members` {members.shape} and `null_weight` {null_weight.shape}, expected "
+            "(R, T), (K, R, T) with K of 2 or more, and (R, T). Pass the same regulators and targets everywhere."
+        )
+        raise ValueError(msg)
     support = (np.sign(members) == np.sign(weight)).mean(axis=0) * (weight != 0)
     sd = members.std(axis=0, ddof=1)
     return EdgeEvidence(sd, support, false_discovery_rate(np.abs(weight), np.abs(null_weight)))
@@ -71,8 +83,12 @@ def false_discovery_rate(strength: np.ndarray, null_strength: np.ndarray) -> np.
     Raises
     ------
     ValueError
-        If the numbers of pairs differ.
+        If the numbers of pairs differ, or a strength is not finite.
     """
+    strength, null_strength = np.asarray(strength), np.asarray(null_strength)
+    if not (np.isfinite(strength).all() and np.isfinite(null_strength).all()):
+        msg = "Found strengths that are not finite, expected absolute weights. Replace missing weights by 0 (no edge)."
+        raise ValueError(msg)
     if strength.size != null_strength.size:
         msg = f"Found {strength.size} strengths and {null_strength.size} of the null, expected as many. Compare the same pairs."
         raise ValueError(msg)

@@ -12,16 +12,10 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
-from scdual.grn._convert import (
-    edges_to_frame,
-    list_names,
-    name_positions,
-    self_pairs,
-    strongest_edges,
-    unique_names,
-    weight_to_varp,
-)
+from scdual._checks import check_choice, check_share, check_type, check_whole, listed
+from scdual.grn._edges import edges_to_frame, strongest_edges
 from scdual.grn._evidence import EdgeEvidence
+from scdual.grn._names import name_positions, self_pairs, unique_names
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -46,6 +40,8 @@ class RegulatoryNetwork:
 
     Raises
     ------
+    TypeError
+        If ``weight`` is no array of numbers, ``group`` no text or ``evidence`` no :class:`EdgeEvidence`.
     ValueError
         If the shapes disagree, a weight is not finite, a name is missing or repeated, or a gene regulates itself.
 
@@ -63,8 +59,9 @@ class RegulatoryNetwork:
     def __post_init__(self) -> None:
         regulators = unique_names(self.regulators, role="regulators")
         targets = unique_names(self.targets, role="targets")
-        with np.errstate(over="ignore"):  # too large for float32 becomes inf, which the check below reports
-            weight = np.array(self.weight, dtype=np.float32)  # a copy
+        check_type("group", self.group, str, optional=True)
+        check_type("evidence", self.evidence, EdgeEvidence, optional=True)
+        weight = _as_float32(self.weight)
         _check_shape(weight, regulators, targets)
         _check_evidence(weight, self.evidence)
         _check_finite(weight)
@@ -93,7 +90,15 @@ class RegulatoryNetwork:
         ----------
         top
             Number of edges to keep; ``None`` keeps all.
+
+        Raises
+        ------
+        TypeError
+            If ``top`` is no whole number.
+        ValueError
+            If ``top`` is negative.
         """
+        check_whole("top", top, at_least=0, optional=True)
         matrices = {"weight": self.weight, **({} if self.evidence is None else self.evidence._asdict())}
         return edges_to_frame(matrices, self.regulators, targets=self.targets, top=top)
 
@@ -113,7 +118,11 @@ class RegulatoryNetwork:
             If a regulator or target is not in ``var_names``.
         """
         names = self.targets if var_names is None else unique_names(var_names, role="var_names")
-        return weight_to_varp(self.weight, self.regulators, targets=self.targets, var_names=names)
+        row_of = name_positions(self.regulators, names, role="regulators", where="`var_names`")
+        column_of = name_positions(self.targets, names, role="targets", where="`var_names`")
+        row, column = np.nonzero(self.weight)
+        entries = (self.weight[row, column], (row_of[row], column_of[column]))
+        return csr_matrix(entries, shape=(len(names), len(names)))
 
     def subset(
         self, regulators: Iterable[str] | None = None, targets: Iterable[str] | None = None
@@ -144,12 +153,13 @@ class RegulatoryNetwork:
 
         Raises
         ------
+        TypeError
+            If ``n`` is no whole number.
         ValueError
             If ``n`` is negative or ``sign`` is neither 1, -1 nor ``None``.
         """
-        if sign not in (None, 1, -1):
-            msg = f"`sign` is {sign!r}, expected 1 (activating), -1 (repressing) or None (both). Pass one of these."
-            raise ValueError(msg)
+        check_whole("n", n, at_least=0)
+        check_choice("sign", sign, (1, -1, None))
         eligible = self.weight if sign is None else np.where(self.weight * sign > 0, self.weight, 0)
         row, column = strongest_edges(eligible, self.regulators, targets=self.targets, n=n)
         weight = np.zeros_like(self.weight)
@@ -175,10 +185,43 @@ class RegulatoryNetwork:
                 "The network has no evidence for its edges. Call `model.train_ensemble()`, then `get_regulation` again."
             )
             raise ValueError(msg)
-        if not 0 <= fdr <= 1:
-            msg = f"`fdr` is {fdr}, expected a share between 0 and 1. Pass for example 0.05."
-            raise ValueError(msg)
+        check_share("fdr", fdr)
         return replace(self, weight=np.where(self.evidence.q_value <= fdr, self.weight, 0))
+
+
+def check_network(network: RegulatoryNetwork) -> RegulatoryNetwork:
+    """Return the network.
+
+    Raises
+    ------
+    TypeError
+        If it is something else.
+    """
+    if isinstance(network, RegulatoryNetwork):
+        return network
+    advice = "Pass what `get_regulation` returns."
+    if isinstance(network, dict) and network:
+        advice = f"Pass one of its values, such as that of {next(iter(network))!r}."
+    if isinstance(network, pd.DataFrame):
+        advice = (
+            "Call `scdual.grn.from_frame(table, targets, regulators=regulators)` with all genes that were looked at, "
+            "for a table does not say where an edge could have been."
+        )
+    msg = f"Found a {type(network).__name__}, expected a RegulatoryNetwork. {advice}"
+    raise TypeError(msg)
+
+
+def _as_float32(weight: np.ndarray) -> np.ndarray:
+    """Return a copy."""
+    try:
+        with np.errstate(over="ignore"):  # too large for float32 becomes inf, which is reported later
+            return np.array(weight, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        msg = (
+            f"`weight` of type {type(weight).__name__} makes no array of numbers ({error}); expected one row per regulator "
+            "and one column per target. Pass a NumPy array; of a sparse matrix, its `toarray()`."
+        )
+        raise TypeError(msg) from error
 
 
 def _check_shape(weight: np.ndarray, regulators: pd.Index, targets: pd.Index) -> None:
@@ -213,7 +256,7 @@ def _check_self_edges(weight: np.ndarray, regulators: pd.Index, targets: pd.Inde
     looped = regulators[row[weight[row, column] != 0]]
     if len(looped):
         msg = (
-            f"{len(looped)} genes regulate themselves: {list_names(looped)}; expected weight 0 for these pairs. "
+            f"{len(looped)} genes regulate themselves: {listed(looped)}; expected weight 0 for these pairs. "
             "Set these weights to 0, or drop these rows from the table."
         )
         raise ValueError(msg)

@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
-from scdual.grn._convert import check_columns, list_names, self_pairs
-from scdual.grn._network import RegulatoryNetwork
+from scdual._checks import check_names, listed, shown
+from scdual.grn._edges import EdgeTable, check_strengths, read_edges, spell_edges
+from scdual.grn._names import naming_advice, self_pairs
+from scdual.grn._network import RegulatoryNetwork, check_network
 
 
 @dataclass(frozen=True)
@@ -133,9 +134,11 @@ def auroc(strength: np.ndarray, truth: np.ndarray) -> float:
         If the arrays do not fit, or no or all candidates are true.
     """
     strength, truth = _checked(strength, truth)
-    n_true = int(truth.sum())
-    rank_sum = rankdata(strength)[truth].sum()
-    return float((rank_sum - n_true * (n_true + 1) / 2) / (n_true * (len(truth) - n_true)))
+    size, n_true, n_before, n_true_before = _tie_blocks(strength, truth)
+    n_false = size - n_true
+    n_weaker = n_false.sum() - (n_before - n_true_before) - n_false  # false edges below each block
+    twice_won = int(np.sum(n_true * (2 * n_weaker + n_false)))  # whole numbers, so that no order changes a digit
+    return twice_won / (2 * int(n_true.sum()) * int(n_false.sum()))
 
 
 def sign_accuracy(weight: np.ndarray, sign: np.ndarray) -> float:
@@ -196,7 +199,7 @@ def sign_majority(sign: np.ndarray) -> float:
 
 
 def score_network(
-    network: RegulatoryNetwork, reference: pd.DataFrame, *, regulators: Iterable[str] | None = None
+    network: RegulatoryNetwork, reference: EdgeTable, *, regulators: Iterable[str] | None = None
 ) -> NetworkScores:
     """Return the scores of a network against a reference network.
 
@@ -209,17 +212,23 @@ def score_network(
     network
         The predicted network.
     reference
-        Table ``source, target`` and, if known, ``sign`` (-1, 0 or missing, 1). Repeated rows count once; a pair with
-        both signs counts as unsigned. Self edges are ignored.
+        Known edges: a table ``source, target`` with, if known, ``sign`` (-1, 0 or missing, 1) or ``weight``, whose sign
+        counts, or with the columns of another tool; see the user guide. It may be the path of a CSV or TSV file.
+        Repeated rows count once; a pair with both signs counts as unsigned. Self edges are ignored. Ensembl ids match
+        without their version, with a warning.
     regulators
         Take only these sources; names that are not candidates have no effect.
 
     Raises
     ------
+    TypeError
+        If ``network`` is no network or ``reference`` no table.
     ValueError
         If a column is missing, no gene is shared, or no or all candidates are true.
     """
-    weight, truth, sign = _candidates(network, reference_edges(reference), regulators)
+    chosen = None if regulators is None else pd.Index(check_names("regulators", regulators), dtype=str)
+    edges = reference_edges(reference, check_network(network))
+    weight, truth, sign = _candidates(network, edges, chosen)
     has_sign = bool((sign != 0).any())
     return NetworkScores(
         epr=early_precision_ratio(np.abs(weight), truth),
@@ -258,13 +267,13 @@ class _Candidates(NamedTuple):
 
 
 def _tie_blocks(strength: np.ndarray, truth: np.ndarray) -> _TieBlocks:
-    _, block, size = np.unique(-strength.astype(float), return_inverse=True, return_counts=True)
-    n_true = np.bincount(block, weights=truth)
+    _, block, size = np.unique(-strength, return_inverse=True, return_counts=True)
+    n_true = np.bincount(block[truth], minlength=len(size))
     return _TieBlocks(size, n_true, np.cumsum(size) - size, np.cumsum(n_true) - n_true)
 
 
 def _checked(strength: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    strength, truth = np.asarray(strength), np.asarray(truth)
+    strength, truth = _as_numbers("strength", strength), np.asarray(truth)
     _check_same_shape(strength, truth, names=("strength", "truth"))
     if not (np.isfinite(strength) & (strength >= 0)).all():
         msg = (
@@ -283,6 +292,14 @@ def _checked(strength: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.nd
         )
         raise ValueError(msg)
     return strength.ravel(), truth.ravel().astype(bool)
+
+
+def _as_numbers(name: str, values: np.ndarray) -> np.ndarray:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        msg = f"`{name}` is {shown(values)}, expected numbers, one per candidate. Convert them."
+        raise TypeError(msg) from error
 
 
 def _check_same_shape(first: np.ndarray, second: np.ndarray, *, names: tuple[str, str]) -> None:
@@ -307,33 +324,25 @@ def _signed(sign: np.ndarray) -> np.ndarray:
 
 
 def _sign_agreement(weight: np.ndarray, sign: np.ndarray) -> _SignAgreement:
-    weight, sign = np.asarray(weight), np.asarray(sign)
+    weight, sign = _as_numbers("weight", weight), np.asarray(sign)
     _check_same_shape(weight, sign, names=("weight", "sign"))
     signed = _signed(sign)
-    predicted = np.sign(weight[sign != 0]).astype(float)
+    predicted = np.sign(weight[sign != 0])
     if np.isnan(predicted).any():
         msg = "`weight` has missing values, expected a number for each signed edge. Replace them by 0 (no edge)."
         raise ValueError(msg)
     return _SignAgreement((1 + predicted * signed) / 2, signed)
 
 
-def reference_edges(reference: pd.DataFrame) -> pd.DataFrame:
-    """Return ``source, target, sign`` without self edges, sign 0 where unknown; pairs may be repeated."""
-    check_columns(reference, ["source", "target"])
-    edges = reference[["source", "target"]].astype(object)
-    sign = reference["sign"] if "sign" in reference.columns else pd.Series(0, index=reference.index)
-    sign = sign.astype(object).where(sign.notna(), 0)
-    if not sign.isin((-1, 0, 1)).all():
-        msg = (
-            f"The column `sign` of the reference has values like {sign.unique()[:5].tolist()}, "
-            "expected -1, 0 and 1 as numbers. Use the sign of the weights."
-        )
-        raise ValueError(msg)
-    edges["sign"] = sign.astype(int)
+def reference_edges(reference: EdgeTable, network: RegulatoryNetwork) -> pd.DataFrame:
+    """Return ``source, target, strength, sign`` without self edges, named as in the network; pairs may be repeated."""
+    edges = read_edges(reference, role="reference")
+    check_strengths(edges, role="reference", may_lack=True)
+    edges = spell_edges(edges, network.regulators.union(network.targets), role="reference")
     return edges[edges["source"] != edges["target"]]
 
 
-def _candidates(network: RegulatoryNetwork, edges: pd.DataFrame, regulators: Iterable[str] | None) -> _Candidates:
+def _candidates(network: RegulatoryNetwork, edges: pd.DataFrame, regulators: pd.Index | None) -> _Candidates:
     part = shared_part(network, edges, regulators)
     keep_mask = np.ones(part.weight.shape, dtype=bool)
     keep_mask[self_pairs(part.regulators, part.targets)] = False
@@ -344,17 +353,17 @@ def _candidates(network: RegulatoryNetwork, edges: pd.DataFrame, regulators: Ite
 
 
 def shared_part(
-    network: RegulatoryNetwork, edges: pd.DataFrame, regulators: Iterable[str] | None = None
+    network: RegulatoryNetwork, edges: pd.DataFrame, regulators: pd.Index | None = None
 ) -> RegulatoryNetwork:
     """Return the part of the network whose pairs, except a gene with itself, are the candidates."""
     sources = network.regulators[network.regulators.isin(edges["source"])]
-    sources = sources if regulators is None else sources[sources.isin(list(regulators))]
+    sources = sources if regulators is None else sources[sources.isin(regulators)]
     genes = network.targets[network.targets.isin(edges["source"]) | network.targets.isin(edges["target"])]
     if sources.empty or genes.empty:
         msg = (
             f"The network and the reference share {len(sources)} regulators and {len(genes)} targets, expected some "
-            f"of both; the network has {list_names(network.regulators[:3])}, the reference "
-            f"{list_names(edges['source'].unique()[:3])}. Use the same identifiers (symbols or Ensembl) in both."
+            f"of both; the network has {listed(network.regulators[:3])}, the reference "
+            f"{listed(edges['source'].unique()[:3])}. {naming_advice(edges['source'].unique(), network.regulators)}"
         )
         raise ValueError(msg)
     return network.subset(sources, genes)

@@ -1,15 +1,42 @@
 """Compare the decoded expression of groups of cells."""
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, get_args
 
+import numpy as np
 import pandas as pd
+import torch
 from anndata import AnnData
 from mudata import MuData
+from scvi.model.base import DifferentialComputation
 
+from scdual._checks import (
+    check_choice,
+    check_column,
+    check_flag,
+    check_keywords,
+    check_number,
+    check_type,
+    check_whole,
+    did_you_mean,
+    listed,
+    shown,
+)
+from scdual._types import CellWeights, DifferentialMode
+from scdual.model._cells import cell_positions, check_cells, given_minibatches
 from scdual.model._expression import ExpressionMixin
+from scdual.model._importance import check_weights
 from scdual.model._scvi import compare_groups, raw_count_properties
+
+_BAYES_FACTOR_CHECKS: dict[str, Callable[[str, Any], None]] = {
+    **dict.fromkeys(("n_samples_overall", "m_permutation"), partial(check_whole, at_least=1)),
+    "use_permutation": check_flag,
+    "pseudocounts": partial(check_number, at_least=0, optional=True),
+    "threshold_counts": partial(check_number, at_least=0),
+    "test_mode": partial(check_choice, choices=("two", "three")),
+}
 
 
 class DifferentialExpressionMixin(ExpressionMixin):
@@ -19,11 +46,11 @@ class DifferentialExpressionMixin(ExpressionMixin):
         self,
         adata: AnnData | MuData | None = None,
         groupby: str | None = None,
-        group1: str | Sequence[str] | None = None,
-        group2: str | None = None,
+        group1: Any = None,
+        group2: Any = None,
         idx1: Sequence[int] | Sequence[bool] | str | None = None,
         idx2: Sequence[int] | Sequence[bool] | str | None = None,
-        mode: Literal["vanilla", "change"] = "vanilla",
+        mode: DifferentialMode = "vanilla",
         delta: float = 0.25,
         batch_size: int | None = None,
         all_stats: bool = True,
@@ -32,9 +59,10 @@ class DifferentialExpressionMixin(ExpressionMixin):
         batchid2: Sequence[str] | None = None,
         fdr_target: float = 0.05,
         silent: bool = False,
-        weights: Literal["uniform", "importance"] | None = "uniform",
+        weights: CellWeights | None = "uniform",
         filter_outlier_cells: bool = False,
         importance_weighting_kwargs: dict[str, Any] | None = None,
+        dataloader: Iterable[dict[str, torch.Tensor]] | None = None,
         **kwargs: Any,
     ) -> pd.DataFrame:
         """Compare the decoded expression of two groups of cells, as scVI does.
@@ -46,7 +74,8 @@ class DifferentialExpressionMixin(ExpressionMixin):
         groupby
             Column of ``obs`` with the groups.
         group1, group2
-            Groups to compare; None compares each group, or ``group1``, with the other cells.
+            Groups to compare, as they stand in the column: text, a number, True or False. ``group1`` may be a list. None
+            compares each group, or ``group1``, with the other cells.
         idx1, idx2
             Cells to compare, in place of groups: positions, a mask, or a query of ``obs``.
         mode
@@ -72,6 +101,8 @@ class DifferentialExpressionMixin(ExpressionMixin):
             Whether to leave out cells whose latent state lies far from the others of their group.
         importance_weighting_kwargs
             Arguments of :meth:`get_importance_weights`.
+        dataloader
+            Minibatches of a model without data, from scvi-tools 1.5 on; groups are batches, labels or covariates then.
         **kwargs
             Arguments of ``scvi.model.base.DifferentialComputation.get_bayes_factors``.
 
@@ -83,13 +114,47 @@ class DifferentialExpressionMixin(ExpressionMixin):
         ------
         KeyError
             If ``groupby`` is no column of ``obs``.
-        ValueError
-            If a group is unknown, or neither groups nor cells are named.
+        TypeError, ValueError
+            If a group or batch is unknown, neither groups nor cells are named or both, groups of cells overlap, or another
+            argument is unknown or wrong.
+        NotImplementedError
+            If minibatches are given and scvi-tools is older than 1.5.
         """
         self._check_if_trained(warn=False)
+        check_cells(adata, batch_size=batch_size, dataloader=dataloader)
+        check_choice("mode", mode, get_args(DifferentialMode))
+        check_number("delta", delta, at_least=0, optional=True)
+        check_number("fdr_target", fdr_target, above=0, below=1)
+        flags = {
+            "all_stats": all_stats,
+            "batch_correction": batch_correction,
+            "silent": silent,
+            "filter_outlier_cells": filter_outlier_cells,
+        }
+        for name, flag in flags.items():
+            check_flag(name, flag)
+        check_type("importance_weighting_kwargs", importance_weighting_kwargs, Mapping, optional=True)
+        check_weights(weights, importance_weighting_kwargs)
+        _check_bayes_factors(kwargs)
+        for name, batches in {"batchid1": batchid1, "batchid2": batchid2}.items():
+            self._check_batches(name, batches)
+            if batches is not None and not batch_correction:
+                msg = f"`{name}` needs `batch_correction=True`, which decodes the cells in these batches; pass both, or neither."
+                raise ValueError(msg)
+        if dataloader is not None:
+            if batch_correction or filter_outlier_cells:
+                msg = "`batch_correction` and `filter_outlier_cells` are not possible with `dataloader`; pass `adata` instead."
+                raise ValueError(msg)
+            named = {"groupby": groupby, "group1": group1, "group2": group2, "idx1": idx1, "idx2": idx2}
+            how = {"mode": mode, "delta": delta, "all_stats": all_stats, "fdr_target": fdr_target, "silent": silent}
+            more = {"weights": weights, "importance_weighting_kwargs": importance_weighting_kwargs}
+            return self._compare_minibatches(dataloader, **named, **how, **more, **kwargs)
         adata = self._validate_anndata(adata)
+        first, second = None, None
         if idx1 is None:
-            _check_groups(adata.obs, groupby, group1, group2)
+            _check_groups(adata.obs, groupby, group1, group2, idx2)
+        else:
+            first, second = _chosen_cells(adata, idx1, idx2, groups=(groupby, group1, group2))
         model_fn = partial(
             self.get_normalized_expression,
             return_numpy=True,
@@ -107,8 +172,8 @@ class DifferentialExpressionMixin(ExpressionMixin):
                 groupby,
                 group1,
                 group2,
-                idx1,
-                idx2,
+                first,
+                second,
                 all_stats,
                 raw_count_properties,
                 self.gene_names,
@@ -125,19 +190,85 @@ class DifferentialExpressionMixin(ExpressionMixin):
             for column in adata.obs.columns.difference(kept):
                 del adata.obs[column]
 
+    def _compare_minibatches(self, dataloader: Iterable[dict[str, torch.Tensor]], **kwargs: Any) -> pd.DataFrame:
+        """Compare groups of cells in minibatches, as scvi-tools does from 1.5 on for models without data."""
+        method = super().differential_expression
+        if "dataloader" not in inspect.signature(method).parameters:
+            msg = "`dataloader` needs scvi-tools 1.5 or newer; pass `adata` instead, or install it."
+            raise NotImplementedError(msg)
+        if self.adata is not None:
+            msg = "`dataloader` is for models built without data, and this one has some; pass `adata` instead."
+            raise ValueError(msg)
+        with given_minibatches():
+            return method(dataloader=dataloader, **kwargs)
 
-def _check_groups(
-    obs: pd.DataFrame, groupby: str | None, group1: str | Sequence[str] | None, group2: str | None
-) -> None:
+
+def _check_groups(obs: pd.DataFrame, groupby: str | None, group1: Any, group2: Any, idx2: Any) -> None:
+    if idx2 is not None:
+        msg = "`idx2` needs `idx1`, the cells to compare it with; pass both, or name groups with `groupby`."
+        raise ValueError(msg)
     if groupby is None:
-        msg = f"Name the groups to compare with `groupby`, one of {list(obs.columns)}, or the cells with `idx1`."
+        msg = f"Name the groups to compare with `groupby`, one of {listed(obs.columns)}, or the cells with `idx1`."
         raise ValueError(msg)
-    if groupby not in obs:
-        msg = f"`groupby={groupby!r}` is not a column of `obs`, which has {list(obs.columns)}; name one of those."
-        raise KeyError(msg)
-    wanted = [group1] if group1 is None or isinstance(group1, str) else list(group1)
-    groups = set(obs[groupby])
-    unknown = [name for name in (*wanted, group2) if name is not None and name not in groups]
-    if unknown:
-        msg = f"{unknown} are not among the groups of `obs[{groupby!r}]`, which are {sorted(map(str, groups))}."
+    check_column("groupby", groupby, obs.columns)
+    groups = obs[groupby].astype("category").cat.remove_unused_categories().cat.categories
+    for name, wanted in {"group1": group1, "group2": group2}.items():
+        several = name == "group1" and isinstance(wanted, Iterable) and not isinstance(wanted, str)
+        for group in list(wanted) or [()] if several else [wanted]:
+            if group is not None and not _is_group(group, groups):
+                advice = did_you_mean(group, groups) or "Name one of those."
+                msg = f"`{name}` is {shown(group)}, which is not among the groups of `obs[{groupby!r}]`: {listed(groups)}. {advice}"
+                raise ValueError(msg)
+    if len(groups) < 2:
+        msg = f"`groupby={groupby!r}` has {len(groups)} groups, expected 2 or more to compare. Name another column."
         raise ValueError(msg)
+    if group2 is not None and isinstance(group1, Hashable) and group1 == group2:
+        msg = f"`group1` and `group2` are both {shown(group1)}, expected two groups. Leave out `group2` to compare with the rest."
+        raise ValueError(msg)
+
+
+def _is_group(group: Any, groups: pd.Index) -> bool:
+    """Return whether cells have this value; text is never a number, and True is never 1."""
+    return isinstance(group, Hashable) and any(
+        group == known and isinstance(group, bool | np.bool_) == isinstance(known, bool | np.bool_) for known in groups
+    )
+
+
+def _chosen_cells(
+    adata: AnnData | MuData, idx1: Any, idx2: Any, *, groups: tuple[Any, ...]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the cells of ``idx1`` and ``idx2`` as positions."""
+    if any(value is not None for value in groups):
+        msg = "`idx1` names cells in place of `groupby`, `group1` and `group2`; pass either cells or groups."
+        raise ValueError(msg)
+    first = _positions("idx1", idx1, adata)
+    second = None if idx2 is None else _positions("idx2", idx2, adata)
+    shared = first[:0] if second is None else np.intersect1d(first, second)
+    if len(shared):
+        msg = f"{len(shared)} cells are in both `idx1` and `idx2`, expected none. Leave them out of one."
+        raise ValueError(msg)
+    return first, second
+
+
+def _positions(name: str, chosen: Any, adata: AnnData | MuData) -> np.ndarray:
+    """Return positions of cells from positions, a mask, or a query of ``obs``."""
+    if isinstance(chosen, str):
+        try:
+            chosen = adata.obs_names.isin(adata.obs.query(chosen).index)
+        except (ValueError, KeyError, SyntaxError, NameError, TypeError) as error:
+            msg = (
+                f"`{name}` is {shown(chosen)}, which is no valid query of `obs` ({error}); write for example "
+                f"\"{adata.obs.columns[0] if len(adata.obs.columns) else 'column'} == 'value'\"."
+            )
+            raise ValueError(msg) from error
+    return cell_positions(adata, chosen, in_order=False, name=name)
+
+
+def _check_bayes_factors(given: Mapping[str, Any]) -> None:
+    """Raise an error if a further argument is none of ``get_bayes_factors``, or wrong."""
+    taken = {"self", "idx1", "idx2", "mode", "batchid1", "batchid2", "use_observed_batches", "delta"}
+    known = set(inspect.signature(DifferentialComputation.get_bayes_factors).parameters) - taken
+    check_keywords(given, sorted(known | {"subset_idx"}), where="`differential_expression`")
+    for name, value in given.items():
+        if name in _BAYES_FACTOR_CHECKS:
+            _BAYES_FACTOR_CHECKS[name](name, value)

@@ -4,9 +4,11 @@ Dimension key
     C  cells      K  members
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from anndata import AnnData
 from mudata import MuData
@@ -14,10 +16,14 @@ from scvi import REGISTRY_KEYS, settings
 from scvi.data import AnnDataManager
 from scvi.dataloaders import DataSplitter
 
+from scdual._checks import check_flag, check_whole
 from scdual.data._permute import permute_genes
 from scdual.model._devices import n_devices
+from scdual.model._groups import SMALLEST_GROUP, group_names
 from scdual.model._progress import tracked
+from scdual.model._record import recorded
 from scdual.model._scvi import parse_device_args
+from scdual.model._train_arguments import check_hardware, check_lengths, check_plan
 from scdual.model._trainer import QuietTrainer
 from scdual.model._training import TrainingMixin, default_max_epochs
 from scdual.module import RegulationTrainingPlan, SCDualModule
@@ -28,11 +34,12 @@ State = dict[str, torch.Tensor]
 class EnsembleMixin(TrainingMixin):
     """The method of SCDual that trains an ensemble."""
 
+    @recorded
     def train_ensemble(
         self,
         n_ensemble: int = 5,
         *,
-        permute_within: str | None = None,
+        permute_within: str | Sequence[str] | None = None,
         max_epochs: int | None = None,
         accelerator: str = "auto",
         devices: int | list[int] | str = "auto",
@@ -52,7 +59,7 @@ class EnsembleMixin(TrainingMixin):
         n_ensemble
             Number K of members, at least 2; one more is trained on permuted genes.
         permute_within
-            Column of ``obs``: genes are permuted within its groups, so that an edge is called only if it is stronger
+            Column of ``obs``, or several: genes are permuted within its groups, so that an edge is called only if it is stronger
             than differences between the groups explain. None permutes over all cells: then most edges of data with
             several cell types are called, because their genes go together, whatever the reason.
         max_epochs
@@ -72,27 +79,31 @@ class EnsembleMixin(TrainingMixin):
             If the model is not trained.
         KeyError
             If ``permute_within`` is no column of ``obs``.
-        ValueError
-            If there are fewer than 2 members, the model has no data, or there are several devices.
+        TypeError, ValueError
+            If an argument is unknown or wrong, there are fewer than 2 members, the model has no data, or there are several
+            devices.
         KeyboardInterrupt
             On Ctrl+C. An earlier ensemble stays as it was.
         """
         self._check_if_trained(warn=False)
+        check_whole("n_ensemble", n_ensemble, at_least=2)
+        check_lengths(max_epochs, batch_size)
+        check_hardware(accelerator, devices)
+        check_plan(None, plan_kwargs)
+        check_flag("enable_progress_bar", enable_progress_bar)
         if self.adata is None:
             msg = (
                 "The model was loaded or built without data, so no ensemble can be trained; set `model.adata = adata`."
             )
             raise ValueError(msg)
-        if n_ensemble < 2:
-            msg = f"`n_ensemble` is {n_ensemble}, expected 2 or more, for one member has no spread. Pass for example 5."
-            raise ValueError(msg)
         if n_devices(devices) > 1:
             msg = f"`devices` is {devices}, but a member of an ensemble is trained on one device; pass `devices=1`."
             raise ValueError(msg)
         accelerator, devices, _ = parse_device_args(accelerator, devices, return_device="torch")
+        groups = None if permute_within is None else _permutation_groups(permute_within, self.adata.obs)
         rng = np.random.default_rng(settings.seed)
         n_cells = self.adata.n_obs
-        runs = [(self.adata_manager, n_cells // 2)] * n_ensemble + [(self._permuted(rng, permute_within), n_cells)]
+        runs = [(self.adata_manager, n_cells // 2)] * n_ensemble + [(self._permuted(rng, groups), n_cells)]
 
         states: list[State] = []
         for manager, n_train in tracked(runs, "Training the ensemble", is_shown=enable_progress_bar):
@@ -119,12 +130,8 @@ class EnsembleMixin(TrainingMixin):
             states.append(_map_state(module))
         *self.ensemble_, self.null_ = states
 
-    def _permuted(self, rng: np.random.Generator, within: str | None) -> AnnDataManager:
+    def _permuted(self, rng: np.random.Generator, groups: np.ndarray | None) -> AnnDataManager:
         """Return a copy of the data, registered, with permuted genes."""
-        if within is not None and within not in self.adata.obs:
-            msg = f"`permute_within={within!r}` is not a column of `obs`, which has {list(self.adata.obs.columns)}; name one of those."
-            raise KeyError(msg)
-        groups = None if within is None else self.adata.obs[within].astype(str).to_numpy()
         data: AnnData | MuData = self.adata.copy()
         where = self.adata_manager.data_registry[REGISTRY_KEYS.X_KEY]
         rna = data.mod[where.mod_key] if isinstance(data, MuData) else data
@@ -138,8 +145,17 @@ class EnsembleMixin(TrainingMixin):
     def _member(self, state: State) -> SCDualModule:
         """Return a module that holds the map of a member."""
         module = self._new_module()
-        module.load_state_dict(state, strict=False)  # encoder and count decoder take no part
+        module.load_state_dict({**module.state_dict(), **state})  # encoder and count decoder take no part
         return module.eval().to(self.device)
+
+
+def _permutation_groups(permute_within: str | Sequence[str], obs: pd.DataFrame) -> np.ndarray:
+    """Return the number of each cell's group, ``(C,)``; cells without a value are one more."""
+    groups = group_names("permute_within", permute_within, obs).cat.codes.to_numpy()
+    if np.unique(groups, return_counts=True)[1].max() < SMALLEST_GROUP:
+        msg = f"`permute_within={permute_within!r}` puts each cell into a group of its own; name a column with larger groups."
+        raise ValueError(msg)
+    return groups
 
 
 def _map_state(module: SCDualModule) -> State:

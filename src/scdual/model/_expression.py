@@ -5,7 +5,7 @@ Dimension key
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -13,13 +13,16 @@ import torch
 from anndata import AnnData
 from mudata import MuData
 from scipy.stats import rankdata
-from scvi.model.base import RNASeqMixin
+from scvi import REGISTRY_KEYS
 
-from scdual.model._inherited import InheritedMixin, cell_positions
+from scdual._checks import check_choice, check_flag, check_names, check_number, check_whole
+from scdual._types import CellWeights, CorrelationType
+from scdual.model._cells import cell_positions, check_cells, given_minibatches
+from scdual.model._importance import ImportanceMixin, check_weights
 from scdual.model._scvi import batch_codes
 
 
-class ExpressionMixin(RNASeqMixin, InheritedMixin):
+class ExpressionMixin(ImportanceMixin):
     """Methods of scVI that need the count decoder, for AnnData and MuData."""
 
     def get_normalized_expression(  # noqa: PLR0913 - the signature of scvi-tools
@@ -31,7 +34,7 @@ class ExpressionMixin(RNASeqMixin, InheritedMixin):
         library_size: float | Literal["latent"] = 1,
         n_samples: int = 1,
         n_samples_overall: int | None = None,
-        weights: Literal["uniform", "importance"] | None = None,
+        weights: CellWeights | None = None,
         batch_size: int | None = None,
         return_mean: bool = True,
         return_numpy: bool | None = None,
@@ -83,33 +86,52 @@ class ExpressionMixin(RNASeqMixin, InheritedMixin):
         ------
         RuntimeError
             If the model is not trained.
-        ValueError
-            If a gene or batch is unknown.
+        TypeError, ValueError
+            If a gene or batch is unknown, another argument is wrong, or two of them do not go together.
         """
         self._check_if_trained(warn=False)
+        check_cells(adata, indices, batch_size, dataloader, data_loader_kwargs)
         genes = self._gene_positions(gene_list)
+        self._check_batches("transform_batch", transform_batch, dataloader)
+        if library_size != "latent":
+            check_number("library_size", library_size, above=0)
+        check_whole("n_samples", n_samples, at_least=1)
+        check_whole("n_samples_overall", n_samples_overall, at_least=1, optional=True)
+        if n_samples_overall is not None and n_samples != 1:
+            msg = f"`n_samples` is {n_samples} beside `n_samples_overall`, expected only one of them. Leave out one."
+            raise ValueError(msg)
+        check_weights(weights, importance_weighting_kwargs)
+        if weights == "importance" and (n_samples_overall is None or dataloader is not None):
+            msg = "`weights='importance'` needs `n_samples_overall`, and cells of `adata`; pass both, or 'uniform'."
+            raise ValueError(msg)
+        check_flag("return_mean", return_mean)
+        check_flag("return_numpy", return_numpy, optional=True)
+        check_flag("silent", silent)
         cells = np.arange(0)
         if dataloader is None:
             adata = self._validate_anndata(adata)
+            if n_samples_overall is not None and adata.isbacked and indices is not None:
+                indices = sorted(cell_positions(adata, indices, in_order=False))  # samples of all cells have no order
             cells = cell_positions(adata, range(adata.n_obs) if indices is None else indices)
         chosen_there = gene_list if isinstance(adata, AnnData) else None  # scvi-tools looks genes up in `var_names`
-        expression = super().get_normalized_expression(
-            adata,
-            None if dataloader is not None else cells,
-            transform_batch,
-            chosen_there,
-            library_size,
-            n_samples,
-            n_samples_overall,
-            weights,
-            batch_size,
-            return_mean,
-            True,
-            silent,
-            dataloader,
-            data_loader_kwargs,
-            **importance_weighting_kwargs,
-        )
+        with given_minibatches():
+            expression = super().get_normalized_expression(
+                adata,
+                None if dataloader is not None else cells,
+                transform_batch,
+                chosen_there,
+                library_size,
+                n_samples,
+                n_samples_overall,
+                weights,
+                batch_size,
+                return_mean,
+                True,
+                silent,
+                dataloader,
+                data_loader_kwargs,
+                **importance_weighting_kwargs,
+            )
         if chosen_there is None:
             expression = expression[..., genes]
         is_table = n_samples_overall is None and (n_samples == 1 or return_mean)
@@ -145,8 +167,17 @@ class ExpressionMixin(RNASeqMixin, InheritedMixin):
         Returns
         -------
         A ``sparse.GCXS`` array.
+
+        Raises
+        ------
+        RuntimeError, TypeError, ValueError
+            As :meth:`get_normalized_expression`.
         """
         self._check_if_trained(warn=False)
+        check_cells(adata, indices, batch_size, dataloader, data_loader_kwargs)
+        self._check_batches("transform_batch", transform_batch, dataloader)
+        check_whole("n_samples", n_samples, at_least=1)
+        check_flag("silent", silent)
         genes = self._gene_positions(gene_list)
         counts = super().posterior_predictive_sample(
             adata, indices, transform_batch, n_samples, None, batch_size, dataloader, silent, **data_loader_kwargs
@@ -181,10 +212,14 @@ class ExpressionMixin(RNASeqMixin, InheritedMixin):
         ``mean``; for the negative binomial also ``dispersions``, and for the zero-inflated one ``dropout``.
         """
         self._check_if_trained(warn=False)
+        check_cells(adata, indices, batch_size, dataloader, data_loader_kwargs)
+        check_whole("n_samples", n_samples, at_least=1)
+        check_flag("give_mean", give_mean)
         if self.module.gene_likelihood != "poisson":
-            return super().get_likelihood_parameters(
-                adata, indices, n_samples, give_mean, batch_size, dataloader, **data_loader_kwargs
-            )
+            with given_minibatches():
+                return super().get_likelihood_parameters(
+                    adata, indices, n_samples, give_mean, batch_size, dataloader, **data_loader_kwargs
+                )
         mean = self.get_normalized_expression(
             adata,
             indices,
@@ -207,7 +242,7 @@ class ExpressionMixin(RNASeqMixin, InheritedMixin):
         batch_size: int = 64,
         rna_size_factor: int = 1000,
         transform_batch: Sequence[int | str] | int | str | None = None,
-        correlation_type: Literal["spearman", "pearson"] = "spearman",
+        correlation_type: CorrelationType = "spearman",
         silent: bool = True,
     ) -> pd.DataFrame:
         """Return correlations between genes in samples that are free of Poisson noise, ``(G, G)``, as scVI does.
@@ -230,9 +265,13 @@ class ExpressionMixin(RNASeqMixin, InheritedMixin):
         """
         self._check_if_trained(warn=False)
         self._require_dispersions("correlations of denoised expression")
-        if correlation_type not in ("spearman", "pearson"):
-            msg = f"`correlation_type` is {correlation_type!r}; pass 'spearman' or 'pearson'."
-            raise ValueError(msg)
+        check_cells(adata, indices, batch_size)
+        check_choice("correlation_type", correlation_type, get_args(CorrelationType))
+        self._check_batches("transform_batch", transform_batch)
+        check_whole("n_samples", n_samples, at_least=1)
+        check_whole("batch_size", batch_size, at_least=1)
+        check_number("rna_size_factor", rna_size_factor, above=0)
+        check_flag("silent", silent)
         adata = self._validate_anndata(adata)
         batches = batch_codes(self.get_anndata_manager(adata, required=True), transform_batch)
         total = np.zeros((len(self.gene_names), len(self.gene_names)))
@@ -249,37 +288,57 @@ class ExpressionMixin(RNASeqMixin, InheritedMixin):
             total += np.corrcoef(rankdata(by_gene, axis=1) if correlation_type == "spearman" else by_gene)
         return pd.DataFrame(total / len(batches), index=self.gene_names, columns=self.gene_names)
 
-    def get_importance_weights(self, *args: Any, **kwargs: Any) -> np.ndarray:
-        """Return how well latent states explain cells in general, as :class:`scvi.model.base.RNASeqMixin` does.
+    def get_latent_library_size(
+        self,
+        adata: AnnData | MuData | None = None,
+        indices: Sequence[int] | None = None,
+        give_mean: bool = True,
+        batch_size: int | None = None,
+        dataloader: Iterable[dict[str, torch.Tensor]] | None = None,
+        **data_loader_kwargs: Any,
+    ) -> np.ndarray:
+        """Return the observed library size of each cell, ``(C, 1)``; SCDual has no latent one.
+
+        Parameters
+        ----------
+        adata, indices, batch_size, dataloader
+            As in :meth:`get_normalized_expression`.
+        give_mean
+            Has to be False: there is no latent library size whose mean could be returned.
+        **data_loader_kwargs
+            Further arguments of the data loader.
 
         Raises
         ------
-        NotImplementedError
-            If the likelihood is Poisson, or size factors are registered: scvi-tools counts on dispersions and on molecules.
+        RuntimeError
+            If the model is not trained, or ``give_mean`` is True.
         """
-        self._require_dispersions("importance weights")
-        if self.module.use_size_factor_key:
-            msg = (
-                "Importance weights of scvi-tools scale decoded expression by the molecules of a cell, which is wrong "
-                "where size factors are registered; pass `weights='uniform'`."
-            )
-            raise NotImplementedError(msg)
-        return super().get_importance_weights(*args, **kwargs)
+        check_cells(adata, indices, batch_size, dataloader, data_loader_kwargs)
+        check_flag("give_mean", give_mean)
+        return super().get_latent_library_size(adata, indices, give_mean, batch_size, dataloader, **data_loader_kwargs)
 
-    def _require_dispersions(self, what: str) -> None:
-        if self.module.gene_likelihood == "poisson":
-            msg = f"The Poisson distribution has no dispersion, so there are no {what}; use `gene_likelihood='nb'`."
-            raise NotImplementedError(msg)
+    def _check_batches(self, name: str, batches: Any, dataloader: Any = None) -> None:
+        """Raise an error unless these are batches of the model, one or several; None stands for a cell's own."""
+        if batches is None:
+            return
+        if dataloader is not None:
+            msg = f"`{name}` has no effect on minibatches in `dataloader`, which keep their batches; pass `adata` instead."
+            raise ValueError(msg)
+        known = [*self._state(REGISTRY_KEYS.BATCH_KEY)["categorical_mapping"], None]
+        several = not isinstance(batches, str) and isinstance(batches, Iterable)
+        for batch in list(batches) or [()] if several else [batches]:
+            check_choice(name, batch, known)
 
     def _gene_positions(self, gene_list: Sequence[str] | None) -> np.ndarray:
         """Return positions of genes in the order of the data."""
         if gene_list is None:
             return np.arange(len(self.gene_names))
-        unknown = sorted(set(gene_list) - set(self.gene_names))
-        if unknown or len(gene_list) == 0:
+        genes = check_names("gene_list", gene_list)
+        unknown = sorted(set(genes) - set(self.gene_names))
+        if unknown:
             msg = (
-                f"{len(unknown)} of {len(gene_list)} genes in `gene_list` are unknown to the model, e.g. {unknown[:3]}; "
+                f"{len(unknown)} of {len(genes)} genes in `gene_list` are unknown to the model, e.g. {unknown[:3]}; "
                 f"it knows {len(self.gene_names)} genes such as {self.gene_names[:3]}."
             )
             raise ValueError(msg)
-        return np.flatnonzero(np.isin(self.gene_names, list(gene_list)))
+        return np.flatnonzero(np.isin(self.gene_names, genes))

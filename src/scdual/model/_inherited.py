@@ -9,6 +9,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
+import pandas as pd
 import rich.pretty  # noqa: F401 - scvi-tools calls it without importing it
 import torch
 from anndata import AnnData
@@ -17,9 +18,14 @@ from scvi.data import AnnDataManager
 from scvi.model.base import BaseModelClass, EmbeddingMixin, VAEMixin
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, StudentT
 
+from scdual._checks import check_flag, check_keywords, check_number, check_type, check_whole
+from scdual.model._cells import cell_positions, check_cells
+from scdual.model._groups import group_names
 from scdual.model._interruption import how_far
 from scdual.model._managers import WeakStores, keep_with_data
 from scdual.model._scvi import SETUP_ARGS_KEY, UUID_KEY
+
+_FORWARD_KEYWORDS = ("inference_kwargs", "generative_kwargs", "get_generative_input_kwargs", "loss_kwargs")
 
 
 class InheritedMixin(EmbeddingMixin, VAEMixin, BaseModelClass, metaclass=WeakStores):
@@ -75,7 +81,18 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, BaseModelClass, metaclass=WeakSto
             Minibatches, in place of ``adata``, ``indices`` and ``batch_size``.
         **data_loader_kwargs
             Arguments of the data loader.
+
+        Raises
+        ------
+        RuntimeError
+            If the model is not trained.
+        TypeError, ValueError
+            If an argument is unknown or wrong, or both minibatches and other cells are given.
         """
+        check_cells(adata, indices, batch_size, dataloader, data_loader_kwargs)
+        check_flag("give_mean", give_mean)
+        check_whole("mc_samples", mc_samples, at_least=1)
+        check_flag("return_dist", return_dist)
         latent = super().get_latent_representation(
             adata, indices, give_mean, mc_samples, batch_size, return_dist, dataloader, **data_loader_kwargs
         )
@@ -89,6 +106,8 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, BaseModelClass, metaclass=WeakSto
         n_mc_samples: int = 1_000,
         batch_size: int | None = None,
         return_mean: bool = True,
+        dataloader: Iterable[dict[str, torch.Tensor]] | None = None,
+        data_loader_kwargs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> torch.Tensor | float:
         """Return the marginal log-likelihood; scvi-tools weights minibatches alike, whatever their size.
@@ -105,11 +124,87 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, BaseModelClass, metaclass=WeakSto
             Cells per minibatch.
         return_mean
             Whether to return the mean over cells instead of a value per cell.
+        dataloader
+            Minibatches, in place of ``adata``, ``indices`` and ``batch_size``.
+        data_loader_kwargs
+            Further arguments of the data loader.
         **kwargs
-            ``dataloader`` and ``data_loader_kwargs`` of scvi-tools, and arguments of the module's ``marginal_ll``.
+            Only ``n_mc_samples_per_pass``, the samples that are held in memory at once.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As :meth:`get_latent_representation`.
         """
-        values = super().get_marginal_ll(adata, indices, n_mc_samples, batch_size, return_mean=False, **kwargs)
+        check_cells(adata, indices, batch_size, dataloader, data_loader_kwargs)
+        check_whole("n_mc_samples", n_mc_samples, at_least=1)
+        check_flag("return_mean", return_mean)
+        check_keywords(kwargs, ["n_mc_samples_per_pass"], where="`get_marginal_ll`")
+        check_whole("n_mc_samples_per_pass", kwargs.get("n_mc_samples_per_pass"), at_least=1, optional=True)
+        values = super().get_marginal_ll(
+            adata, indices, n_mc_samples, batch_size, False, dataloader, data_loader_kwargs, **kwargs
+        )
         return float(values.mean()) if return_mean else values
+
+    def get_elbo(
+        self,
+        adata: AnnData | MuData | None = None,
+        indices: Sequence[int] | None = None,
+        batch_size: int | None = None,
+        dataloader: Iterable[dict[str, torch.Tensor]] | None = None,
+        return_mean: bool = True,
+        data_loader_kwargs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> torch.Tensor:
+        """Return the evidence lower bound of the counts, its mean over cells or one value per cell; higher is better.
+
+        Parameters
+        ----------
+        adata, indices, batch_size, dataloader, return_mean, data_loader_kwargs
+            As in :meth:`get_marginal_ll`.
+        **kwargs
+            Arguments of the module's ``forward``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As :meth:`get_latent_representation`.
+        """
+        check_cells(adata, indices, batch_size, dataloader, data_loader_kwargs)
+        check_flag("return_mean", return_mean)
+        check_keywords(kwargs, _FORWARD_KEYWORDS, where="`get_elbo`")
+        return super().get_elbo(adata, indices, batch_size, dataloader, return_mean, data_loader_kwargs, **kwargs)
+
+    def get_reconstruction_error(
+        self,
+        adata: AnnData | MuData | None = None,
+        indices: Sequence[int] | None = None,
+        batch_size: int | None = None,
+        dataloader: Iterable[dict[str, torch.Tensor]] | None = None,
+        return_mean: bool = True,
+        data_loader_kwargs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> dict[str, torch.Tensor]:
+        """Return the negative log-likelihood of the counts, as ``{"reconstruction_loss": ...}``; lower is better.
+
+        Parameters
+        ----------
+        adata, indices, batch_size, dataloader, return_mean, data_loader_kwargs
+            As in :meth:`get_marginal_ll`.
+        **kwargs
+            Arguments of the module's ``forward``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As :meth:`get_latent_representation`.
+        """
+        check_cells(adata, indices, batch_size, dataloader, data_loader_kwargs)
+        check_flag("return_mean", return_mean)
+        check_keywords(kwargs, _FORWARD_KEYWORDS, where="`get_reconstruction_error`")
+        return super().get_reconstruction_error(
+            adata, indices, batch_size, dataloader, return_mean, data_loader_kwargs, **kwargs
+        )
 
     @torch.inference_mode()
     def get_aggregated_posterior(
@@ -132,6 +227,7 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, BaseModelClass, metaclass=WeakSto
         dof
             Degrees of freedom of Student's t components; None makes them normal.
         """
+        check_number("dof", dof, above=0, optional=True)
         mean, var = self.get_latent_representation(adata, indices, batch_size=batch_size, return_dist=True)
         loc = torch.from_numpy(mean).to(self.device)  # (C, Z)
         scale = torch.from_numpy(var).to(self.device).sqrt()  # (C, Z)
@@ -139,30 +235,55 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, BaseModelClass, metaclass=WeakSto
         return MixtureSameFamily(Categorical(logits=torch.zeros_like(loc[:, 0])), Independent(components, 1))
 
     def differential_abundance(
-        self, adata: AnnData | MuData | None = None, sample_key: str | None = None, **kwargs: Any
+        self,
+        adata: AnnData | MuData | None = None,
+        sample_key: str | Sequence[str] | None = None,
+        batch_size: int = 128,
+        num_cells_posterior: int | None = None,
+        dof: float | None = None,
+        adata_sub: AnnData | MuData | None = None,
     ) -> None:
         """Write each cell's log density under each sample to ``obsm["da_log_probs"]``, as scvi-tools does.
 
         Parameters
         ----------
         adata
-            Data with the genes of the model; None takes the data it was built with.
+            Data with the genes of the model, whose cells make the densities; None takes the data it was built with.
         sample_key
-            Column of ``obs`` with the sample of each cell.
-        **kwargs
-            ``batch_size``, ``num_cells_posterior`` and ``dof`` of scvi-tools.
+            Column of ``obs``, or several, with the sample of each cell.
+        batch_size
+            Cells per minibatch.
+        num_cells_posterior
+            Largest number of cells of a sample that make its density, drawn at random; None takes all.
+        dof
+            As in :meth:`get_aggregated_posterior`.
+        adata_sub
+            Data that get the result, if not all of ``adata``.
 
         Raises
         ------
         KeyError
             If ``sample_key`` is no column of ``obs``.
+        TypeError, ValueError
+            If another argument is wrong.
         """
         self._check_if_trained(warn=False)
+        check_cells(adata, batch_size=batch_size)
+        check_type("adata_sub", adata_sub, AnnData, MuData, optional=True)
+        check_number("dof", dof, above=0, optional=True)
+        check_whole("num_cells_posterior", num_cells_posterior, at_least=1, optional=True)
         adata = self._validate_anndata(adata)
-        if sample_key not in adata.obs:
-            msg = f"`sample_key={sample_key!r}` is not a column of `obs`, which has {list(adata.obs.columns)}."
-            raise KeyError(msg)
-        super().differential_abundance(adata, sample_key, **kwargs)
+        asked = adata if adata_sub is None else self._validate_anndata(adata_sub)
+        samples = group_names("sample_key", sample_key, adata.obs)
+        latent = torch.from_numpy(self.get_latent_representation(asked, batch_size=batch_size)).to(self.device)
+        densities = {}
+        for name in samples.cat.categories:
+            cells = np.flatnonzero(samples == name)
+            if num_cells_posterior is not None and num_cells_posterior < len(cells):
+                cells = np.sort(np.random.choice(cells, num_cells_posterior, replace=False))  # noqa: NPY002 - scvi's seed
+            posterior = self.get_aggregated_posterior(adata, cells.tolist(), batch_size, dof)
+            densities[name] = torch.cat([posterior.log_prob(part) for part in latent.split(batch_size)]).cpu().numpy()
+        asked.obsm["da_log_probs"] = pd.DataFrame(densities, index=asked.obs_names)
 
     def get_batch_representation(
         self,
@@ -187,6 +308,7 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, BaseModelClass, metaclass=WeakSto
             If the batch is coded one-hot.
         """
         self._check_if_trained(warn=False)
+        check_cells(adata, indices, batch_size)
         if not self.module.has_batch_embedding:
             msg = (
                 "The batch is coded one-hot, so it has no vector; build SCDual with `batch_representation='embedding'`."
@@ -247,6 +369,21 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, BaseModelClass, metaclass=WeakSto
             self._per_instance_manager_store[self.id] = self._managers
         super()._register_manager_for_instance(adata_manager)
 
+    @classmethod
+    def setup_annbatch(cls, *args: Any, **kwargs: Any) -> None:
+        """Refuse: data that stay on disk as an annbatch collection are not supported.
+
+        Raises
+        ------
+        NotImplementedError
+            Always.
+        """
+        msg = (
+            "SCDual does not train from an annbatch collection; use `setup_anndata` with data in memory or opened with "
+            "`anndata.read_h5ad(..., backed='r')`."
+        )
+        raise NotImplementedError(msg)
+
     def _require_data(self, adata: AnnData | MuData | None = None) -> None:
         if adata is None and self.adata is None:
             msg = (
@@ -265,22 +402,3 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, BaseModelClass, metaclass=WeakSto
         if indices is not None:
             indices = cell_positions(adata, indices)
         return super()._make_data_loader(adata, indices, **kwargs)
-
-
-def cell_positions(adata: AnnData | MuData, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Return positions of cells, ``(C,)``, from positions or a boolean mask.
-
-    Raises
-    ------
-    ValueError
-        If no cell is chosen, or data on disk are read out of order, which scvi-tools would undo silently.
-    """
-    chosen = np.atleast_1d(np.asarray(indices))
-    positions = np.arange(adata.n_obs)[chosen] if chosen.size else chosen
-    if not positions.size:
-        msg = f"`indices` chooses none of the {adata.n_obs} cells; pass positions or a mask with a True."
-        raise ValueError(msg)
-    if adata.isbacked and (np.diff(positions) < 0).any():
-        msg = "`indices` have to rise when the data are on disk; sort them, or load the data with `adata.to_memory()`."
-        raise ValueError(msg)
-    return positions

@@ -13,6 +13,8 @@ from anndata import AnnData
 from mudata import MuData
 from scvi import REGISTRY_KEYS
 
+from scdual._checks import check_flag
+from scdual.model._cells import cell_positions, check_cells
 from scdual.model._inherited import InheritedMixin
 
 
@@ -54,8 +56,8 @@ class LabelMixin(InheritedMixin):
         ------
         RuntimeError
             If the model is not trained.
-        ValueError
-            If fewer than two labels were registered, or both ``adata`` and ``dataloader`` are given.
+        TypeError, ValueError
+            If fewer than two labels were registered, an argument is wrong, or both ``adata`` and ``dataloader`` are given.
         """
         self._check_if_trained(warn=False)
         if self.module.classifier is None:
@@ -64,16 +66,18 @@ class LabelMixin(InheritedMixin):
                 "name a column of `obs` with `labels_key` of `setup_anndata`, and train again."
             )
             raise ValueError(msg)
+        check_cells(adata, indices, batch_size, dataloader)
+        check_flag("soft", soft)
+        check_flag("use_posterior_mean", use_posterior_mean)
         if dataloader is None:
             adata = self._validate_anndata(adata)
             dataloader = self._make_data_loader(adata=adata, indices=indices, batch_size=batch_size)
-        elif adata is not None:
-            msg = "Pass either `adata` or `dataloader`, not both."
-            raise ValueError(msg)
         parts = [self.module.classify(tensors, use_posterior_mean=use_posterior_mean).cpu() for tensors in dataloader]
         probability = torch.cat(parts).numpy()  # (C, L)
         labels = np.asarray(self._state(REGISTRY_KEYS.LABELS_KEY)["categorical_mapping"])[: self.module.n_classes]
         if not soft:
             return labels[probability.argmax(1)]
-        names = None if adata is None else adata.obs_names[slice(None) if indices is None else indices]
+        names = None
+        if adata is not None:
+            names = adata.obs_names if indices is None else adata.obs_names[cell_positions(adata, indices)]
         return pd.DataFrame(probability, index=names, columns=labels)

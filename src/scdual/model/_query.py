@@ -7,7 +7,7 @@ Dimension key
 import math
 import warnings
 from functools import partial
-from os import PathLike, fspath
+from os import PathLike
 from typing import Any, Self
 
 import numpy as np
@@ -21,6 +21,8 @@ from scvi.model.base import ArchesMixin
 from torch import nn
 
 from scdual.model._inherited import InheritedMixin
+from scdual.model._record import query_record
+from scdual.model._saved_model import read_saved
 from scdual.model._scvi import loaded_data
 from scdual.module import batch_evidence
 from scdual.nn import LatentPooling
@@ -128,6 +130,8 @@ class QueryMixin(ArchesMixin, InheritedMixin):
         model.ensemble_ = [_with_rows_of(model.module, state) for state in model.ensemble_]
         model.null_ = _with_rows_of(model.module, model.null_)
         model.is_trained = True
+        how = {"unfrozen": unfrozen, "freeze_dropout": freeze_dropout, "freeze_classifier": freeze_classifier}
+        model.record_ = query_record(model, reference_state, how)
         return model
 
     @staticmethod
@@ -282,8 +286,8 @@ def freeze_all_but(module: nn.Module, new_rows: dict[str, int], *, n_cells: floa
 
 
 def _model_or_folder(reference_model: Any) -> Any:
-    """Return a folder as text, as scvi-tools wants it, or the model as it is."""
-    return fspath(reference_model) if isinstance(reference_model, PathLike) else reference_model
+    """Return what is saved in a folder, or the model as it is."""
+    return read_saved(reference_model) if isinstance(reference_model, str | PathLike) else reference_model
 
 
 def _report_missing(names: pd.Index, found: pd.Index) -> None:

@@ -6,22 +6,24 @@ Dimension key
 
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.metadata import version
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
 from mudata import MuData
-from scvi import REGISTRY_KEYS, settings
+from scvi import REGISTRY_KEYS
 
+from scdual._checks import check_choice
 from scdual._constants import ORIENTATION, RESULT_KEYS, regulation_key
 from scdual._types import MapKind
 from scdual.grn import RegulatoryNetwork, consensus_network, edge_evidence, from_attention_layout
+from scdual.model._cells import cell_positions, check_cells
 from scdual.model._ensemble import EnsembleMixin
-from scdual.model._inherited import cell_positions
-from scdual.model._scvi import SETUP_ARGS_KEY
+from scdual.model._groups import group_cells
+from scdual.model._record import describe
+from scdual.model._results import Results, replace_results
 from scdual.module import SCDualModule, group_map, residual_correlation
 
 _TARGET_CHUNK = 512
@@ -36,7 +38,7 @@ class RegulationMixin(EnsembleMixin):
         adata: AnnData | MuData | None = None,
         *,
         indices: Sequence[int] | None = None,
-        groupby: str | None = None,
+        groupby: str | Sequence[str] | None = None,
         kind: MapKind = "regulation",
         batch_size: int | None = None,
     ) -> RegulatoryNetwork | dict[str, RegulatoryNetwork]:
@@ -59,8 +61,9 @@ class RegulationMixin(EnsembleMixin):
         indices
             Positions of the cells to average over; None takes all.
         groupby
-            Column of ``obs``; one network is returned for each of its groups. Its weights, signs included, are those
-            of all cells unless the cells of the group say otherwise, and count per standard deviation of the regulator
+            Column of ``obs``, or several, whose groups are named as in ``"B cell | treated"``, a bar within a name being
+            doubled. One network is returned for each group of at least two cells; cells without a value are in none.
+            Its weights, signs included, are those of all cells unless the cells of the group say otherwise, and count per standard deviation of the regulator
             in the group: a regulator that is silent there has none. See :func:`~scdual.module.group_map`. Attention is
             averaged over the group, and the gate is the same in all.
         kind
@@ -85,12 +88,16 @@ class RegulationMixin(EnsembleMixin):
             If the model is not trained.
         KeyError
             If ``groupby`` is no column of ``obs``.
+        ValueError
+            If ``kind``, ``indices`` or ``batch_size`` is not valid, no group has two cells, or two have the same name.
         """
         self._check_if_trained(warn=False)
+        check_choice("kind", kind, get_args(MapKind))
+        check_cells(adata, indices, batch_size)
         adata = self._validate_anndata(adata)
         if groupby is None:
             return self._network(adata, indices, batch_size, kind)
-        groups = self._groups(adata, groupby, indices)
+        groups = group_cells(groupby, adata.obs, None if indices is None else cell_positions(adata, indices))
         if kind == "regulation":
             return self._group_networks(adata, groups, batch_size)
         if kind == "consensus":
@@ -113,20 +120,27 @@ class RegulationMixin(EnsembleMixin):
 
     @torch.inference_mode()
     def annotate(
-        self, adata: AnnData | MuData | None = None, *, groupby: str | None = None, batch_size: int | None = None
+        self,
+        adata: AnnData | MuData | None = None,
+        *,
+        groupby: str | Sequence[str] | None = None,
+        batch_size: int | None = None,
     ) -> None:
         """Write embedding, regulatory map and gene embedding into the data.
 
         The latent representation goes to ``obsm["X_scdual"]``; regulation, attention and gate to ``varp``, row =
         regulator and column = target; the gene embedding to ``varm``, the regulators to ``var``, and parameters to
         ``uns["scdual"]``. Of MuData, ``obsm`` and ``uns`` are written at the top and the others to the RNA modality.
+        What an earlier call has written goes as a whole, and a call that fails changes nothing.
 
         Parameters
         ----------
         adata
             Data with the genes of the model; None takes the data it was built with.
         groupby
-            Column of ``obs``; the regulation of each group is written as well.
+            Column or columns of ``obs``, as in :meth:`get_regulation`; the regulation of each group is written as well,
+            to ``varp["scdual_regulation_<group>"]``. In these keys ``/`` is written ``%2F``, a backslash ``%5C`` and
+            ``%`` itself ``%25``; ``uns["scdual"]["groups"]`` has the name of the group of each key.
         batch_size
             Cells per minibatch.
 
@@ -136,24 +150,29 @@ class RegulationMixin(EnsembleMixin):
             If the model is not trained.
         KeyError
             If ``groupby`` is no column of ``obs``.
+        ValueError
+            If ``batch_size`` is below 1, no group has two cells, or two groups have the same name.
         """
         self._check_if_trained(warn=False)
+        check_cells(adata, batch_size=batch_size)
         adata = self._validate_anndata(adata)
-        groups = {} if groupby is None else self._groups(adata, groupby, None)
+        groups = {} if groupby is None else group_cells(groupby, adata.obs)
         by_group = self._group_networks(adata, groups, batch_size)
         latent = self.get_latent_representation(adata, batch_size=batch_size)
         maps = self._maps(adata, None, batch_size)
 
         rna = adata.mod[self._rna_modality] if isinstance(adata, MuData) else adata
-        adata.obsm[RESULT_KEYS.LATENT] = latent
         keys = {"regulation": RESULT_KEYS.REGULATION, "attention": RESULT_KEYS.ATTENTION, "gate": RESULT_KEYS.GATE}
-        for kind, key in keys.items():
-            rna.varp[key] = maps[kind].to_varp(rna.var_names)
-        for name, network in by_group.items():
-            rna.varp[regulation_key(name)] = network.to_varp(rna.var_names)
-        rna.varm[RESULT_KEYS.GENE_EMBEDDING] = self.get_gene_embedding().to_numpy()
-        rna.var[RESULT_KEYS.REGULATOR] = rna.var_names.isin(self.regulators)
-        adata.uns[RESULT_KEYS.PARAMETERS] = self._parameters(groupby, list(by_group))
+        networks = {key: maps[kind] for kind, key in keys.items()}
+        networks |= {regulation_key(name): network for name, network in by_group.items()}
+        results = Results(
+            obsm={RESULT_KEYS.LATENT: latent},
+            uns={RESULT_KEYS.PARAMETERS: self._parameters(groupby, list(by_group))},
+            varp={key: network.to_varp(rna.var_names) for key, network in networks.items()},
+            varm={RESULT_KEYS.GENE_EMBEDDING: self.get_gene_embedding().to_numpy()},
+            var={RESULT_KEYS.REGULATOR: rna.var_names.isin(self.regulators)},
+        )
+        replace_results(adata, rna, results)
 
     def _network(
         self, adata: AnnData | MuData, indices: Any, batch_size: int | None, kind: MapKind
@@ -186,7 +205,7 @@ class RegulationMixin(EnsembleMixin):
         members = []
         for seed, state in enumerate(self.ensemble_):  # a member sees half of the cells, here as in training
             rng = np.random.default_rng(seed)
-            halves = {name: rng.permutation(cells)[: (len(cells) + 1) // 2] for name, cells in groups.items()}
+            halves = {name: np.sort(rng.permutation(cells)[: (len(cells) + 1) // 2]) for name, cells in groups.items()}
             members.append(self._group_arrays(self._member(state), adata, halves, batch_size))
         null = self._group_arrays(self._member(self.null_), adata, groups, batch_size, shuffle=True)
         for name, network in networks.items():
@@ -198,7 +217,7 @@ class RegulationMixin(EnsembleMixin):
         self, adata: AnnData | MuData, groups: dict[str, np.ndarray], batch_size: int | None
     ) -> dict[str, RegulatoryNetwork]:
         """Return the regulation of each group, without evidence."""
-        if not groups:  # no cell is labelled
+        if not groups:
             return {}
         weights = self._group_arrays(self.module, adata, groups, batch_size)
         names = self.regulators, self.gene_names
@@ -214,7 +233,7 @@ class RegulationMixin(EnsembleMixin):
         shuffle: bool = False,
     ) -> dict[str, np.ndarray]:
         """Return the regulation of a module in each group, row = target, each ``(G, R)``."""
-        grouped = np.concatenate(list(groups.values()))
+        grouped = np.sort(np.concatenate(list(groups.values())))  # on disk, cells are read in their order
         regulation = torch.as_tensor(
             self._mean_maps(module, adata, grouped, batch_size)["regulation"], device=module.device
         )
@@ -261,29 +280,13 @@ class RegulationMixin(EnsembleMixin):
         total["gate"] *= module.gene_context(genes).keep_mask.cpu().numpy()
         return {kind: matrix / n_cells for kind, matrix in total.items()}
 
-    def _groups(self, adata: AnnData | MuData, groupby: str, indices: Any) -> dict[str, np.ndarray]:
-        """Return the groups of a column of ``obs`` with the positions of their cells."""
-        if groupby not in adata.obs:
-            msg = f"`groupby={groupby!r}` is not a column of `obs`, which has {list(adata.obs.columns)}; name one of those."
-            raise KeyError(msg)
-        cells = np.arange(adata.n_obs) if indices is None else cell_positions(adata, indices)
-        labels = adata.obs[groupby].iloc[cells].astype("category").cat.remove_unused_categories()
-        return {str(name): cells[(labels == name).to_numpy()] for name in labels.cat.categories}
-
-    def _parameters(self, groupby: str | None, groups: list[str]) -> dict[str, Any]:
+    def _parameters(self, groupby: str | Sequence[str] | None, groups: list[str]) -> dict[str, Any]:
         """Return what ``uns["scdual"]`` holds; plain values only, so that ``write_h5ad`` can store it."""
-        setup = {key: str(value) for key, value in self.registry_[SETUP_ARGS_KEY].items() if value is not None}
-        parameters: dict[str, Any] = {
-            "version": version("scdual"),
-            "orientation": ORIENTATION,
-            "seed": "not set" if settings.seed is None else int(settings.seed),
-            "setup": setup,
-            "model": {key: value for key, value in self._module_kwargs.items() if value is not None},
-            "n_regulators": len(self.regulators),
-            "n_epochs": self._n_epochs(),
-        }
+        run = {} if self.record_ is None else self.record_.to_uns()
+        parameters = {"orientation": ORIENTATION} | describe(self) | run
         if groupby is not None:
-            parameters |= {"groupby": groupby, "groups": groups}
+            columns = groupby if isinstance(groupby, str) else list(groupby)
+            parameters |= {"groupby": columns, "groups": {regulation_key(name): name for name in groups}}
         return parameters
 
     def _n_epochs(self) -> int:

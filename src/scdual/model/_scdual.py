@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
-from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from mudata import MuData
 from scvi import REGISTRY_KEYS, settings
 from scvi.data import AnnDataManager, fields
 
+from scdual._checks import check_keywords, check_type
 from scdual._types import Dispersion, GeneLikelihood
 from scdual.data._fields import (
     FiniteJointObsField,
@@ -23,17 +23,21 @@ from scdual.data._fields import (
     MuDataPositiveObsField,
     PositiveObsField,
 )
-from scdual.data._prior import PriorNetwork, align_prior
+from scdual.data._prior import PriorNetwork, align_prior, prior_table
 from scdual.data._regulators import resolve_regulators
+from scdual.grn._edges import EdgeTable
 from scdual.model._differential_expression import DifferentialExpressionMixin
+from scdual.model._io import SavingMixin
 from scdual.model._labels import LabelMixin
 from scdual.model._query import QueryMixin
+from scdual.model._record import first_record, generator_state
 from scdual.model._regulation import RegulationMixin
-from scdual.model._scvi import FIELD_REGISTRIES_KEY, SETUP_ARGS_KEY, SETUP_METHOD_KEY, STATE_REGISTRY_KEY
-from scdual.module import SCDualModule
+from scdual.model._repeat import RepeatMixin
+from scdual.model._scvi import FIELD_REGISTRIES_KEY, SETUP_ARGS_KEY, STATE_REGISTRY_KEY
+from scdual.module import MODULE_CHECKS, SCDualModule, check_module
 
 
-class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixin):
+class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixin, SavingMixin, RepeatMixin):
     """Dual-branch transformer that learns a cell embedding and a signed regulatory map from counts.
 
     Parameters
@@ -49,7 +53,8 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
         * ``None`` - every gene
     prior
         Known edges that bias attention and map as far as the data bear them out: a table ``source, target[, weight]`` as in
-        decoupler; the sign of the weight is the sign of the regulation.
+        decoupler, or the path of a CSV or TSV file. The sign of the weight, or a column ``sign`` or ``mor``, is the sign of
+        the regulation.
     registry
         Registry of a datamodule, for training without AnnData; see :meth:`train`.
     n_hidden
@@ -69,6 +74,11 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
     **module_kwargs
         Further arguments of :class:`~scdual.module.SCDualModule`, such as ``n_embed``, ``n_heads`` or ``n_bins``.
 
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is none of its choices, out of range, or unknown; nothing has been changed then.
+
     Examples
     --------
     >>> import scdual
@@ -87,7 +97,7 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
         self,
         adata: AnnData | MuData | None = None,
         regulators: str | Sequence[str] | None = "auto",
-        prior: pd.DataFrame | Mapping[str, Sequence[Any]] | None = None,
+        prior: EdgeTable | None = None,
         registry: dict[str, Any] | None = None,
         *,
         n_hidden: int = 128,
@@ -98,11 +108,7 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
         dropout_rate: float | None = None,
         **module_kwargs: Any,
     ) -> None:
-        super().__init__(adata, registry)
-        gene_names = pd.Index(np.asarray(self._state(REGISTRY_KEYS.X_KEY)["column_names"]).astype(str))
-        regulator_index = resolve_regulators(regulators, gene_names, self._var_table())
-        self.gene_names_ = list(gene_names)
-        self.regulators_ = list(gene_names[regulator_index])
+        generator = generator_state()
         self._module_kwargs = {
             "n_hidden": n_hidden,
             "n_latent": n_latent,
@@ -112,7 +118,16 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
             "dropout_rate": dropout_rate,
             **module_kwargs,
         }
-        known = None if prior is None else align_prior(pd.DataFrame(prior), gene_names, regulator_index)
+        check_type("adata", adata, AnnData, MuData, optional=True)
+        check_type("registry", registry, dict, optional=True)
+        check_keywords(self._module_kwargs, [*MODULE_CHECKS, "regulators", "prior"], where="`SCDual`")
+        check_module({**(self._module_cls.__init__.__kwdefaults__ or {}), **self._module_kwargs})
+        super().__init__(adata, registry)
+        gene_names = pd.Index(np.asarray(self._state(REGISTRY_KEYS.X_KEY)["column_names"]).astype(str))
+        regulator_index = resolve_regulators(regulators, gene_names, self._var_table())
+        self.gene_names_ = list(gene_names)
+        self.regulators_ = list(gene_names[regulator_index])
+        known = None if prior is None else align_prior(prior, gene_names, regulator_index)
         self._new_module = partial(
             self._module_cls,
             len(gene_names),
@@ -131,7 +146,8 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
         # What was resolved is saved, not the wish: `var` columns need not be there when the model is loaded.
         self.init_params_["non_kwargs"]["regulators"] = self.regulators_
         if known is not None:
-            self.init_params_["non_kwargs"]["prior"] = _prior_table(known, self.gene_names_, self.regulators_)
+            self.init_params_["non_kwargs"]["prior"] = prior_table(known, self.gene_names_, self.regulators_)
+        self.record_ = first_record(self, generator)
 
     @property
     def gene_names(self) -> list[str]:
@@ -273,42 +289,6 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
         ]
         cls._register(mudata_fields, setup_method_args, mdata, **kwargs)
 
-    def save(
-        self,
-        dir_path: str | PathLike[str],
-        prefix: str | None = None,
-        overwrite: bool = False,
-        save_anndata: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        """Save the model to a folder, as :meth:`scvi.model.base.BaseModelClass.save` does.
-
-        ``model.pt`` in that folder is a pickle: load only files you trust.
-
-        Parameters
-        ----------
-        dir_path
-            Folder to write.
-        prefix
-            Put before the names of the files.
-        overwrite
-            Whether the folder may exist.
-        save_anndata
-            Whether the data are saved as well.
-        **kwargs
-            Further arguments of scvi-tools.
-
-        Raises
-        ------
-        ValueError
-            If the folder exists, or there are no data to save.
-        """
-        if save_anndata:
-            self._require_data()
-        if isinstance(self.adata, MuData):
-            self.registry_[SETUP_METHOD_KEY] = "setup_mudata"  # lost when `model.adata` was set
-        super().save(fspath(dir_path), prefix, overwrite, save_anndata, **kwargs)
-
     @classmethod
     def _register(
         cls, data_fields: list[Any], setup_method_args: dict[str, Any], data: AnnData | MuData, **kwargs: Any
@@ -353,11 +333,3 @@ def _prior_tensors(prior: PriorNetwork | None) -> dict[str, Any]:
     if prior is None:
         return {"prior_strength": None, "prior_sign": None}
     return {"prior_strength": torch.from_numpy(prior.strength), "prior_sign": torch.from_numpy(prior.sign)}
-
-
-def _prior_table(prior: PriorNetwork, gene_names: list[str], regulators: list[str]) -> dict[str, list[Any]]:
-    """Return the edges in use as the columns of a table, so that loading finds no unknown genes to warn about."""
-    target, regulator = np.nonzero(prior.strength)
-    table = {"source": [regulators[i] for i in regulator], "target": [gene_names[i] for i in target]}
-    weight = (prior.sign * prior.strength)[target, regulator]
-    return table | {"weight": weight.tolist()} if weight.any() else table

@@ -4,6 +4,12 @@ scvi-tools promises nothing about them, so ``tests/model/test_scvi.py`` holds wh
 that is supported.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
 from scvi.data._constants import (
     _FIELD_REGISTRIES_KEY,
     _SCVI_UUID_KEY,
@@ -15,6 +21,8 @@ from scvi.model._utils import _get_batch_code_from_category, parse_device_args, 
 from scvi.model.base._archesmixin import _get_loaded_data
 from scvi.model.base._base_model import BaseModelMetaClass
 from scvi.model.base._de_core import _de_core
+from scvi.model.base._save_load import _load_saved_files
+from scvi.train import _callbacks
 from scvi.train._config import KwargsLike, merge_kwargs
 from scvi.train._progress import ProgressBar
 
@@ -28,11 +36,14 @@ __all__ = [
     "KwargsLike",
     "ProgressBar",
     "batch_codes",
+    "checkpoints_read_by",
     "compare_groups",
     "loaded_data",
     "merge_kwargs",
+    "parse_device",
     "parse_device_args",
     "raw_count_properties",
+    "read_pickled",
 ]
 
 FIELD_REGISTRIES_KEY, STATE_REGISTRY_KEY = _FIELD_REGISTRIES_KEY, _STATE_REGISTRY_KEY
@@ -43,3 +54,20 @@ batch_codes = _get_batch_code_from_category
 compare_groups = _de_core
 loaded_data = _get_loaded_data
 raw_count_properties = scrna_raw_counts_properties
+read_pickled = _load_saved_files
+
+
+def parse_device(accelerator: str, device: int | str) -> torch.device:
+    """Return the one device that is meant."""
+    return parse_device_args(accelerator, device, return_device="torch", validate_single_device=True)[2]
+
+
+@contextmanager
+def checkpoints_read_by(read: Callable[..., Any]) -> Iterator[None]:
+    """Let ``SaveCheckpoint`` read folders with a function, whose first argument is the function it would use."""
+    original = _callbacks._load_saved_files
+    _callbacks._load_saved_files = partial(read, original)
+    try:
+        yield
+    finally:
+        _callbacks._load_saved_files = original

@@ -1,5 +1,6 @@
 """Train SCDual."""
 
+import inspect
 import math
 from typing import Any
 
@@ -7,9 +8,20 @@ import torch
 from lightning import LightningDataModule
 from scvi.model.base import UnsupervisedTrainingMixin
 
+from scdual._checks import check_flag, check_type
 from scdual.model._devices import choose_strategy, n_devices
 from scdual.model._interruption import whole_or_undone
+from scdual.model._record import Record, recorded
+from scdual.model._saved_model import checkpoints_are_folders
 from scdual.model._scvi import KwargsLike, merge_kwargs
+from scdual.model._train_arguments import (
+    check_hardware,
+    check_lengths,
+    check_plan,
+    check_split,
+    check_trainer,
+    n_validation,
+)
 from scdual.model._trainer import QuietTrainRunner
 from scdual.module import SCDualTrainingPlan
 
@@ -41,7 +53,10 @@ class TrainingMixin(UnsupervisedTrainingMixin):
     interrupted_: dict[str, int] | None
     ensemble_: list[dict[str, torch.Tensor]]
     null_: dict[str, torch.Tensor]
+    record_: Record | None
 
+    @recorded
+    @checkpoints_are_folders()
     def train(  # noqa: PLR0913 - the signature of scvi-tools
         self,
         max_epochs: int | None = None,
@@ -91,25 +106,28 @@ class TrainingMixin(UnsupervisedTrainingMixin):
 
         Raises
         ------
-        ValueError
-            If the model has neither data nor a ``datamodule``, the length of the training cannot be chosen, all
-            parameters are frozen, or ``strategy`` divides the model.
+        TypeError, ValueError
+            If an argument is unknown or wrong, the model has neither data nor a ``datamodule``, no cell is left to
+            validate early stopping, the length of the training cannot be chosen, ``strategy`` divides the model, or all
+            parameters are frozen. Nothing has been changed then.
         KeyboardInterrupt
             On Ctrl+C. The model is then partly trained and can be used, which it says when it is printed. After any
             other error, and before the first step, it is as it was before the call.
         """
-        if datamodule is None and self.adata is None:
-            msg = (
-                "The model was loaded or built without data, so there is nothing to train on; "
-                "set `model.adata = adata` or pass `datamodule=`."
-            )
-            raise ValueError(msg)
-        if not any(parameter.requires_grad for parameter in self.module.parameters()):
-            msg = (
-                "Nothing can learn: all parameters are frozen, because the query has no batch that the reference does "
-                "not know. Use the model as it is, or load the query with `unfrozen=True`."
-            )
-            raise ValueError(msg)
+        check_lengths(max_epochs, batch_size)
+        check_hardware(accelerator, devices)
+        check_split(train_size, validation_size, datasplitter_kwargs)
+        flags = {
+            "shuffle_set_split": shuffle_set_split,
+            "load_sparse_tensor": load_sparse_tensor,
+            "early_stopping": early_stopping,
+        }
+        for name, flag in flags.items():
+            check_flag(name, flag)
+        check_plan(plan_config, plan_kwargs)
+        check_trainer(trainer_config, trainer_kwargs, own=set(inspect.signature(self.train).parameters))
+        check_type("datamodule", datamodule, LightningDataModule, optional=True)
+        self._check_can_learn(datamodule)
         config = merge_kwargs(trainer_config, None, name="trainer")
         strategy = choose_strategy(trainer_kwargs.get("strategy") or config.get("strategy"), devices)
         if strategy is not None:
@@ -119,9 +137,19 @@ class TrainingMixin(UnsupervisedTrainingMixin):
             max_epochs = default_max_epochs(n_obs, batch_size * n_devices(devices))
         if trainer_kwargs.get("callbacks") is not None:
             trainer_kwargs["callbacks"] = list(trainer_kwargs["callbacks"])  # Lightning appends to the list
+        early_stopping = early_stopping or config.get("early_stopping", False)  # scvi-tools overlooks the latter
+        validates = self._validates(datamodule, train_size, validation_size, datasplitter_kwargs)
+        if early_stopping and not validates:
+            msg = (
+                "`early_stopping` needs validation cells, but the shares leave none; pass a smaller `train_size`, or "
+                "`early_stopping=False`."
+            )
+            raise ValueError(msg)
         defaults = {"gradient_clip_val": 100.0, "early_stopping_monitor": "validation_loss"}
-        if train_size is None or train_size < 1:
+        if validates:
             defaults["check_val_every_n_epoch"] = 1
+        elif datamodule is None and train_size is None and validation_size is None:
+            train_size = 1.0  # below ten cells scvi-tools would move some to a validation set that is not there
         map_learns = any(parameter.requires_grad for parameter in self.module.gate.parameters())
         trainer_kwargs = {key: value for key, value in defaults.items() if config.get(key) is None} | trainer_kwargs
         callbacks: Any = trainer_kwargs.get("callbacks") or config.get("callbacks") or ()
@@ -137,7 +165,7 @@ class TrainingMixin(UnsupervisedTrainingMixin):
                 shuffle_set_split=shuffle_set_split,
                 load_sparse_tensor=load_sparse_tensor,
                 batch_size=batch_size,
-                early_stopping=early_stopping or config.get("early_stopping", False),  # scvi-tools overlooks the latter
+                early_stopping=early_stopping,
                 datasplitter_kwargs=datasplitter_kwargs,
                 plan_config=plan_config,
                 plan_kwargs=plan_kwargs,
@@ -145,3 +173,32 @@ class TrainingMixin(UnsupervisedTrainingMixin):
                 trainer_config=trainer_config,
                 **trainer_kwargs,
             )
+
+    def _check_can_learn(self, datamodule: LightningDataModule | None) -> None:
+        if datamodule is None and self.adata is None:
+            msg = (
+                "The model was loaded or built without data, so there is nothing to train on; "
+                "set `model.adata = adata` or pass `datamodule=`."
+            )
+            raise ValueError(msg)
+        if not any(parameter.requires_grad for parameter in self.module.parameters()):
+            msg = (
+                "Nothing can learn: all parameters are frozen, because the query has no batch that the reference does "
+                "not know. Use the model as it is, or load the query with `unfrozen=True`."
+            )
+            raise ValueError(msg)
+
+    def _validates(
+        self,
+        datamodule: LightningDataModule | None,
+        train_size: float | None,
+        validation_size: float | None,
+        datasplitter_kwargs: dict[str, Any] | None,
+    ) -> bool:
+        """Return whether cells are set aside for validation, as far as that is known before the split."""
+        if datamodule is not None:
+            return train_size is None or train_size < 1
+        external = (datasplitter_kwargs or {}).get("external_indexing")
+        if external is not None:
+            return len(external) > 1 and len(external[1]) > 0
+        return n_validation(self.adata.n_obs, train_size, validation_size) > 0

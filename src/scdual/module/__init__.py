@@ -1,5 +1,6 @@
 """The probabilistic model, its losses and its training plan."""
 
+from scdual.module._arguments import MODULE_CHECKS, PLAN_CHECKS, check_arguments, check_module
 from scdual.module._correlation import residual_correlation
 from scdual.module._group_map import group_map
 from scdual.module._hiding import Hidden, Hiding
@@ -12,6 +13,8 @@ from scdual.module._prior import prior_factor, prior_reach, prior_trust
 from scdual.module._scale import ExpressionScale
 
 __all__ = [
+    "MODULE_CHECKS",
+    "PLAN_CHECKS",
     "ExpressionScale",
     "Hidden",
     "Hiding",
@@ -20,6 +23,8 @@ __all__ = [
     "SCDualTrainingPlan",
     "ValueMixture",
     "batch_evidence",
+    "check_arguments",
+    "check_module",
     "classification_loss",
     "edge_sparsity",
     "group_map",

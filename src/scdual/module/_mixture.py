@@ -13,7 +13,7 @@ from torch import nn
 
 _PCA_CHUNK = 1_000
 _PCA_CELLS = 10_000
-_CONSTANT = 1e-6  # a standard deviation below it
+_CONSTANT = 1e-6  # a gene with a standard deviation below it
 
 
 class ValueMixture(nn.Module):
@@ -134,6 +134,7 @@ class ValueMixture(nn.Module):
         largest_noise = (1 + (n_genes / min(n_cells, int(pca.n_samples_seen_))) ** 0.5) ** 2
         shrinkage = (1 - largest_noise / eigenvalue.clamp_min(1e-6)).clamp_min(0)
         components = torch.as_tensor(pca.components_, dtype=torch.float32)
+        components[:, torch.as_tensor(pca.var_ < _CONSTANT**2)] = 0.0  # rounding errors would say something about it
         of_regulator = components[:, self.regulator_index.cpu()].square()  # (P, R)
         explained = ((shrinkage**2 * eigenvalue)[:, None] * of_regulator).sum(0)  # (R,)
         weight = self.denoised_weight

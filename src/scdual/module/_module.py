@@ -18,6 +18,7 @@ from torch.distributions import Normal, kl_divergence
 
 from scdual._constants import LOSS_KEYS
 from scdual._types import BatchRepresentation, Dispersion, GeneLikelihood
+from scdual.module._arguments import check_module
 from scdual.module._cell_state import CellState
 from scdual.module._covariates import batch_of, dispersion_group, move_to_batch
 from scdual.module._fit import dense, fit_before_training
@@ -158,6 +159,7 @@ class SCDualModule(EmbeddingModuleMixin, MapInputs):
         has_unlabeled: bool = False,
         extra_payload_autotune: bool = False,
     ) -> None:
+        check_module(locals())
         super().__init__()
         n_cats_per_cov = list(n_cats_per_cov or [])
         index = torch.arange(n_input) if regulators is None else torch.as_tensor(list(regulators), dtype=torch.int64)

@@ -10,6 +10,7 @@ import torch
 from scvi.module.base import BaseModuleClass
 from scvi.train import TrainingPlan
 
+from scdual.module._arguments import PLAN_CHECKS, check_arguments
 from scdual.module._axes import fit_axes
 from scdual.module._processes import AllCells, share_split, share_state
 
@@ -75,6 +76,7 @@ class SCDualTrainingPlan(TrainingPlan):
         on_step: bool | None = False,
         on_epoch: bool | None = True,
     ) -> None:
+        check_arguments(locals(), PLAN_CHECKS)
         if max_kl_weight is None:
             max_kl_weight = 2 * module.cell_state.regularisation.pull
         super().__init__(

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from scdual._checks import check_names, check_type, check_whole
 from scdual._installed import check_installed
 from scdual.grn import RegulatoryNetwork
+from scdual.pl._axes import check_axes
 from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
 
 if TYPE_CHECKING:
@@ -57,6 +59,10 @@ def network_graph(
         If matplotlib or networkx is not installed.
     """
     check_installed("matplotlib", "networkx")
+    check_type("network", network, RegulatoryNetwork)
+    check_whole("top", top, at_least=1)
+    regulators = None if regulators is None else check_names("regulators", regulators)
+    check_axes(ax)
     edges = _edges(network, top, regulators)
     position = _positions(edges)
     ax = _new_axes(position) if ax is None else ax
@@ -69,7 +75,7 @@ def network_graph(
 
 
 def _edges(network: RegulatoryNetwork, top: int, regulators: Iterable[str] | None) -> pd.DataFrame:
-    chosen = network if regulators is None else network.subset(list(regulators))
+    chosen = network if regulators is None else network.subset(regulators)
     edges = chosen.to_frame(top)
     if edges.empty:
         msg = f"Found no edge to draw in {chosen!r} with `top={top}`, expected one or more. Pass more regulators or edges."

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.cluster.hierarchy import leaves_list, linkage
 
+from scdual._checks import check_type, check_whole
 from scdual._installed import check_installed
 from scdual.grn import RegulatoryNetwork
+from scdual.pl._axes import check_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,6 +47,10 @@ def regulation_heatmap(
         If matplotlib is not installed.
     """
     check_installed("matplotlib")
+    check_type("network", network, RegulatoryNetwork)
+    check_whole("n_regulators", n_regulators, at_least=1)
+    check_whole("n_targets", n_targets, at_least=1)
+    check_axes(ax)
     shown = _strongest_part(network, n_regulators, n_targets)
     ax = _new_axes(shown.weight.shape) if ax is None else ax
     image = _draw_weights(ax, shown)
@@ -57,10 +63,6 @@ def regulation_heatmap(
 
 def _strongest_part(network: RegulatoryNetwork, n_regulators: int, n_targets: int) -> RegulatoryNetwork:
     """Return the network of the strongest regulators and targets, in the order of the picture."""
-    for name, number in {"n_regulators": n_regulators, "n_targets": n_targets}.items():
-        if number < 1:
-            msg = f"`{name}` is {number}, expected 1 or more. Pass the number of genes to show."
-            raise ValueError(msg)
     strength = np.abs(network.weight)  # (R, T)
     if not strength.any():
         msg = f"Found {network!r}, expected at least one edge to draw. Train longer, or pass another network."

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from scdual._checks import check_type, check_whole
 from scdual._installed import check_installed
 from scdual.grn import RegulatoryNetwork
+from scdual.pl._axes import check_axes
 from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
 
 if TYPE_CHECKING:
@@ -43,6 +45,9 @@ def regulator_ranking(network: RegulatoryNetwork, *, n: int = 20, ax: "Axes | No
         If matplotlib is not installed.
     """
     check_installed("matplotlib")
+    check_type("network", network, RegulatoryNetwork)
+    check_whole("n", n, at_least=1)
+    check_axes(ax)
     strength = _strongest(network, n)
     ax = _new_axes(len(strength)) if ax is None else ax
     _draw_bars(ax, strength)
@@ -53,9 +58,6 @@ def regulator_ranking(network: RegulatoryNetwork, *, n: int = 20, ax: "Axes | No
 
 def _strongest(network: RegulatoryNetwork, n: int) -> pd.DataFrame:
     """Return the summed strengths ``activation, repression`` of the strongest regulators, ties by name."""
-    if n < 1:
-        msg = f"`n` is {n}, expected 1 or more. Pass the number of regulators to show."
-        raise ValueError(msg)
     if network.n_edges == 0:
         msg = f"Found {network!r}, expected at least one edge to draw. Train longer, or pass another network."
         raise ValueError(msg)

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from scdual._checks import check_type
 from scdual._constants import LOSS_KEYS
 from scdual._installed import check_installed
+from scdual.pl._axes import check_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,6 +45,8 @@ def training_curves(history: Mapping[str, pd.DataFrame], *, axes: np.ndarray | N
     check_installed("matplotlib")
     _check_history(history)
     axes = _new_axes() if axes is None else np.ravel(axes)
+    for ax in axes:
+        check_axes(ax, name="axes")
     if len(axes) != len(_PANELS):
         msg = f"Found {len(axes)} `axes`, expected {len(_PANELS)}: {list(_PANELS)}. Pass that many, or none."
         raise ValueError(msg)
@@ -53,6 +57,7 @@ def training_curves(history: Mapping[str, pd.DataFrame], *, axes: np.ndarray | N
 
 
 def _check_history(history: Mapping[str, pd.DataFrame]) -> None:
+    check_type("history", history, Mapping)
     known = [name for names in _PANELS.values() for name in names]
     if not any(name in history for name in known):
         msg = f"`history` has {sorted(history)}, expected some of {known}. Pass the `history` of a trained model."

@@ -7,8 +7,9 @@ Dimension key
 import numpy as np
 import pandas as pd
 
+from scdual._checks import check_whole
 from scdual.grn import RegulatoryNetwork, align_networks
-from scdual.tl._as_network import check_network
+from scdual.grn._network import check_network
 
 
 def compare_networks(first: RegulatoryNetwork, second: RegulatoryNetwork, *, top: int | None = None) -> pd.DataFrame:
@@ -33,16 +34,14 @@ def compare_networks(first: RegulatoryNetwork, second: RegulatoryNetwork, *, top
     Raises
     ------
     TypeError
-        If something else than two networks is given.
+        If something else than two networks is given, or ``top`` is no whole number.
     ValueError
         If the networks share no regulator or no target, or ``top`` is negative.
     """
-    if top is not None and top < 0:
-        msg = f"`top` is {top}, expected 0 or more. Pass the number of edges to keep, or None for all."
-        raise ValueError(msg)
+    check_whole("top", top, at_least=0, optional=True)
     first, second = align_networks(check_network(first), check_network(second))
     row, column = np.nonzero((first.weight != 0) | (second.weight != 0))  # (E,), (E,)
-    source, target = first.regulators.to_numpy()[row], first.targets.to_numpy()[column]
+    source, target = first.regulators.take(row), first.targets.take(column)
     before, after = first.weight[row, column], second.weight[row, column]
     name_before, name_after = _group_names(first, second)
     columns = {
@@ -62,6 +61,6 @@ def _group_names(first: RegulatoryNetwork, second: RegulatoryNetwork) -> tuple[s
     return ("first", "second") if names[0] == names[1] else names
 
 
-def _name_rank(names: np.ndarray) -> np.ndarray:
+def _name_rank(names: pd.Index) -> np.ndarray:
     """Return the place of each name in the alphabet."""
     return pd.factorize(names, sort=True)[0]

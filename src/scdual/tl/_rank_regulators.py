@@ -4,6 +4,8 @@ Dimension key
     R  regulators      T  targets
 """
 
+import math
+
 import numpy as np
 import pandas as pd
 
@@ -39,8 +41,7 @@ def rank_regulators(network: RegulatoryNetwork | pd.DataFrame) -> pd.DataFrame:
     """
     network = as_network(network)
     weight = network.weight  # (R, T)
-    activation = np.maximum(weight, 0).sum(axis=1, dtype=np.float64)  # (R,)
-    repression = np.maximum(-weight, 0).sum(axis=1, dtype=np.float64)  # (R,)
+    activation, repression = _exact_sums(np.maximum(weight, 0)), _exact_sums(np.maximum(-weight, 0))  # (R,), (R,)
     columns = {
         "strength": activation + repression,
         "activation": activation,
@@ -52,3 +53,8 @@ def rank_regulators(network: RegulatoryNetwork | pd.DataFrame) -> pd.DataFrame:
     table = table.sort_values("strength", ascending=False, kind="stable")
     table.insert(0, "rank", np.arange(1, len(table) + 1))
     return table
+
+
+def _exact_sums(values: np.ndarray) -> np.ndarray:
+    """Return the sum of each row, the same to the last digit in whatever order the genes stand."""
+    return np.array([math.fsum(row[row != 0].tolist()) for row in values], dtype=np.float64)

@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import fisher_exact
 
+from scdual._checks import check_whole
 from scdual.grn import NetworkScores, RegulatoryNetwork, score_network
+from scdual.grn._edges import EdgeTable
+from scdual.grn._network import check_network
 from scdual.grn._scores import reference_edges, shared_part
-from scdual.tl._as_network import check_network
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class ReferenceOverlap:
     scores: NetworkScores
 
 
-def reference_overlap(network: RegulatoryNetwork, reference: pd.DataFrame, *, top: int = 1000) -> ReferenceOverlap:
+def reference_overlap(network: RegulatoryNetwork, reference: EdgeTable, *, top: int = 1000) -> ReferenceOverlap:
     r"""Return how many of the strongest edges are in a reference network, and whether their signs agree.
 
     Candidates are the pairs of :func:`scdual.grn.score_network`: sources and genes that network and reference share.
@@ -62,15 +64,14 @@ def reference_overlap(network: RegulatoryNetwork, reference: pd.DataFrame, *, to
     network
         The network.
     reference
-        Known edges: a table ``source, target`` with, if known, ``sign`` (-1, 0 or missing, 1) or else ``weight``, whose
-        sign counts, as in decoupler's networks.
+        Known edges: a table as :func:`scdual.grn.score_network` takes it.
     top
         Number of strongest candidates to look at; fewer if the network has fewer edges.
 
     Raises
     ------
     TypeError
-        If ``network`` is no network.
+        If ``network`` is no network, ``reference`` no table, or ``top`` no whole number.
     ValueError
         If ``top`` is below 1, the reference lacks a column, nothing is shared, or no or all candidates are known edges.
 
@@ -79,12 +80,9 @@ def reference_overlap(network: RegulatoryNetwork, reference: pd.DataFrame, *, to
     Edges of one regulator stand or fall together, so the p value is too small; trust the odds ratio more. A network
     that was trained with this reference as its prior finds what it was told.
     """
-    if top < 1:
-        msg = f"`top` is {top}, expected 1 or more. Pass the number of strongest edges to look at."
-        raise ValueError(msg)
-    reference = _with_sign(reference)
-    scores = score_network(check_network(network), reference)
-    known = reference_edges(reference)
+    check_whole("top", top, at_least=1)
+    known = reference_edges(reference, check_network(network))
+    scores = score_network(network, known)
     strongest = shared_part(network, known).to_frame(top)
     found = _found_edges(strongest, known)
     signed = found[found["sign"] != 0]
@@ -102,16 +100,11 @@ def reference_overlap(network: RegulatoryNetwork, reference: pd.DataFrame, *, to
     )
 
 
-def _with_sign(reference: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with a column ``sign``, taken from ``weight`` if need be."""
-    if "sign" in reference.columns or "weight" not in reference.columns:
-        return reference
-    return reference.assign(sign=np.sign(reference["weight"]))
-
-
 def _found_edges(strongest: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     """Return the strongest edges that are known, with sign 0 where it is unknown or both."""
-    pairs = known.drop_duplicates().groupby(["source", "target"], as_index=False)["sign"].sum()
+    pairs = (
+        known.drop_duplicates(["source", "target", "sign"]).groupby(["source", "target"], as_index=False)["sign"].sum()
+    )
     return strongest.merge(pairs, on=["source", "target"])
 
 

@@ -10,9 +10,10 @@ import scanpy as sc
 from anndata import AnnData
 from scipy.sparse import csr_matrix
 
+from scdual._checks import check_type, check_whole, listed
 from scdual._installed import check_installed
 from scdual.grn import RegulatoryNetwork
-from scdual.grn._convert import list_names, unique_names
+from scdual.grn._names import naming_advice, unique_names
 from scdual.tl._as_network import as_network
 
 _CELLS_AT_ONCE = 2000  # decoupler makes that many cells dense
@@ -57,7 +58,7 @@ def regulator_activity(
     KeyError
         If ``adata`` lacks the layer.
     TypeError
-        If ``network`` is neither a network nor a table.
+        If ``adata`` is no AnnData, ``network`` is neither a network nor a table, or another argument of the wrong type.
     ValueError
         If no regulator has enough targets among the genes, or values are not finite.
 
@@ -67,6 +68,9 @@ def regulator_activity(
     evidence for that network.
     """
     check_installed("decoupler", extra="activity")
+    check_type("adata", adata, AnnData)
+    check_type("layer", layer, str, optional=True)
+    check_whole("min_targets", min_targets, at_least=1)
     network = as_network(network)
     expression = _expression(adata, layer)  # cells and genes that have any
     edges = _usable_edges(network.to_frame(), expression.var_names, min_targets)
@@ -79,8 +83,12 @@ def regulator_activity(
 def _expression(adata: AnnData, layer: str | None) -> AnnData:
     """Return a copy of the values without empty cells and empty genes."""
     if layer is not None and layer not in adata.layers:
-        msg = f"Layer {layer!r} is not in `adata.layers`, which holds {list(adata.layers)}; name one of those."
+        layers = [name for name in adata.layers if name is not None]  # anndata 0.13 lists X as the layer None
+        msg = f"Layer {layer!r} is not in `adata.layers`, which holds {layers}; name one of those."
         raise KeyError(msg)
+    if layer is None and adata.X is None:
+        msg = "`adata` has no `X`, expected expression. Pass `layer=` with the name of a layer that holds it."
+        raise ValueError(msg)
     values = csr_matrix(adata.X if layer is None else adata.layers[layer], dtype=np.float64, copy=True)  # (C, G)
     n_bad = values.nnz - np.count_nonzero(np.isfinite(values.data))
     if n_bad:
@@ -90,13 +98,12 @@ def _expression(adata: AnnData, layer: str | None) -> AnnData:
     cell = np.flatnonzero(values.getnnz(axis=1))
     gene = np.flatnonzero(values.getnnz(axis=0))
     genes = unique_names(adata.var_names, role="adata.var_names")
-    obs, var = pd.DataFrame(index=cell.astype(str)), pd.DataFrame(index=genes[gene].astype(str))
+    obs, var = pd.DataFrame(index=cell.astype(str)), pd.DataFrame(index=genes[gene])
     return AnnData(values[cell][:, gene], obs=obs, var=var)
 
 
 def _usable_edges(edges: pd.DataFrame, genes: pd.Index, min_targets: int) -> pd.DataFrame:
     """Return the edges of regulators that have enough targets among the genes."""
-    edges = edges.astype({"source": str, "target": str})
     shared = edges[edges["target"].isin(genes)]
     n_targets = shared["source"].value_counts()
     usable = n_targets.index[n_targets >= min_targets]
@@ -105,8 +112,8 @@ def _usable_edges(edges: pd.DataFrame, genes: pd.Index, min_targets: int) -> pd.
             f"No regulator has {min_targets} targets among the {len(genes)} genes with expression, expected one or "
             f"more; {shared['target'].nunique()} of {edges['target'].nunique()} targets are there, at most "
             f"{n_targets.max() if len(n_targets) else 0} of one regulator. The targets look like "
-            f"{list_names(edges['target'].unique()[:3])}, the genes like {list_names(genes[:3])}. "
-            "Use the same identifiers (symbols or Ensembl) in both, keep more edges, or lower `min_targets`."
+            f"{listed(edges['target'].unique()[:3])}, the genes like {listed(genes[:3])}. "
+            f"{naming_advice(edges['target'].unique(), genes)[:-1]}, keep more edges, or lower `min_targets`."
         )
         raise ValueError(msg)
     return shared[shared["source"].isin(usable)]

@@ -7,6 +7,7 @@ Dimension key
 import numpy as np
 import pandas as pd
 
+from scdual._checks import check_whole
 from scdual.grn import RegulatoryNetwork
 from scdual.tl._as_network import as_network
 from scdual.tl._rank_regulators import rank_regulators
@@ -34,13 +35,11 @@ def regulons(network: RegulatoryNetwork | pd.DataFrame, *, top: int | None = Non
     Raises
     ------
     TypeError
-        If ``network`` is neither a network nor a table.
+        If ``network`` is neither a network nor a table, or ``top`` is no whole number.
     ValueError
         If the table is no network, or ``top`` is negative.
     """
-    if top is not None and top < 0:
-        msg = f"`top` is {top}, expected 0 or more. Pass the number of targets per regulon, or None for all."
-        raise ValueError(msg)
+    check_whole("top", top, at_least=0, optional=True)
     network = as_network(network)
     edges = network.to_frame()  # (E, 3), the strongest first
     edges["sign"] = np.sign(edges["weight"]).astype(np.int64)

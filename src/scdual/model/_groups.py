@@ -1,0 +1,120 @@
+"""Groups of cells by one or more columns of ``obs``."""
+
+import itertools
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scvi import settings
+
+from scdual._checks import check_column, check_names, listed
+
+SMALLEST_GROUP = 2  # cells: a map is about how genes vary, which one cell does not tell
+_BETWEEN = " | "  # the names of several columns; a bar inside a name is doubled
+
+
+def check_groupby(name: str, groupby: str | Sequence[str] | None, obs: pd.DataFrame) -> list[str]:
+    """Return the columns that make the groups.
+
+    Raises
+    ------
+    TypeError, ValueError, KeyError
+        If they are no different columns of ``obs``.
+    """
+    several = isinstance(groupby, list | tuple | pd.Index | np.ndarray)
+    columns: list[Any] = check_names(name, groupby) if several else [groupby]
+    for column in columns:
+        check_column(name, column, obs.columns)
+    return columns
+
+
+def group_names(name: str, groupby: str | Sequence[str] | None, obs: pd.DataFrame) -> pd.Series:
+    """Return the name of each cell's group, categorical, ``(C,)``; missing where a column has no value.
+
+    With several columns the names are joined as in ``B cell | treated``; a bar within a name is doubled, so that two
+    groups never get the same name.
+
+    Parameters
+    ----------
+    name
+        Name of the argument, for errors.
+    groupby
+        Column or columns of ``obs``.
+    obs
+        Table of the cells.
+
+    Raises
+    ------
+    KeyError
+        If a column is not there.
+    ValueError
+        If two groups of a column would have the same name, such as 1 and ``"1"``.
+    """
+    columns = check_groupby(name, groupby, obs)
+    named = [_named(name, obs[column]) for column in columns]
+    if len(named) == 1:
+        return named[0]
+    joined = {
+        names: _BETWEEN.join(part.replace("|", "||") for part in names)
+        for names in itertools.product(*(column.cat.categories for column in named))
+    }
+    found = [joined.get(names) for names in zip(*named, strict=True)]  # None where a part is missing
+    return pd.Series(pd.Categorical(found, categories=list(joined.values())), obs.index).cat.remove_unused_categories()
+
+
+def group_cells(
+    groupby: str | Sequence[str], obs: pd.DataFrame, cells: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Return the positions of the cells of each group, by its name; groups of a single cell are left out.
+
+    Parameters
+    ----------
+    groupby
+        Column or columns of ``obs``.
+    obs
+        Table of the cells.
+    cells
+        Positions of the cells to group; None takes all.
+
+    Raises
+    ------
+    KeyError, ValueError
+        As :func:`group_names`, or if no group has two cells.
+    """
+    cells = np.arange(len(obs)) if cells is None else cells
+    labels = group_names("groupby", groupby, obs.iloc[cells])
+    groups = {str(label): cells[(labels == label).to_numpy()] for label in labels.cat.categories}
+    small = [label for label, members in groups.items() if len(members) < SMALLEST_GROUP]
+    if len(small) == len(groups):
+        found = "no cell has a value there" if not groups else f"all {len(groups)} groups have a single cell"
+        msg = (
+            f"`groupby={groupby!r}` gives no group of at least {SMALLEST_GROUP} cells: {found}. "
+            "Name a column of `obs` with fewer, larger groups."
+        )
+        raise ValueError(msg)
+    if small:
+        warnings.warn(
+            f"{len(small)} of {len(groups)} groups have a single cell and are left out, for a map needs at least "
+            f"{SMALLEST_GROUP}: {listed(small)}.",
+            UserWarning,
+            stacklevel=settings.warnings_stacklevel,
+        )
+    return {label: members for label, members in groups.items() if label not in small}
+
+
+def _named(name: str, column: pd.Series) -> pd.Series:
+    """Return a column as categories that are text, without those that no cell has."""
+    labels = column.astype("category").cat.remove_unused_categories()
+    names = [str(label) for label in labels.cat.categories]
+    alike = [name for name, number in Counter(names).items() if number > 1]
+    if alike:
+        kinds = [label for label in labels.cat.categories if str(label) == alike[0]]
+        msg = (
+            f"`{name}` names `obs[{column.name!r}]`, which has groups that read the same, {listed(kinds)}. "
+            f"Make it one type, as in `adata.obs[{column.name!r}].astype(str)`, if they are the same, or rename them."
+        )
+        raise ValueError(msg)
+    return labels.cat.rename_categories(names)

@@ -1,0 +1,241 @@
+"""Read the folder of a saved model, in the format of scdual or, if it is trusted, of scvi-tools."""
+
+import pickle
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from os import PathLike, fspath
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from anndata import AnnData, read_h5ad
+from mudata import MuData, read_h5mu
+from safetensors import SafetensorError
+from safetensors.torch import load as read_tensors
+
+from scdual._saved import CONTENT, DATA, PICKLE, WEIGHTS, check_file, check_folder, read_checked, read_manifest
+from scdual._writing import finish_folder
+from scdual.model._record import Record
+from scdual.model._scvi import SETUP_METHOD_KEY, checkpoints_read_by, read_pickled
+
+State = dict[str, torch.Tensor]
+
+# What a weight was called in an older version: version of the format -> beginning of its name -> beginning today.
+RENAMED_WEIGHTS: dict[int, dict[str, str]] = {}
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """What is in the folder of a model, apart from data.
+
+    scvi-tools takes it for a reference model, of which it asks no more than attributes, genes and weights.
+
+    Attributes
+    ----------
+    folder, prefix
+        Where it was read.
+    attributes
+        Attributes of the model whose names end with an underscore.
+    var_names
+        Names of the genes, by modality for MuData.
+    state
+        Weights and buffers of the module.
+    data_file
+        Description of the saved data; None if there are none, empty if there is nothing to compare them with.
+    """
+
+    folder: Path
+    prefix: str
+    attributes: dict[str, Any]
+    var_names: Any
+    state: State
+    data_file: Mapping[str, Any] | None = None
+    module: Any = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "module", SimpleNamespace(state_dict=lambda: self.state))
+
+    @property
+    def registry(self) -> dict[str, Any]:
+        """How the data were registered."""
+        return self.attributes["registry_"]
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Arguments with which the model was built."""
+        given = self.attributes["init_params_"]
+        further = {name: value for group in given["kwargs"].values() for name, value in group.items()}
+        return given["non_kwargs"] | further
+
+    @property
+    def data_path(self) -> Path:
+        """Where the data lie if they were saved."""
+        return self.folder / f"{self.prefix}{data_name(self.registry)}"
+
+    def get_var_names(self) -> Any:
+        """Return the names of the genes, by modality for MuData."""
+        return self.var_names
+
+    def _get_user_attributes(self) -> list[tuple[str, Any]]:
+        return list(self.attributes.items())
+
+    def read_data(self) -> AnnData | MuData | None:
+        """Return the data that were saved with the model, None if there are none.
+
+        Raises
+        ------
+        ValueError
+            If they are not as they were written.
+        """
+        if self.data_file is None:
+            return None
+        if self.data_file:
+            check_file(self.data_path, self.data_file)
+        try:
+            return read_h5mu(self.data_path) if self.data_path.suffix == ".h5mu" else read_h5ad(self.data_path)
+        except (OSError, KeyError, ValueError) as error:
+            msg = f"{self.data_path} cannot be read ({' '.join(str(error).split())}); pass the data as `adata`."
+            raise ValueError(msg) from error
+
+
+def read_saved(
+    dir_path: str | PathLike[str],
+    *,
+    prefix: str | None = None,
+    trust: bool = False,
+    with_weights: bool = True,
+    backup_url: str | None = None,
+) -> SavedModel:
+    """Return what is in the folder of a model.
+
+    Parameters
+    ----------
+    dir_path
+        Folder of the model.
+    prefix
+        What stands before the names of the files.
+    trust
+        Whether to open a pickle.
+    with_weights
+        Whether weights are read.
+    backup_url
+        Address of a pickle.
+
+    Raises
+    ------
+    ValueError
+        If there is no model, or it is damaged.
+    """
+    folder, start = Path(dir_path), checked_prefix(prefix)
+    finish_folder(folder)
+    if trust and not (folder / f"{start}{CONTENT}").exists():
+        return _read_pickle(folder, start, backup_url)
+    if backup_url is not None:
+        msg = (
+            "`backup_url` is the address of one file, a `model.pt`, but a model is a folder; download the folder first."
+        )
+        raise ValueError(msg)
+    manifest = read_manifest(folder, prefix=start)
+    try:
+        return _from_manifest(folder, start, manifest, with_weights=with_weights)
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        msg = f"{folder / (start + CONTENT)} lacks what scdual writes ({error!r}); take another copy of the folder."
+        raise ValueError(msg) from error
+
+
+@contextmanager
+def checkpoints_are_folders() -> Iterator[None]:
+    """Let the checkpoints of scvi-tools, which expect pickles, read the folders that SCDual saves."""
+
+    def read(original: Callable[..., Any], dir_path: str, *args: Any, **kwargs: Any) -> Any:
+        if not (Path(dir_path) / CONTENT).exists():
+            return original(dir_path, *args, **kwargs)
+        saved = read_saved(dir_path)
+        return saved.attributes, saved.var_names, saved.state, None
+
+    with checkpoints_read_by(read):
+        yield
+
+
+def _from_manifest(folder: Path, prefix: str, manifest: Mapping[str, Any], *, with_weights: bool) -> SavedModel:
+    content, files = manifest["content"], manifest["files"]
+    attributes = dict(content["attributes"])
+    attributes["record_"] = None if content["record"] is None else Record.from_plain(content["record"])
+    state: State = {}
+    if with_weights:
+        tensors = _parse_tensors(folder / f"{prefix}{WEIGHTS}", files.get(WEIGHTS))
+        tensors = {_name_today(name, manifest["version"]): values for name, values in tensors.items()}
+        n_members = len({name.split(".")[1] for name in tensors if name.startswith("ensemble.")})
+        attributes["ensemble_"] = [_part(tensors, f"ensemble.{k}.") for k in range(n_members)]
+        attributes["null_"] = _part(tensors, "null.")
+        state = _part(tensors, "module.")
+    described = files.get(data_name(attributes["registry_"]))
+    saved = SavedModel(folder, prefix, attributes, content["var_names"], state, described)
+    _ = saved.arguments  # raises if they are not there
+    return saved
+
+
+def _read_pickle(folder: Path, prefix: str, backup_url: str | None) -> SavedModel:
+    """Return what scvi-tools keeps of a model. This runs whatever code is in the file."""
+    path = folder / f"{prefix}{PICKLE}"
+    if backup_url is None and not path.is_file():
+        check_folder(folder, prefix=prefix)
+    try:
+        attributes, var_names, state, _ = read_pickled(
+            fspath(folder), False, prefix=prefix, map_location="cpu", backup_url=backup_url
+        )
+        state = {name: values for name, values in state.items() if name != "pyro_param_store"}
+        renamed = {_name_today(f"module.{name}", 0).removeprefix("module."): values for name, values in state.items()}
+        is_model = {"registry_", "init_params_"} <= set(attributes)
+    except (EOFError, KeyError, RuntimeError, TypeError, AttributeError, ValueError, pickle.UnpicklingError) as error:
+        reason = " ".join(str(error).split())
+        msg = f"{path} cannot be read as a model of scvi-tools ({reason}); take another copy of it."
+        raise ValueError(msg) from error
+    if not is_model:
+        msg = f"{path} does not say how its data were registered and its model built; take another copy of it."
+        raise ValueError(msg)
+    has_data = (folder / f"{prefix}{data_name(attributes['registry_'])}").is_file()
+    return SavedModel(folder, prefix, attributes, var_names, renamed, {} if has_data else None)
+
+
+def _parse_tensors(path: Path, described: Mapping[str, Any] | None) -> State:
+    content = read_checked(path, described)
+    try:
+        return read_tensors(content)
+    except (SafetensorError, ValueError, KeyError) as error:
+        msg = f"{path} is no file of safetensors ({error}); take another copy of the folder, or save the model again."
+        raise ValueError(msg) from error
+
+
+def _name_today(name: str, format_version: int) -> str:
+    """Return what a weight is called in this version of the format."""
+    part, _, inside = name.partition(".")
+    if part == "ensemble":
+        index, _, inside = inside.partition(".")
+        part = f"{part}.{index}"
+    for version in sorted(RENAMED_WEIGHTS):
+        if version >= format_version:
+            for old, new in RENAMED_WEIGHTS[version].items():
+                if inside.startswith(old):
+                    inside = f"{new}{inside.removeprefix(old)}"
+                    break
+    return f"{part}.{inside}"
+
+
+def _part(tensors: State, beginning: str) -> State:
+    return {name.removeprefix(beginning): values for name, values in tensors.items() if name.startswith(beginning)}
+
+
+def checked_prefix(prefix: str | None) -> str:
+    if prefix is None:
+        return ""
+    if not isinstance(prefix, str) or Path(prefix).name != prefix and prefix != "":
+        msg = f"`prefix` is {prefix!r}, expected the beginning of a file name, such as 'first_'; name folders in `dir_path`."
+        raise ValueError(msg)
+    return prefix
+
+
+def data_name(registry: Mapping[str, Any]) -> str:
+    return DATA[registry.get(SETUP_METHOD_KEY) == "setup_mudata"]

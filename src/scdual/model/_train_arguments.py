@@ -1,0 +1,135 @@
+"""Check the arguments of training before anything is changed."""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import lightning.pytorch
+from lightning.pytorch.accelerators import Accelerator, AcceleratorRegistry
+from scvi.dataloaders import DataSplitter
+from scvi.train import Trainer
+
+from scdual._checks import (
+    check_choice,
+    check_flag,
+    check_keywords,
+    check_number,
+    check_type,
+    check_whole,
+    listed,
+    shown,
+)
+from scdual._constants import LOSS_KEYS
+from scdual.model._cells import loader_keywords
+from scdual.model._scvi import KwargsLike, merge_kwargs
+from scdual.module import PLAN_CHECKS, check_arguments
+
+DEFAULT_TRAIN_SIZE = 0.9  # of scvi-tools, which may move a few cells more to validation
+_ROUNDING = 1e-9  # of shares that add up to 1
+
+_METRICS = tuple(
+    f"{name}_{cells}"
+    for cells in ("train", "validation")
+    for name in ("elbo", "reconstruction_loss", "kl_local", "kl_global", *LOSS_KEYS)
+)
+_MONITORED = ("validation_loss", "train_loss", *_METRICS)
+
+TRAINER_CHECKS: dict[str, Callable[[str, Any], None]] = {
+    **dict.fromkeys(("early_stopping_monitor", "checkpointing_monitor"), partial(check_choice, choices=_MONITORED)),
+    "early_stopping_mode": partial(check_choice, choices=("min", "max")),
+    "early_stopping_patience": partial(check_whole, at_least=1),
+    "early_stopping_warmup_epochs": partial(check_whole, at_least=0),
+    "early_stopping_min_delta": check_number,
+    "check_val_every_n_epoch": partial(check_whole, at_least=1, optional=True),
+    "log_every_n_steps": partial(check_whole, at_least=1),
+    "progress_bar_refresh_rate": partial(check_whole, at_least=0),
+    "gradient_clip_val": partial(check_number, at_least=0, optional=True),
+    **dict.fromkeys(
+        ("enable_checkpointing", "enable_model_summary", "enable_progress_bar", "simple_progress_bar"), check_flag
+    ),
+    "learning_rate_monitor": check_flag,
+}
+"""Arguments that the Trainer of scvi-tools has of its own; Lightning checks the rest when the Trainer is made."""
+
+
+def check_hardware(accelerator: Any, devices: Any) -> None:
+    """Raise an error unless this machine has the accelerator, and ``devices`` name one or more of its devices."""
+    if not isinstance(accelerator, Accelerator):
+        known = {
+            name: AcceleratorRegistry[name]["accelerator"] for name in AcceleratorRegistry.available_accelerators()
+        }
+        check_choice("accelerator", accelerator, ("auto", "gpu", *sorted(known)))
+        wanted = {"auto": ("cpu",), "gpu": ("cuda", "mps")}.get(accelerator, (accelerator,))
+        if not any(known[name].is_available() for name in wanted if name in known):
+            here = sorted(name for name, kind in known.items() if kind.is_available())
+            msg = f"`accelerator` is {accelerator!r}, but this machine has only {listed(here)}. Pass one of these or 'auto'."
+            raise ValueError(msg)
+    is_count = isinstance(devices, int) and not isinstance(devices, bool) and (devices > 0 or devices == -1)
+    is_text = isinstance(devices, str) and (devices in ("auto", "-1") or devices.replace(",", "").strip().isdigit())
+    is_list = isinstance(devices, list | tuple) and len(devices) > 0 and all(type(device) is int for device in devices)
+    if not (is_count or is_text or is_list):
+        msg = f"`devices` is {shown(devices)}, expected 'auto', a number of devices from 1, -1 for all, or a list of them."
+        raise ValueError(msg)
+
+
+def check_lengths(max_epochs: Any, batch_size: Any) -> None:
+    """Raise an error unless both are whole numbers from 1; ``max_epochs`` may be None."""
+    check_whole("max_epochs", max_epochs, at_least=1, optional=True)
+    check_whole("batch_size", batch_size, at_least=1)
+
+
+def check_plan(plan_config: KwargsLike | None, plan_kwargs: KwargsLike | None) -> None:
+    """Raise an error if an argument of the training plan is unknown or wrong."""
+    plan = _merged("plan", plan_config, plan_kwargs)
+    check_keywords(plan, PLAN_CHECKS, where="`plan_kwargs`")
+    check_arguments(plan, PLAN_CHECKS)
+
+
+def check_trainer(trainer_config: KwargsLike | None, trainer_kwargs: Mapping[str, Any], *, own: set[str]) -> None:
+    """Raise an error if an argument of the Trainer is unknown, or one of those of scvi-tools is wrong.
+
+    Parameters
+    ----------
+    trainer_config, trainer_kwargs
+        As in ``train``.
+    own
+        Names of the arguments of ``train`` itself, one of which may have been meant.
+    """
+    trainer = _merged("trainer", trainer_config, trainer_kwargs)
+    kinds = (Trainer, lightning.pytorch.Trainer)
+    known = {name for kind in kinds for name in inspect.signature(kind).parameters} | own
+    check_keywords(trainer, sorted(known - {"kwargs", "self"}), where="`train`")
+    check_arguments(trainer, TRAINER_CHECKS)
+
+
+def check_split(train_size: Any, validation_size: Any, datasplitter_kwargs: Any) -> None:
+    """Raise an error unless the shares are above 0 and add up to 1 at most, and the splitter has its arguments."""
+    check_number("train_size", train_size, above=0, at_most=1, optional=True)
+    check_number("validation_size", validation_size, at_least=0, below=1, optional=True)
+    trained = DEFAULT_TRAIN_SIZE if train_size is None else train_size
+    if validation_size is not None and trained + validation_size > 1 + _ROUNDING:
+        default = ", its default," if train_size is None else ""
+        msg = (
+            f"`train_size` is {trained}{default} and `validation_size` {validation_size}, expected shares that add up to "
+            "1 at most. Pass both."
+        )
+        raise ValueError(msg)
+    check_type("datasplitter_kwargs", datasplitter_kwargs, Mapping, optional=True)
+    known = (set(inspect.signature(DataSplitter).parameters) | loader_keywords()) - {"adata_manager", "kwargs"}
+    check_keywords(datasplitter_kwargs or (), sorted(known), where="`datasplitter_kwargs`")
+
+
+def n_validation(n_obs: int, train_size: float | None, validation_size: float | None) -> int:
+    """Return how many cells scvi-tools sets aside for validation, before it moves a few more there."""
+    if validation_size is not None:
+        return math.floor(n_obs * validation_size)
+    return n_obs - math.ceil((DEFAULT_TRAIN_SIZE if train_size is None else train_size) * n_obs)
+
+
+def _merged(name: str, config: Any, overrides: Any) -> dict[str, Any]:
+    for argument, value in {f"{name}_config": config, f"{name}_kwargs": overrides}.items():
+        if not hasattr(value, "to_kwargs"):
+            check_type(argument, value, Mapping, optional=True)
+    return merge_kwargs(config, overrides, name=name)

@@ -1,0 +1,82 @@
+"""What SCDual expects of the private names of scvi-tools; a failure says which version changed what."""
+
+import ast
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import scvi
+from scvi.model import SCVI
+
+import scdual
+from scdual.model import _scvi
+
+ROOT = Path(scdual.__file__).parent
+VERSION = f"scvi-tools {scvi.__version__}"
+
+FUNCTIONS = {
+    "batch_codes": "adata_manager category",
+    "compare_groups": "adata_manager model_fn representation_fn groupby group1 group2 idx1 idx2 all_stats all_stats_fn "
+    "col_names mode batchid1 batchid2 delta batch_correction fdr silent subset_idx kwargs",
+    "loaded_data": "reference_model device adata",
+    "merge_kwargs": "config overrides name",
+    "raw_count_properties": "adata_manager idx1 idx2 var_idx",
+}
+METHODS = {  # which SCDual calls or extends, on itself
+    "_check_if_trained": "self warn message",
+    "_create_modalities_attr_dict": "modalities setup_method_args",
+    "_get_denoised_samples": "self adata indices n_samples batch_size rna_size_factor transform_batch dataloader "
+    "data_loader_kwargs",
+    "_get_init_params": "self locals",
+    "_get_setup_method_args": "setup_locals",
+    "_make_data_loader": "self adata indices batch_size shuffle data_loader_class data_loader_kwargs",
+    "_validate_anndata": "self adata copy_if_view",
+}
+KEYS = {
+    "FIELD_REGISTRIES_KEY": "field_registries",
+    "SETUP_ARGS_KEY": "setup_args",
+    "SETUP_METHOD_KEY": "setup_method_name",
+    "STATE_REGISTRY_KEY": "state_registry",
+    "UUID_KEY": "_scvi_uuid",
+}
+TYPES = {"KwargsLike"}  # for annotations alone
+
+
+def private_imports(path: Path) -> Iterator[str]:
+    """Yield the private names of scvi-tools that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        yield from (name for name in names if name.startswith("scvi.") and "._" in name)
+
+
+@pytest.mark.parametrize(("name", "parameters"), FUNCTIONS.items(), ids=FUNCTIONS)
+def test_function_takes_what_scdual_passes(name: str, parameters: str) -> None:
+    found = " ".join(inspect.signature(getattr(_scvi, name)).parameters)
+    assert found == parameters, f"{VERSION} changed what `{name}` takes"
+
+
+@pytest.mark.parametrize(("name", "parameters"), METHODS.items(), ids=METHODS)
+def test_method_takes_what_scdual_passes(name: str, parameters: str) -> None:
+    found = " ".join(inspect.signature(getattr(SCVI, name)).parameters)
+    assert found == parameters, f"{VERSION} changed what `{name}` takes"
+
+
+@pytest.mark.parametrize(("name", "value"), KEYS.items(), ids=KEYS)
+def test_key_is_the_one_in_saved_registries(name: str, value: str) -> None:
+    assert getattr(_scvi, name) == value, f"{VERSION} changed the key, so saved models cannot be read"
+
+
+def test_every_private_name_is_expected_here() -> None:
+    assert set(_scvi.__all__) == {*FUNCTIONS, *KEYS, *TYPES}
+
+
+def test_no_other_file_imports_private_names() -> None:
+    found = {path.relative_to(ROOT): list(private_imports(path)) for path in ROOT.rglob("*.py")}
+    assert found.pop(Path("model/_scvi.py"))
+    assert {path: names for path, names in found.items() if names} == {}

@@ -1,0 +1,400 @@
+"""Every argument of every public call is checked before any work: the error names it, and nothing has changed.
+
+A new argument without a row here fails the test.
+"""
+
+import inspect
+import math
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import scvi
+import torch
+from anndata import AnnData
+from torch.distributions import Normal, Poisson
+
+from scdual import pl
+from scdual.datasets import simulate
+from scdual.grn import RegulatoryNetwork
+from scdual.model import SCDual
+from scdual.module import MODULE_CHECKS, SCDualModule, SCDualTrainingPlan
+
+N_CELLS = 60
+NETWORK = RegulatoryNetwork(np.array([[0.0, 1.0, -0.5]]), pd.Index(["A"]), pd.Index(["A", "B", "C"]))
+
+# ---- nonsense, by kind of argument -------------------------------------------------------------------------------------
+
+WHOLE = [0, -1, 2.5, True, "8", math.nan, [2]]
+WHOLE_OR_ZERO = [-1, 2.5, True, "8"]
+SHARE = [-0.1, 1.5, math.nan, "0.5", True]
+WEIGHT = [-1.0, math.nan, "1", True]
+POSITIVE = [0, *WEIGHT]
+FLAG = ["no", 1, 2]
+TEXT = ["nope", 3]
+DATA = ["cells.h5ad", 3]
+INDICES = [[N_CELLS], [-N_CELLS - 1], [0.5], [], [True], ["cell_1"], "cells", [[0, 1]], np.zeros(N_CELLS, dtype=bool)]
+LOADER = [3, {"batchsize": 1}]
+HARDWARE = {"accelerator": ["tpuu", None, 3, "mps"], "devices": [0, -2, [], "none", True, 1.5]}
+CELLS = {"adata": DATA, "indices": INDICES, "batch_size": WHOLE}
+MINIBATCHES = {"dataloader": [3], "data_loader_kwargs": LOADER}
+GROUPBY = ["nope", 3, ["batch", "nope"], ["batch", "batch"], []]
+BATCHES = ["batch_9", 0, ["batch_1", "nope"], []]
+GENES = ["GENE001", ["NOPE"], ["GENE001", "GENE001"], [], [3], 3]
+IMPORTANCE = {
+    **dict.fromkeys(("max_cells", "n_mc_samples", "n_mc_samples_per_pass"), WHOLE),
+    "truncation": FLAG,
+}
+SIZES = dict.fromkeys(("n_hidden", "n_latent", "n_layers", "n_embed", "n_heads", "n_pool", "n_bins"), WHOLE)
+CHOSEN = {
+    **SIZES,
+    "dropout_rate": [-0.1, 1, 2, "0.1"],
+    "gene_likelihood": ["ZINB", "normal", None],
+    "dispersion": ["genes", "gene_batch"],
+    "batch_representation": ["embeding", True],
+    "batch_embedding_kwargs": [3, {"dim": 3}, {"embedding_dim": 3}],
+    "visible_share": [0, 1.5, math.nan],
+    "denoised_weight": WEIGHT,
+    "target_share": [0, 1.5],
+    **dict.fromkeys(("regulation_weight", "sparsity_weight", "prior_weight", "classification_weight"), WEIGHT),
+    "extra_payload_autotune": FLAG,
+}
+PLAN = {
+    **dict.fromkeys(("lr", "weight_decay", "max_kl_weight"), WEIGHT),
+    "eps": POSITIVE,
+    **dict.fromkeys(("n_steps_warmup", "n_steps_kl_warmup"), WHOLE_OR_ZERO),
+    **dict.fromkeys(("compile", "on_step", "on_epoch"), FLAG),
+    "compile_kwargs": [3],
+}
+TRAINER = [
+    *({"learning_rate": 0.1}, {"max_epoch": 3}, {"early_stopping_monitor": "loss"}, {"early_stopping_mode": "low"}),
+    *({"early_stopping_patience": 0}, {"check_val_every_n_epoch": 0}, {"enable_progress_bar": "no"}),
+    *({"gradient_clip_val": -1}, {"log_every_n_steps": 0}, {"early_stopping_min_delta": "0"}),
+    *({"early_stopping_warmup_epochs": -1}, {"progress_bar_refresh_rate": -1}, {"checkpointing_monitor": "loss"}),
+    *({name: 3} for name in ("enable_checkpointing", "enable_model_summary", "simple_progress_bar")),
+    {"learning_rate_monitor": 3},
+]
+
+# ---- one row per call; of `**kwargs`, the nonsense is a dict of them ------------------------------------------------------
+
+WRONG: dict[str, dict[str, list[Any]]] = {
+    "SCDual": {
+        "adata": DATA,
+        "regulators": [["NOPE"], "nope"],
+        "registry": [3],
+        **{name: CHOSEN[name] for name in ("n_hidden", "n_latent", "n_layers", "dropout_rate")},
+        **{name: CHOSEN[name] for name in ("gene_likelihood", "dispersion")},
+        "module_kwargs": [
+            *({"n_head": 3}, {"n_batch": 2}, {"n_embed": 63}),
+            *({name: value} for name, values in CHOSEN.items() for value in values if name in MODULE_CHECKS),
+        ],
+    },
+    "train": {
+        "max_epochs": WHOLE,
+        **HARDWARE,
+        "train_size": [0, 1.2, -1, math.nan, "0.9", True],
+        "validation_size": [1, -0.1, 0.5],
+        **dict.fromkeys(("shuffle_set_split", "load_sparse_tensor", "early_stopping"), FLAG),
+        "batch_size": [*WHOLE, None],
+        "datasplitter_kwargs": [3, {"droplast": True}],
+        "plan_config": [3],
+        "plan_kwargs": [3, {"learning_rate": 0.1}, *({name: value} for name in PLAN for value in PLAN[name])],
+        "datamodule": [3],
+        "trainer_config": [3],
+        "trainer_kwargs": TRAINER,
+    },
+    "train_ensemble": {
+        "n_ensemble": [1, *WHOLE],
+        "permute_within": [*GROUPBY, "own"],
+        "max_epochs": WHOLE,
+        **HARDWARE,
+        "batch_size": [*WHOLE, None],
+        "plan_kwargs": [3, {"learning_rate": 0.1}, {"lr": -1}],
+        "enable_progress_bar": FLAG,
+    },
+    "get_regulation": {**CELLS, "groupby": [*GROUPBY, "own", "mixed"], "kind": ["foo", "Regulation", None]},
+    "annotate": {"adata": DATA, "groupby": [*GROUPBY, "own", "mixed"], "batch_size": WHOLE},
+    "get_latent_representation": {
+        **CELLS,
+        "give_mean": FLAG,
+        "mc_samples": WHOLE,
+        "return_dist": FLAG,
+        "dataloader": [3],
+        "data_loader_kwargs": [{"give_meen": True}],
+    },
+    "get_elbo": {**CELLS, **MINIBATCHES, "return_mean": FLAG, "kwargs": [{"nope": 3}]},
+    "get_reconstruction_error": {**CELLS, **MINIBATCHES, "return_mean": FLAG, "kwargs": [{"nope": 3}]},
+    "get_marginal_ll": {
+        **CELLS,
+        **MINIBATCHES,
+        "n_mc_samples": WHOLE,
+        "return_mean": FLAG,
+        "kwargs": [{"nope": 3}, {"n_mc_samples_per_pass": 0}],
+    },
+    "get_aggregated_posterior": {**CELLS, "dof": POSITIVE},
+    "get_batch_representation": CELLS,
+    "get_latent_library_size": {
+        **CELLS,
+        "give_mean": FLAG,
+        "dataloader": [3],
+        "data_loader_kwargs": [{"nope": 3}],
+    },
+    "get_normalized_expression": {
+        **CELLS,
+        **MINIBATCHES,
+        "transform_batch": BATCHES,
+        "gene_list": GENES,
+        "library_size": ["foo", *POSITIVE],
+        "n_samples": [*WHOLE, None],
+        "n_samples_overall": WHOLE,
+        "weights": ["foo", "importance", 1],
+        "return_mean": FLAG,
+        "return_numpy": FLAG,
+        "silent": FLAG,
+        "importance_weighting_kwargs": [
+            *({"n_sample": 3}, {"max_cells": 5}),
+            *({name: value} for name in IMPORTANCE for value in IMPORTANCE[name]),
+        ],
+    },
+    "posterior_predictive_sample": {
+        **CELLS,
+        "transform_batch": BATCHES,
+        "n_samples": WHOLE,
+        "gene_list": GENES,
+        "dataloader": [3],
+        "silent": FLAG,
+        "data_loader_kwargs": [{"n_sample": 3}],
+    },
+    "get_likelihood_parameters": {
+        **CELLS,
+        "n_samples": WHOLE,
+        "give_mean": FLAG,
+        "dataloader": [3],
+        "data_loader_kwargs": [{"n_sample": 3}],
+    },
+    "get_feature_correlation_matrix": {
+        **CELLS,
+        "n_samples": WHOLE,
+        "rna_size_factor": POSITIVE,
+        "transform_batch": BATCHES,
+        "correlation_type": ["kendall", "Spearman"],
+        "silent": FLAG,
+    },
+    "get_importance_weights": {
+        **{name: CELLS[name] for name in ("adata", "indices")},
+        **dict.fromkeys(("qz", "px", "zs"), [3]),
+        **IMPORTANCE,
+        "data_loader_kwargs": [{"nope": 3}],
+    },
+    "differential_expression": {
+        "adata": DATA,
+        "groupby": ["nope", 3, None],
+        "group1": ["nope", 1, True, ["batch_1", "nope"], []],
+        "group2": ["nope", 1, "batch_1"],
+        "idx1": [*INDICES, "nope == 3", "batch ==", [0]],
+        "idx2": [[0]],
+        "mode": ["foo", None],
+        "delta": WEIGHT,
+        "batch_size": WHOLE,
+        **dict.fromkeys(("all_stats", "batch_correction", "silent", "filter_outlier_cells"), FLAG),
+        "batchid1": [["batch_9"], ["batch_1"]],
+        "batchid2": [["batch_9"], ["batch_1"]],
+        "fdr_target": [0, 1, math.nan, "0.1"],
+        "weights": ["foo", 1],
+        "importance_weighting_kwargs": [3, {"max_cell": 3}, {"max_cells": 3}],
+        "dataloader": [3],
+        "kwargs": [
+            *({"n_sample_overall": 3}, {"n_samples_overall": 0}, {"use_permutation": "no"}, {"m_permutation": 0}),
+            *({"pseudocounts": -1}, {"threshold_counts": -1}, {"test_mode": "four"}),
+        ],
+    },
+    "differential_abundance": {
+        "adata": DATA,
+        "sample_key": [*GROUPBY, None],
+        "batch_size": [*WHOLE],
+        "num_cells_posterior": WHOLE,
+        "dof": POSITIVE,
+        "adata_sub": DATA,
+    },
+    "predict": {**CELLS, "soft": FLAG, "use_posterior_mean": FLAG, "dataloader": [3]},
+    "module": {
+        **CHOSEN,
+        **dict.fromkeys(("n_input", "n_batch", "n_labels"), WHOLE),
+        "n_continuous_cov": WHOLE_OR_ZERO,
+        **dict.fromkeys(("use_size_factor_key", "has_unlabeled"), FLAG),
+    },
+    "plan": PLAN,
+    "network_graph": {"network": TEXT, "top": WHOLE, "regulators": ["A", ["NOPE"], [], [3]], "ax": TEXT},
+    "network_comparison": {"first": TEXT, "second": TEXT, "n_labels": WHOLE_OR_ZERO, "ax": TEXT},
+    "regulation_heatmap": {"network": TEXT, "n_regulators": WHOLE, "n_targets": WHOLE, "ax": TEXT},
+    "regulator_ranking": {"network": TEXT, "n": WHOLE, "ax": TEXT},
+    "training_curves": {"history": [3, {}], "axes": [[3, 3, 3, 3]]},
+}
+
+ELSEWHERE: dict[str, str] = {
+    "setup_anndata": "tests/contract/test_data_registration.py",
+    "setup_mudata": "tests/contract/test_mudata.py",
+    "setup_annbatch": "refused, whatever the arguments",
+    **dict.fromkeys(("save", "load"), "tests/model/test_save_load.py"),
+    **dict.fromkeys(("load_query_data", "prepare_query_anndata", "prepare_query_mudata"), "tests/model/test_query.py"),
+    "deregister_manager": "tests/model/test_scdual.py",
+    "get_gene_embedding": "no arguments",
+    **dict.fromkeys(("view_anndata_setup", "view_registry"), "print what is there"),
+    **dict.fromkeys(
+        (
+            *("convert_legacy_save", "data_registry", "get_anndata_manager", "get_from_registry", "get_setup_arg"),
+            *("get_state_registry", "get_var_names", "load_registry", "register_manager", "to_device"),
+            *("transfer_fields", "update_setup_method_args", "view_setup_args", "view_setup_method_args"),
+        ),
+        "inherited from scvi-tools, for developers",
+    ),
+}
+"""Calls whose arguments are tested in another file, or not checked by us, and why."""
+
+OTHER_ARGUMENTS = {
+    "SCDual": {"prior"},  # tests/data/test_prior.py
+    "module": {"regulators", "prior_strength", "prior_sign", "n_cats_per_cov"},  # made by the model
+    "plan": {"module"},
+}
+
+NEEDED: dict[str, dict[str, Any]] = {
+    "train": {"max_epochs": 1, "enable_progress_bar": False},
+    "train_ensemble": {"max_epochs": 1, "enable_progress_bar": False},
+    "differential_expression": {"groupby": "batch", "silent": True},
+    "differential_abundance": {"sample_key": "batch"},
+    "get_latent_library_size": {"give_mean": False},
+    "get_marginal_ll": {"n_mc_samples": 2},
+    "module": {"n_input": 9, "n_hidden": 4, "n_embed": 4},
+    **dict.fromkeys(("network_graph", "regulation_heatmap", "regulator_ranking"), {"network": NETWORK}),
+    "network_comparison": {"first": NETWORK, "second": NETWORK},
+    "training_curves": {"history": {"train_loss": pd.DataFrame({"train_loss": [1.0, 0.5]})}},
+    "get_importance_weights": {
+        "adata": None,
+        "indices": np.arange(4),
+        "qz": Normal(torch.zeros(4, 20), 1.0),
+        "px": Poisson(torch.ones(4, 20)),
+        "zs": torch.zeros(4, 20),
+    },
+}
+
+BESIDE: dict[str, dict[str, dict[str, Any]]] = {  # where nonsense of one argument needs another to be seen
+    "differential_expression": {"group2": {"group1": "batch_1"}, "idx1": {"groupby": None, "idx2": [0]}},
+}
+
+
+def public(room: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
+    for name in dir(room):
+        found = inspect.getattr_static(room, name)
+        if not name.startswith("_") and not isinstance(found, property) and callable(getattr(room, name)):
+            yield name, getattr(room, name)
+
+
+CALLS: dict[str, Callable[..., Any]] = {
+    "SCDual": SCDual.__init__,
+    **dict(public(SCDual)),
+    "module": SCDualModule.__init__,
+    "plan": SCDualTrainingPlan.__init__,
+    **{name: getattr(pl, name) for name in pl.__all__},
+}
+CASES = [(call, argument) for call, arguments in WRONG.items() for argument in arguments]
+
+
+def parameters(call: str) -> dict[str, inspect.Parameter]:
+    found = inspect.signature(CALLS[call]).parameters
+    return {name: parameter for name, parameter in found.items() if name != "self"}
+
+
+@pytest.fixture(scope="module")
+def data() -> AnnData:
+    adata = simulate(N_CELLS, 20, n_regulators=4, n_batches=2)
+    adata.obs["own"] = adata.obs_names
+    adata.obs["mixed"] = pd.Series([1, "1"] * (N_CELLS // 2), adata.obs_names, dtype=object)
+    return adata
+
+
+@pytest.fixture(scope="module")
+def model(data: AnnData) -> SCDual:
+    scvi.settings.seed = 0
+    SCDual.setup_anndata(data, batch_key="batch", labels_key="cell_type")
+    model = SCDual(data, regulators="regulator", n_hidden=8, batch_representation="embedding")
+    model.train(1, enable_progress_bar=False)
+    model.train_ensemble(2, max_epochs=1, enable_progress_bar=False)
+    return model
+
+
+@pytest.fixture(scope="module")
+def state(contents: Callable[[Any], Any], model: SCDual) -> Callable[[], Any]:
+    """Return a function that tells everything that a call could have changed."""
+
+    def told() -> Any:
+        states = [model.module.state_dict(), *model.ensemble_, model.null_]
+        flags = (model.is_trained, model.module.training, [p.requires_grad for p in model.module.parameters()])
+        return contents([model.adata, states, model.history, model.registry_, flags])
+
+    return told
+
+
+@pytest.fixture(scope="module")
+def before(state: Callable[[], Any]) -> Any:
+    return state()
+
+
+def test_every_public_call_has_a_row() -> None:
+    assert set(CALLS) - set(WRONG) - set(ELSEWHERE) == set()
+    assert set(WRONG) <= set(CALLS)
+
+
+@pytest.mark.parametrize("call", WRONG)
+def test_every_argument_has_a_row(call: str) -> None:
+    assert set(parameters(call)) == set(WRONG[call]) | OTHER_ARGUMENTS.get(call, set())
+
+
+@pytest.mark.parametrize(("call", "argument"), CASES)
+def test_nonsense_is_named_and_changes_nothing(
+    model: SCDual, state: Callable[[], Any], before: Any, call: str, argument: str
+) -> None:
+    is_keywords = parameters(call)[argument].kind is inspect.Parameter.VAR_KEYWORD
+    for value in WRONG[call][argument]:
+        wrong = value if is_keywords else {argument: value}
+        given = NEEDED.get(call, {}) | BESIDE.get(call, {}).get(argument, {}) | wrong
+        said = complaint(model, call, given)
+        assert said is not None, f"{value!r} is taken"
+        names = [next(iter(wrong)), *(value if isinstance(value, dict) else ())]
+        assert any(re.search(rf"\b{name}\b", said) for name in names), f"{value!r}: {said}"
+        assert "\n" not in said, said
+    assert state() == before
+    plt.close("all")
+
+
+def complaint(model: SCDual, call: str, given: dict[str, Any]) -> str | None:
+    try:
+        run(model, call, given)
+    except (TypeError, ValueError, KeyError) as error:
+        return str(error)
+    return None
+
+
+SLOW_OR_ODD = {"train", "train_ensemble", "get_importance_weights"}  # the last needs what only the model can make
+
+
+@pytest.mark.parametrize("call", [call for call in WRONG if call not in SLOW_OR_ODD])
+def test_the_same_call_without_nonsense_runs(model: SCDual, call: str) -> None:
+    run(model, call, NEEDED.get(call, {}))
+    plt.close("all")
+
+
+def run(model: SCDual, call: str, given: dict[str, Any]) -> None:
+    if call == "SCDual":
+        SCDual(**{"adata": model.adata, "regulators": "regulator"} | given)
+    elif call == "module":
+        SCDualModule(**given)
+    elif call == "plan":
+        SCDualTrainingPlan(model.module, **given)
+    elif call in pl.__all__:
+        getattr(pl, call)(**given)
+    else:
+        getattr(model, call)(**given)
