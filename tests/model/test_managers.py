@@ -101,7 +101,7 @@ def test_data_that_a_model_has_only_seen_are_let_go_while_it_lives() -> None:
 
 def test_a_query_model_lets_its_reference_go() -> None:
     reference = trained(registered())
-    query = simulate(40, 20, n_regulators=4, seed=1)
+    query = reference.adata[:40].copy()
     model = SCDual.load_query_data(query, reference, unfrozen=True)
     model.train(1, **OPTIONS)
     ends = [weakref.ref(reference), weakref.ref(reference.adata)]

@@ -21,13 +21,6 @@ class Terminal(io.StringIO):
 
 
 @pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    stream = Terminal()
-    monkeypatch.setattr(sys, "stderr", stream)
-    return stream
-
-
-@pytest.fixture
 def bars(monkeypatch: pytest.MonkeyPatch) -> None:
     """Switch bars on, which the tests have off."""
     room = sys.modules["scvi.utils._track"]
@@ -84,13 +77,18 @@ def test_a_training_without_progress_bar_is_silent(model: SCDual, caplog: pytest
 
 
 def test_a_bar_is_drawn_on_stderr_of_a_terminal(
-    model: SCDual, terminal: Terminal, bars: None, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    model: SCDual,
+    bars: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "scdual")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
     model.train(2)
-    drawn = terminal.getvalue()
-    assert "Epoch 2/2: 100%" in drawn
-    assert "train_loss" in drawn
+    assert "Epoch 2/2: 100%" in terminal.getvalue()
+    assert "train_loss" in terminal.getvalue()
     model.train_ensemble(2, max_epochs=1)
     assert "Training the ensemble: 100%" in terminal.getvalue()
     assert capsys.readouterr().out == ""
