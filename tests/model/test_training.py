@@ -231,7 +231,9 @@ def test_autotune_may_ask_for_the_latent_state(adata: AnnData) -> None:
     assert model.is_trained
 
 
-@pytest.mark.parametrize("arguments", [{"batch_size": 0}, {"plan_kwargs": {"learning_rate": 1}}, {"accelerator": "tpuu"}])
+@pytest.mark.parametrize(
+    "arguments", [{"batch_size": 0}, {"plan_kwargs": {"learning_rate": 1}}, {"accelerator": "tpuu"}]
+)
 def test_a_training_that_does_not_start_keeps_the_ensemble(model: SCDual, arguments: dict[str, object]) -> None:
     model.train(1, enable_progress_bar=False)
     model.train_ensemble(2, max_epochs=1, enable_progress_bar=False)
