@@ -12,6 +12,8 @@ from scdual.module import SCDualTrainingPlan
 
 MIN_STEPS = 1_000
 MIN_EPOCHS = 10
+_TRAIN_SIZE = 0.9  # the default of scvi-tools
+_FEW_CELLS = 10
 
 
 def default_max_epochs(n_obs: int, batch_size: int) -> int:
@@ -28,6 +30,13 @@ def default_max_epochs(n_obs: int, batch_size: int) -> int:
     """
     steps_per_epoch = math.ceil(0.9 * n_obs / batch_size)
     return max(MIN_EPOCHS, math.ceil(MIN_STEPS / steps_per_epoch))
+
+
+def _n_validation(n_obs: int, train_size: float | None, validation_size: float | None) -> int:
+    """Return how many cells scvi-tools sets aside."""
+    if validation_size is not None:
+        return math.floor(n_obs * validation_size)
+    return n_obs - math.ceil(n_obs * (_TRAIN_SIZE if train_size is None else train_size))
 
 
 class TrainingMixin(UnsupervisedTrainingMixin):
@@ -108,7 +117,9 @@ class TrainingMixin(UnsupervisedTrainingMixin):
         if trainer_kwargs.get("callbacks") is not None:
             trainer_kwargs["callbacks"] = list(trainer_kwargs["callbacks"])  # Lightning appends to the list
         defaults = {"gradient_clip_val": 100.0, "early_stopping_monitor": "validation_loss"}
-        if train_size is None or train_size < 1:
+        if train_size is None and n_obs is not None and n_obs < _FEW_CELLS:
+            train_size = 1.0  # a tenth of them is no cell, and scvi-tools sets one or two aside all the same
+        if n_obs is None or _n_validation(n_obs, train_size, validation_size):
             defaults["check_val_every_n_epoch"] = 1
         map_learns = any(parameter.requires_grad for parameter in self.module.gate.parameters())
         if map_learns:  # else what is known about it stays
