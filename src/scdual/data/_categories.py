@@ -232,7 +232,7 @@ def known_and_new(column: pd.Series, known: np.ndarray, *, extend: bool) -> np.n
     as_text = {str(value): value for value in known}
     retyped = [value for value in new if str(value) in as_text]
     if retyped:
-        before, now = as_text[str(retyped[0])], retyped[0]
+        before, now = np.array([as_text[str(retyped[0])]]).item(), np.array([retyped[0]]).item()
         msg = (
             f"Column {column.name!r} of the new data holds {now!r} ({type(now).__name__}) where the model knows {before!r} "
             f"({type(before).__name__}); give it the type it had: `.astype({type(before).__name__})`."

@@ -41,7 +41,7 @@ class _Summary:
         if not values.size or self.n_not_finite:
             self.n_empty_cells += 0 if values.size else part.shape[0]
             return
-        self.lowest, self.largest = min(self.lowest, values.min()), max(self.largest, values.max())
+        self.lowest, self.largest = min(self.lowest, float(values.min())), max(self.largest, float(values.max()))
         if values.dtype.kind == "f":
             broken = values != np.rint(values)
             if broken.any() and not self.n_fractions:

@@ -55,20 +55,25 @@ class GeneLayerField(LayerField):
 
     def register_field(self, adata: AnnData) -> dict[str, Any]:
         """Register the field; the gene names must be unique."""
-        names = adata.var_names
-        if not names.is_unique:
-            repeated = list(names[names.duplicated()].unique())
-            msg = (
-                f"{len(repeated)} gene names occur more than once, e.g. {repeated[:_N_EXAMPLES]}, but a network needs "
-                "unique names; call `adata.var_names_make_unique()` or join the columns first."
-            )
-            raise ValueError(msg)
+        check_unique(adata.var_names)
         return super().register_field(adata)
 
     def transfer_field(self, state_registry: dict[str, Any], adata_target: AnnData, **kwargs: Any) -> dict[str, Any]:
         """Register the field of new data, whose genes must be those of the model in the same order."""
+        check_unique(adata_target.var_names)
         check_same_genes(np.asarray(state_registry[self.COLUMN_NAMES_KEY]), np.asarray(adata_target.var_names))
         return super().transfer_field(state_registry, adata_target, **kwargs)
+
+
+def check_unique(names: pd.Index) -> None:
+    """Raise a ValueError if names of genes repeat."""
+    if not names.is_unique:
+        repeated = list(names[names.duplicated()].unique())
+        msg = (
+            f"{len(repeated)} gene names occur more than once, e.g. {repeated[:_N_EXAMPLES]}, but a network needs "
+            "unique names; call `adata.var_names_make_unique()` or join the columns first."
+        )
+        raise ValueError(msg)
 
 
 def check_same_genes(expected: np.ndarray, found: np.ndarray) -> None:

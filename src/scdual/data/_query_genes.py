@@ -15,6 +15,8 @@ from anndata import AnnData
 from scipy import sparse
 from scvi import settings
 
+from scdual.data._fields import check_unique
+
 _N_EXAMPLES = 3
 _LOW_SHARE = 0.8  # of the genes of the reference, below which scvi-tools warns
 _VERSION = re.compile(r"(ENS[A-Z]*G\d{11})\.\d+")
@@ -46,7 +48,7 @@ def with_genes_of(adata: AnnData, names: pd.Index) -> AnnData:
     _report(names[position < 0], len(names), found)
     known = adata.var.set_axis(found)
     var = known.reindex(names)
-    for key in known.select_dtypes("bool").columns:
+    for key in known.select_dtypes("bool"):
         var[key] = known[key].reindex(names, fill_value=False)
     raw = None if adata.raw is None else {"X": adata.raw.X, "var": adata.raw.var, "varm": dict(adata.raw.varm)}
     return AnnData(
@@ -76,13 +78,7 @@ def names_as_in(found: pd.Index, reference: pd.Index) -> pd.Index:
     ValueError
         If names repeat.
     """
-    if not found.is_unique:
-        repeated = list(found[found.duplicated()].unique())
-        msg = (
-            f"{len(repeated)} gene names of the query occur more than once, e.g. {repeated[:_N_EXAMPLES]}; join their "
-            "columns, or call `adata.var_names_make_unique()`, which keeps the name for the first."
-        )
-        raise ValueError(msg)
+    check_unique(found)
     other = {_bare(name): name for name in reference.difference(found)}
     times = Counter(map(_bare, found)) + Counter(map(_bare, reference))
     clear = {name: other[_bare(name)] for name in found if _bare(name) in other and times[_bare(name)] == 2}

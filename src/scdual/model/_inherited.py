@@ -403,6 +403,9 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, BaseModelClass, metaclass=WeakSto
         """
         self._require_data(adata)
         data = self.adata if adata is None else adata
+        if not data.n_obs:  # scvi-tools takes empty data for none
+            msg = "The data have no cells; check how they were selected."
+            raise ValueError(msg)
         with unchanged_on_error(data):
             super()._validate_anndata(data, copy_if_view)
             manager = self.get_anndata_manager(data, required=True)
