@@ -80,6 +80,10 @@ def _contents(value: Any) -> Any:
         return _contents(value.index), {name: (str(value[name].dtype), _contents(value[name])) for name in value}
     if isinstance(value, pd.Index | pd.Series):
         return list(map(repr, value))
+    return _array_contents(value)
+
+
+def _array_contents(value: Any) -> Any:
     if issparse(value):
         return type(value).__name__, _contents(value.toarray())
     if isinstance(value, torch.Tensor):

@@ -28,7 +28,6 @@ from scdual.module import SCDualTrainingPlan
 MIN_STEPS = 1_000
 MIN_EPOCHS = 10
 _TRAIN_SIZE = 0.9  # the default of scvi-tools
-_FEW_CELLS = 10
 
 
 def default_max_epochs(n_obs: int, batch_size: int) -> int:
@@ -45,13 +44,6 @@ def default_max_epochs(n_obs: int, batch_size: int) -> int:
     """
     steps_per_epoch = math.ceil(0.9 * n_obs / batch_size)
     return max(MIN_EPOCHS, math.ceil(MIN_STEPS / steps_per_epoch))
-
-
-def _n_validation(n_obs: int, train_size: float | None, validation_size: float | None) -> int:
-    """Return how many cells scvi-tools sets aside."""
-    if validation_size is not None:
-        return math.floor(n_obs * validation_size)
-    return n_obs - math.ceil(n_obs * (_TRAIN_SIZE if train_size is None else train_size))
 
 
 class TrainingMixin(UnsupervisedTrainingMixin):
