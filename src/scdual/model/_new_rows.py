@@ -6,18 +6,15 @@ Dimension key
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from scvi import REGISTRY_KEYS
 from torch import nn
 
+from scdual.model._inherited import InheritedMixin
 from scdual.module import SCDualModule, batch_evidence
 from scdual.nn import LatentPooling
-
-if TYPE_CHECKING:
-    from scdual.model._query import QueryMixin
 
 State = dict[str, torch.Tensor]
 
@@ -70,7 +67,7 @@ def start_new_rows(module: nn.Module, reference_state: State) -> dict[str, int]:
 
 
 @torch.no_grad()
-def start_new_batches(model: "QueryMixin", n_known_rows: dict[str, int]) -> None:
+def start_new_batches(model: InheritedMixin, n_known_rows: dict[str, int]) -> None:
     """Set the rows of each new batch to those of the known batch that explains its cells best.
 
     Parameters

@@ -27,7 +27,6 @@ from scdual.module import SCDualTrainingPlan
 
 MIN_STEPS = 1_000
 MIN_EPOCHS = 10
-_TRAIN_SIZE = 0.9  # the default of scvi-tools
 
 
 def default_max_epochs(n_obs: int, batch_size: int) -> int:
