@@ -19,18 +19,22 @@ FUNCTIONS = {
     "batch_codes": "adata_manager category",
     "compare_groups": "adata_manager model_fn representation_fn groupby group1 group2 idx1 idx2 all_stats all_stats_fn "
     "col_names mode batchid1 batchid2 delta batch_correction fdr silent subset_idx kwargs",
-    "loaded_data": "reference_model device adata",
     "merge_kwargs": "config overrides name",
+    "parse_device_args": "accelerator devices return_device validate_single_device",
     "raw_count_properties": "adata_manager idx1 idx2 var_idx",
+    "read_pickled": "dir_path load_adata prefix map_location backup_url",
 }
+CLASSES = {"BaseModelMetaClass": "name bases dct", "ProgressBar": "refresh_rate"}
 METHODS = {  # which SCDual calls or extends, on itself
     "_check_if_trained": "self warn message",
     "_create_modalities_attr_dict": "modalities setup_method_args",
     "_get_denoised_samples": "self adata indices n_samples batch_size rna_size_factor transform_batch dataloader "
     "data_loader_kwargs",
     "_get_init_params": "self locals",
+    "_get_most_recent_anndata_manager": "adata required",
     "_get_setup_method_args": "setup_locals",
     "_make_data_loader": "self adata indices batch_size shuffle data_loader_class data_loader_kwargs",
+    "_register_manager_for_instance": "self adata_manager",
     "_validate_anndata": "self adata copy_if_view",
 }
 KEYS = {
@@ -41,6 +45,7 @@ KEYS = {
     "UUID_KEY": "_scvi_uuid",
 }
 TYPES = {"KwargsLike"}  # for annotations alone
+OWN = {"checkpoints_read_by"}
 
 
 def private_imports(path: Path) -> Iterator[str]:
@@ -55,7 +60,7 @@ def private_imports(path: Path) -> Iterator[str]:
         yield from (name for name in names if name.startswith("scvi.") and "._" in name)
 
 
-@pytest.mark.parametrize(("name", "parameters"), FUNCTIONS.items(), ids=FUNCTIONS)
+@pytest.mark.parametrize(("name", "parameters"), (FUNCTIONS | CLASSES).items(), ids=FUNCTIONS | CLASSES)
 def test_function_takes_what_scdual_passes(name: str, parameters: str) -> None:
     found = " ".join(inspect.signature(getattr(_scvi, name)).parameters)
     assert found == parameters, f"{VERSION} changed what `{name}` takes"
@@ -73,7 +78,15 @@ def test_key_is_the_one_in_saved_registries(name: str, value: str) -> None:
 
 
 def test_every_private_name_is_expected_here() -> None:
-    assert set(_scvi.__all__) == {*FUNCTIONS, *KEYS, *TYPES}
+    assert set(_scvi.__all__) == {*FUNCTIONS, *CLASSES, *KEYS, *TYPES, *OWN}
+
+
+def test_checkpoints_are_read_by_another_function_only_inside() -> None:
+    before = scvi.train._callbacks._load_saved_files
+    assert before is _scvi.read_pickled, f"{VERSION} reads checkpoints in another way"
+    with _scvi.checkpoints_read_by(lambda original, folder: (original, folder)):
+        assert scvi.train._callbacks._load_saved_files("folder") == (before, "folder")
+    assert scvi.train._callbacks._load_saved_files is before
 
 
 def test_no_other_file_imports_private_names() -> None:
