@@ -117,6 +117,11 @@ def test_link_stays_and_what_it_points_to_is_replaced(tmp_path: Path) -> None:
     assert names(tmp_path / "disk") == ["a", "old.txt"]
 
 
+def test_standard_output_is_written_directly() -> None:
+    code = "from scdual._writing import write_file\nwith write_file('/dev/stdout') as part: part.write_text('text')"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "text"
+
+
 def test_pipe_is_written_directly(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with write_file(tmp_path / "pipe") as part:

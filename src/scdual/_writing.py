@@ -74,9 +74,9 @@ def write_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     OSError
         If there is no room for it.
     """
-    target = _followed(path)
-    if target.exists() and not (target.is_file() or target.is_dir()):
-        yield target
+    place, target = Path(path), _followed(path)
+    if place.exists() and not (place.is_file() or place.is_dir()):  # not the target: /dev/stdout leads to no path
+        yield place
         return
     if target.exists():
         check_writable(target)
@@ -250,12 +250,12 @@ def _publish(target: Path) -> None:
 
 def _replace(new: Path, old: Path) -> None:
     """Rename over the old file, with its permissions and, where allowed, its owner."""
+    _sync(new)
     if old.exists():
         before = old.stat()
-        with suppress(OSError):
+        with suppress(OSError, AttributeError):  # only the superuser may, and Windows has no such call
             os.chown(new, before.st_uid, before.st_gid)
         new.chmod(stat.S_IMODE(before.st_mode))
-    _sync(new)
     new.replace(old)
 
 
