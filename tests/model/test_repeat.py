@@ -91,7 +91,7 @@ def test_a_training_after_loading_is_part_of_the_run(adata: AnnData, tmp_path: P
 
 @pytest.mark.filterwarnings("ignore:The method mod_names is deprecated:FutureWarning")
 def test_a_run_on_mudata_is_repeated(tmp_path: Path) -> None:
-    mdata = simulate_mudata(60, 20, n_proteins=3, n_regulators=4)
+    mdata = simulate_mudata(60, 36, n_proteins=3, n_regulators=4)
     raw = mdata.copy()
     SCDual.setup_mudata(mdata, modalities={"rna_layer": "rna"})
     model = SCDual(mdata, regulators="regulator", **SMALL)

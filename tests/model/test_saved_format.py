@@ -8,6 +8,7 @@ It is written anew only when ``scdual._saved.VERSION`` rises to 1; from then on 
     scvi.settings.seed = 0
     torch.set_num_threads(1)
     adata = simulate(40, 10, n_regulators=3, n_batches=2)
+    adata = adata[np.ravel(adata.X.sum(axis=1)) > 0].copy()
     del adata.layers["true_expression"], adata.varp["true_regulation"], adata.uns["simulation"]
     SCDual.setup_anndata(adata, batch_key="batch", labels_key="cell_type")
     prior = {"source": ["REG01", "REG02"], "target": ["GENE001", "GENE002"], "weight": [1.0, -0.5]}
