@@ -229,3 +229,22 @@ def test_autotune_may_ask_for_the_latent_state(adata: AnnData) -> None:
     model = SCDual(adata, regulators="regulator", extra_payload_autotune=True)
     model.train(1, check_val_every_n_epoch=1, enable_progress_bar=False)
     assert model.is_trained
+
+
+@pytest.mark.filterwarnings("ignore:Last batch will have a small size")
+@pytest.mark.parametrize("n_obs", [1, 2, 3, 5, 9])
+def test_few_cells_train_without_a_validation_set(n_obs: int) -> None:
+    adata = simulate(20, 12, n_regulators=3)[:n_obs].copy()
+    SCDual.setup_anndata(adata)
+    model = SCDual(adata, regulators="regulator", n_embed=8, n_hidden=8, n_latent=3)
+    model.train(1)
+    assert np.isfinite(model.get_latent_representation()).all()
+    assert np.isfinite(model.get_regulation().weight).all()
+
+
+@pytest.mark.parametrize("options", [{"train_size": 0.99}, {"train_size": 0.5, "validation_size": 0.0}])
+def test_a_share_that_leaves_no_cell_for_validation_trains(model: SCDual, options: dict[str, float]) -> None:
+    model.train(1, **options)
+    assert "validation_loss" not in model.history
+    with pytest.raises(ValueError, match="no validation set"):
+        model.train(1, early_stopping=True, **options)
