@@ -1,6 +1,5 @@
 """SCDual and its controls, in the same form as the baselines."""
 
-import warnings
 from typing import cast
 
 import _ablations
@@ -27,13 +26,14 @@ def build(
     Published log values are given as counts that the model turns back into the same values: it takes
     ``log1p(counts / size_factor)``.
     """
-    warnings.filterwarnings("ignore", message=".*count data.*|.*not unnormalized count.*")
     scvi.settings.seed = SEED
     counts = data.values if data.is_counts else np.expm1(data.values)
     adata = AnnData(counts.astype(np.float32))
     adata.var_names = data.genes
     adata.obs["size_factor"] = counts.sum(1).mean()  # the same for all cells: values stay as they are
-    SCDual.setup_anndata(adata, size_factor_key=None if data.is_counts else "size_factor")
+    SCDual.setup_anndata(
+        adata, size_factor_key=None if data.is_counts else "size_factor", require_counts=data.is_counts
+    )
     return _ablations.build(adata, ablation, regulators=list(data.regulators), prior=prior)
 
 

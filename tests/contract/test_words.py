@@ -218,7 +218,7 @@ def test_repeated_cell_names_do_not_matter(cells: AnnData) -> None:
     build(cells)
 
 
-@pytest.mark.filterwarnings("ignore:Cannot join columns with the same name")
+@pytest.mark.filterwarnings("ignore:Cannot join columns with the same name", "ignore:var_names are not unique")
 def test_repeated_cell_names_of_mudata_are_an_error(cells: AnnData, unchanged: Callable) -> None:
     mdata = MuData({"rna": cells, "prot": cells[:, :2].copy()})
     mdata["rna"].obs_names = mdata["prot"].obs_names = ["cell"] * N_CELLS

@@ -249,3 +249,90 @@ def test_options_for_parts_of_scvi_are_refused(reference: SCDual, query: AnnData
 def test_a_reference_is_needed(query: AnnData) -> None:
     with pytest.raises(ValueError, match="reference model"):
         SCDual.load_query_data(query)
+
+
+def labelled(cells: AnnData, unlabeled: str | None, **options: object) -> SCDual:
+    data = cells[cells.obs["batch"] != "batch_3"].copy()
+    SCDual.setup_anndata(data, batch_key="batch", labels_key="cell_type", unlabeled_category=unlabeled)
+    model = SCDual(data, regulators="regulator", n_embed=8, n_hidden=8, n_latent=3, **options)
+    model.train(1)
+    return model
+
+
+@pytest.mark.parametrize("unlabeled", [None, "Unknown"])
+def test_new_data_need_no_labels(cells: AnnData, query: AnnData, unlabeled: str | None) -> None:
+    reference = labelled(cells, unlabeled)
+    query.obs["batch"] = "batch_1"
+    expected = reference.predict(query, soft=True)
+    other, gaps = query.copy(), query.copy()
+    del other.obs["cell_type"]
+    gaps.obs["cell_type"] = [None] * gaps.n_obs
+    with pytest.warns(UserWarning, match="Missing labels key cell_type"):
+        found = [reference.predict(other, soft=True), reference.predict(gaps, soft=True)]
+    for table in found:
+        np.testing.assert_allclose(table, expected, atol=1e-6)
+    assert "cell_type" not in other.obs
+    with pytest.warns(UserWarning, match="Missing labels key cell_type"):
+        mapped = SCDual.load_query_data(other.copy(), reference)
+    np.testing.assert_allclose(mapped.predict(soft=True), expected, atol=1e-6)
+    assert list(mapped.predict(soft=True).columns) == list(expected.columns)
+
+
+@pytest.mark.parametrize("dispersion", ["gene", "gene-label"])
+@pytest.mark.parametrize("unlabeled", [None, "Unknown"])
+def test_a_query_may_have_labels_of_its_own(
+    cells: AnnData, query: AnnData, unlabeled: str | None, dispersion: str
+) -> None:
+    reference = labelled(cells, unlabeled, dispersion=dispersion)
+    known = list(reference.predict(soft=True).columns)
+    latent, table = reference.get_latent_representation(), reference.module.cell_state.decoder.log_inverse_dispersion
+    query.obs["cell_type"] = np.where(np.arange(query.n_obs) % 2, "type_1", "of its own")
+    model = SCDual.load_query_data(query, reference)
+    assert list(model.predict(soft=True).columns) == [*known, "of its own"]
+    if dispersion == "gene-label":
+        grown = model.module.cell_state.decoder.log_inverse_dispersion
+        assert torch.equal(grown[: len(known)], table[: len(known)])
+        if unlabeled is not None:
+            assert torch.equal(grown[-1], table[-1])
+    model.train(1)
+    codes = query.obs["_scvi_labels"].to_numpy()
+    np.testing.assert_array_equal(codes, np.where(np.arange(query.n_obs) % 2, known.index("type_1"), len(known)))
+    np.testing.assert_array_equal(model.get_latent_representation(reference.adata.copy()), latent)
+
+
+def test_dispersions_of_labels_need_the_label_of_every_cell(cells: AnnData, query: AnnData) -> None:
+    reference = labelled(cells, None, dispersion="gene-label")
+    query.obs["batch"] = "batch_1"
+    query.obs["cell_type"] = [None] * query.n_obs
+    with pytest.raises(ValueError, match=r"dispersion='gene-label'` needs .* 80 of 80 cells have none"):
+        reference.get_normalized_expression(query)
+
+
+@pytest.mark.parametrize("inplace", [True, False])
+def test_genes_are_sorted_in_place_only_if_asked_and_if_all_is_well(
+    reference: SCDual, query: AnnData, inplace: bool, unchanged: object
+) -> None:
+    other = query[:, ::-1].copy()
+    if not inplace:
+        with unchanged(other), pytest.raises(ValueError, match="in another order"):
+            SCDual.load_query_data(other, reference)
+        return
+    SCDual.load_query_data(other, reference, inplace_subset_query_vars=True)
+    assert list(other.var_names) == reference.gene_names
+    wrong = query[:, ::-1].copy()
+    wrong.obs["batch"] = None
+    with unchanged(wrong), pytest.raises(ValueError, match="no value for 80 of 80 cells"):
+        SCDual.load_query_data(wrong, reference, inplace_subset_query_vars=True)
+
+
+def test_a_view_is_prepared_as_a_copy_only(reference: SCDual, query: AnnData, unchanged: object) -> None:
+    view = query[:20]
+    with unchanged(view), pytest.raises(ValueError, match=r"a view of other data.*`query\.copy\(\)`"):
+        SCDual.prepare_query_anndata(view, reference)
+    assert SCDual.prepare_query_anndata(view, reference, inplace=False).n_obs == 20
+
+
+@pytest.mark.parametrize("wrong", [3, "nowhere"])
+def test_what_is_no_reference_is_an_error(query: AnnData, wrong: object) -> None:
+    with pytest.raises((TypeError, ValueError, OSError), match="reference model|nowhere"):
+        SCDual.load_query_data(query, wrong)

@@ -63,12 +63,9 @@ def test_refused_counts_leave_the_data_unchanged(adata: AnnData, value: float) -
     np.testing.assert_array_equal(adata.X.toarray(), before.X.toarray())
 
 
-def test_sparse_arrays_and_repeated_genes_are_errors(adata: AnnData) -> None:
-    counts = adata.X
-    adata.X = csr_array(counts)
-    with pytest.raises(TypeError, match="csr_array"):
-        SCDual.setup_anndata(adata)
-    adata.X = counts
+def test_repeated_genes_are_errors_and_sparse_arrays_are_not(adata: AnnData) -> None:
+    adata.X = csr_array(adata.X)
+    SCDual.setup_anndata(adata)
     adata.var_names = ["same"] * 2 + list(adata.var_names[2:])
     with pytest.raises(ValueError, match=r"occur more than once, e\.g\. \['same'\]"):
         SCDual.setup_anndata(adata)
@@ -87,9 +84,12 @@ def test_the_layout_of_the_counts_does_not_matter(trained: SCDual, adata: AnnDat
         assert np.isfinite(model.history["train_loss"].to_numpy(dtype=float)).all()
 
 
-def test_values_that_are_no_counts_warn(adata: AnnData) -> None:
-    with pytest.warns(UserWarning, match="does not contain unnormalized count data"):
+def test_values_that_are_no_counts_have_to_be_insisted_on(adata: AnnData) -> None:
+    with pytest.raises(
+        ValueError, match=r"adata\.layers\['true_expression'\] holds .* insist with `require_counts=False`"
+    ):
         SCDual.setup_anndata(adata, layer="true_expression")
+    SCDual.setup_anndata(adata, layer="true_expression", require_counts=False)
 
 
 @pytest.mark.parametrize(

@@ -261,3 +261,11 @@ def test_shares_that_add_up_to_more_than_all_cells(model: SCDual) -> None:
 def test_an_accelerator_that_this_machine_lacks(model: SCDual) -> None:
     with pytest.raises(ValueError, match=r"`accelerator` is 'mps', but this machine has only \[.*'cpu'.*\]"):
         model.train(1, accelerator="mps")
+
+
+@pytest.mark.parametrize("options", [{"train_size": 0.99}, {"train_size": 0.5, "validation_size": 0.0}])
+def test_a_share_that_leaves_no_cell_for_validation_trains(model: SCDual, options: dict[str, float]) -> None:
+    model.train(1, **options)
+    assert "validation_loss" not in model.history
+    with pytest.raises(ValueError, match="`early_stopping` needs validation cells"):
+        model.train(1, early_stopping=True, **options)

@@ -207,7 +207,8 @@ def codes_of(column: pd.Series, categories: np.ndarray) -> np.ndarray:
     """Return the position of each value among the categories, shape ``(C,)``; -1 if it is none of them."""
     as_category = column.astype("category")
     positions = pd.Index(categories).get_indexer(as_category.cat.categories)
-    return np.append(positions, -1)[as_category.cat.codes]
+    # not of 64 bits: a table of those would reach torch without a copy, and pandas 3 lends only what cannot be written to
+    return np.append(positions, -1).astype(np.int32)[as_category.cat.codes]
 
 
 def known_and_new(column: pd.Series, known: np.ndarray, *, extend: bool) -> np.ndarray:

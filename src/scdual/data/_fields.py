@@ -142,7 +142,7 @@ class ScaledJointObsField(NumericalJointObsField):
             key: (_numbers(adata, key) - mean[i]) / std[i] if std[i] else np.zeros(adata.n_obs)
             for i, key in enumerate(self.columns)
         }
-        adata.obsm[self.attr_key] = pd.DataFrame(scaled, index=adata.obs_names).astype(np.float32)
+        adata.obsm[self.attr_key] = pd.DataFrame(scaled, index=adata.obs_names)
         return {self.COLUMNS_KEY: np.array(self.columns, dtype=object), self.MEAN_KEY: mean, self.STD_KEY: std}
 
 

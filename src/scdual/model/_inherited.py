@@ -14,6 +14,7 @@ import rich.pretty  # noqa: F401 - scvi-tools calls it without importing it
 import torch
 from anndata import AnnData
 from mudata import MuData
+from scvi import REGISTRY_KEYS
 from scvi.data import AnnDataManager
 from scvi.model.base import BaseModelClass, EmbeddingMixin, VAEMixin
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, StudentT
@@ -418,7 +419,22 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, BaseModelClass, metaclass=WeakSto
                 raise ValueError(msg)
             if changes:
                 self._register_manager_for_instance(self.adata_manager.transfer_fields(data))
+            self._require_labels(data)
         return data
+
+    def _require_labels(self, data: AnnData | MuData) -> None:
+        """Raise a ValueError if a cell has no label where its counts are decoded with the dispersions of its label."""
+        module = getattr(self, "module", None)  # there is none yet when a model is built
+        if module is None or module.dispersion != "gene-label":
+            return
+        codes = self.get_anndata_manager(data, required=True).get_from_registry(REGISTRY_KEYS.LABELS_KEY)
+        n_missing = int((codes >= module.n_labels).sum())
+        if n_missing:
+            msg = (
+                f"`dispersion='gene-label'` needs a known label of every cell, but {n_missing} of {data.n_obs} cells have none; "
+                "give them one in `obs`, or build the model with `dispersion='gene'`."
+            )
+            raise ValueError(msg)
 
     def _make_data_loader(
         self, adata: AnnData | MuData, indices: Sequence[int] | np.ndarray | None = None, **kwargs: Any

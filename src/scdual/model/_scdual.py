@@ -133,6 +133,12 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
         super().__init__(adata, registry)
         if adata is not None:
             self._validate_anndata(adata, copy_if_view=False)
+        elif "columns" in (covariates := self._state(REGISTRY_KEYS.CONT_COVS_KEY)) and "mean" not in covariates:
+            warnings.warn(
+                "The registry has no scale of its continuous covariates, so they are taken as they are; standardise them.",
+                UserWarning,
+                stacklevel=settings.warnings_stacklevel,
+            )
         gene_names = pd.Index(np.asarray(self._state(REGISTRY_KEYS.X_KEY)["column_names"]).astype(str))
         regulator_index = resolve_regulators(regulators, gene_names, self._var_table())
         self.gene_names_ = list(gene_names)
