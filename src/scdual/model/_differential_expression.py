@@ -156,7 +156,7 @@ class DifferentialExpressionMixin(ExpressionMixin):
         adata = self._validate_anndata(adata)
         first, second = None, None
         if idx1 is None:
-            _check_groups(adata.obs, groupby, group1, group2, idx2)
+            group1 = _groups_to_compare(adata.obs, groupby, group1, group2, idx2)
         else:
             first, second = _chosen_cells(adata, idx1, idx2, groups=(groupby, group1, group2))
         model_fn = partial(
@@ -215,7 +215,8 @@ def _raw_properties(manager: AnnDataManager, *cells: Any) -> dict[str, np.ndarra
     return raw_count_properties(SimpleNamespace(adata=manager.adata, get_from_registry=lambda _: counts), *cells)
 
 
-def _check_groups(obs: pd.DataFrame, groupby: str | None, group1: Any, group2: Any, idx2: Any) -> None:
+def _groups_to_compare(obs: pd.DataFrame, groupby: str | None, group1: Any, group2: Any, idx2: Any) -> Any:
+    """Return ``group1``, or all groups that have cells."""
     if idx2 is not None:
         msg = "`idx2` needs `idx1`, the cells to compare it with; pass both, or name groups with `groupby`."
         raise ValueError(msg)
@@ -237,6 +238,7 @@ def _check_groups(obs: pd.DataFrame, groupby: str | None, group1: Any, group2: A
     if group2 is not None and isinstance(group1, Hashable) and group1 == group2:
         msg = f"`group1` and `group2` are both {shown(group1)}, expected two groups. Leave out `group2` to compare with the rest."
         raise ValueError(msg)
+    return groups.tolist() if group1 is None else group1
 
 
 def _is_group(group: Any, groups: pd.Index) -> bool:
