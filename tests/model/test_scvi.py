@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import scvi
 from scvi.model import SCVI
+from scvi.train import Trainer, TrainRunner
 
 import scdual
 from scdual.model import _scvi
@@ -21,6 +22,7 @@ FUNCTIONS = {
     "col_names mode batchid1 batchid2 delta batch_correction fdr silent subset_idx kwargs",
     "loaded_data": "reference_model device adata",
     "merge_kwargs": "config overrides name",
+    "parse_device_args": "accelerator devices return_device validate_single_device",
     "raw_count_properties": "adata_manager idx1 idx2 var_idx",
 }
 METHODS = {  # which SCDual calls or extends, on itself
@@ -30,6 +32,7 @@ METHODS = {  # which SCDual calls or extends, on itself
     "data_loader_kwargs",
     "_get_init_params": "self locals",
     "_get_setup_method_args": "setup_locals",
+    "_register_manager_for_instance": "self adata_manager",
     "_make_data_loader": "self adata indices batch_size shuffle data_loader_class data_loader_kwargs",
     "_validate_anndata": "self adata copy_if_view",
 }
@@ -40,7 +43,7 @@ KEYS = {
     "STATE_REGISTRY_KEY": "state_registry",
     "UUID_KEY": "_scvi_uuid",
 }
-TYPES = {"KwargsLike"}  # for annotations alone
+TYPES = {"KwargsLike", "BaseModelMetaClass", "ProgressBar"}  # annotations, and parents
 
 
 def private_imports(path: Path) -> Iterator[str]:
@@ -70,6 +73,14 @@ def test_method_takes_what_scdual_passes(name: str, parameters: str) -> None:
 @pytest.mark.parametrize(("name", "value"), KEYS.items(), ids=KEYS)
 def test_key_is_the_one_in_saved_registries(name: str, value: str) -> None:
     assert getattr(_scvi, name) == value, f"{VERSION} changed the key, so saved models cannot be read"
+
+
+def test_parents_do_what_scdual_extends() -> None:
+    for store in ("_setup_adata_manager_store", "_per_instance_manager_store"):
+        assert isinstance(vars(SCVI)[store], dict), f"{VERSION} keeps managers in another way"
+    assert isinstance(SCVI, _scvi.BaseModelMetaClass)
+    assert " ".join(inspect.signature(_scvi.ProgressBar.init_train_tqdm).parameters) == "self trainer"
+    assert TrainRunner._trainer_cls is Trainer, f"{VERSION} makes its trainer in another way"
 
 
 def test_every_private_name_is_expected_here() -> None:
