@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,25 +54,46 @@ def contents() -> Callable[[Any], Any]:
     return _contents
 
 
+@pytest.fixture
+def unchanged() -> Callable[..., AbstractContextManager[None]]:
+    """Return a context in which an error must leave data, AnnData or MuData, exactly as they were."""
+    return _unchanged
+
+
+@contextmanager
+def _unchanged(*data: AnnData | MuData) -> Iterator[None]:
+    before = [_contents(each) for each in data]
+    yield
+    for each, content in zip(data, before, strict=True):
+        assert _contents(each) == content
+
+
 def _contents(value: Any) -> Any:
     if isinstance(value, MuData):
         return {**{name: _contents(part) for name, part in value.mod.items()}, **_slots(value)}
     if isinstance(value, AnnData):
-        return {"X": _contents(value.X), "layers": _contents(value.layers), **_slots(value)}
+        raw = None if value.raw is None else value.raw.X
+        return {"X": _contents(value.X), "layers": _contents(value.layers), "raw": _contents(raw), **_slots(value)}
     if isinstance(value, Mapping):
         return {str(key): _contents(item) for key, item in value.items()}
     if isinstance(value, pd.DataFrame):
-        return value.index.tolist(), {name: _contents(value[name]) for name in value}
-    if isinstance(value, pd.Series):
-        return str(value.dtype), value.astype(object).where(value.notna(), "missing").tolist()
+        return _contents(value.index), {name: (str(value[name].dtype), _contents(value[name])) for name in value}
+    if isinstance(value, pd.Index | pd.Series):
+        return list(map(repr, value))
+    return _array_contents(value)
+
+
+def _array_contents(value: Any) -> Any:
     if issparse(value):
-        return "sparse", _contents(value.toarray())
+        return type(value).__name__, _contents(value.toarray())
     if isinstance(value, torch.Tensor):
         return _contents(value.detach().cpu().numpy())
     if isinstance(value, np.ndarray) and value.dtype != object:
-        return str(value.dtype), value.shape, value.tobytes()
+        return str(value.dtype), value.shape, value.flags.f_contiguous, value.tobytes()
     if isinstance(value, list | tuple | np.ndarray):
         return [_contents(item) for item in value]
+    if hasattr(value, "shape"):  # on disk, or dask
+        return list(map(repr, np.ravel(value[:])))
     return type(value).__name__, repr(value)
 
 

@@ -182,6 +182,19 @@ def test_model_is_safe_before_the_large_file_is_written(
     assert sorted(map(str, Path().iterdir())) == ["in.h5ad", "model", "out.h5ad"]
 
 
+def test_results_are_written_even_if_the_model_has_no_room(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise full
+
+    full = OSError("There is no room to write model.")
+    monkeypatch.setattr(SCDual, "save", fail)
+    monkeypatch.chdir(path.parent)
+    options = ["--max-epochs", 1, "--regulators", "regulator", "--accelerator", "cpu"]
+    said = run("in.h5ad", "-o", "out.h5ad", "--model-dir", "model", *options, code=1)
+    assert said.endswith("Error: There is no room to write model. The results are in out.h5ad.\n")
+    assert "X_scdual" in anndata.read_h5ad("out.h5ad").obsm
+
+
 @pytest.mark.usefixtures("no_training")
 def test_mudata_file_says_what_is_expected(path: Path) -> None:
     path = path.rename(path.with_suffix(".h5mu"))

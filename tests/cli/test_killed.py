@@ -4,6 +4,7 @@ A forked child that has imported everything writes, and is killed: at every step
 at random moments, because HDF5 and pandas write without telling. Then a few dozen true commands are killed.
 """
 
+import logging
 import os
 import signal
 import subprocess
@@ -19,7 +20,7 @@ import pytest
 from anndata import AnnData
 
 from scdual._writing import finish_folder, write_file, write_folder
-from scdual.cli import _demo, _fit
+from scdual.cli import _demo, _fit, _pictures
 from scdual.cli._app import app
 from scdual.cli._files import write_h5ad
 from scdual.datasets import simulate
@@ -95,13 +96,13 @@ def is_killed(child: int, ended: int) -> bool:
     return status == signal.SIGKILL
 
 
-def kill_at_step(work: Callable[[], object], step: int) -> bool:
-    """Let a child do the work and kill itself before a step; return whether it came that far."""
+def kill_at_step(work: Callable[[], object], step: int, place: Path) -> bool:
+    """Let a child do the work and kill itself before a step in the folder; return whether it came that far."""
     left = step
 
-    def count(event: str, _: object) -> None:
+    def count(event: str, arguments: object) -> None:
         nonlocal left
-        if event.startswith(("open", "os.", "shutil.", "fcntl.")):
+        if event == "fcntl.flock" or (event.startswith(("open", "os.", "shutil.")) and str(place) in str(arguments)):
             left -= 1
             if not left:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -109,7 +110,7 @@ def kill_at_step(work: Callable[[], object], step: int) -> bool:
     return is_killed(*start(work, lambda: sys.addaudithook(count)))
 
 
-def kill_after(work: Callable[[], object], seconds: float) -> bool:
+def kill_after(work: Callable[[], object], seconds: float, _: Path) -> bool:
     child, ended = start(work)
     time.sleep(seconds)
     os.kill(child, signal.SIGKILL)
@@ -122,7 +123,7 @@ def seconds_of(work: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
-def kill_often(write: Write, state: State) -> int:
+def kill_often(write: Write, state: State, place: Path) -> int:
     """Kill a writer at each step and at random moments, look at what it leaves, and return how often it was killed."""
     write("old")
     assert state() == "old"
@@ -130,7 +131,7 @@ def kill_often(write: Write, state: State) -> int:
     for kill, moments in ((kill_at_step, range(1, MOST_STEPS)), (kill_after, random_moments(lambda: write("new")))):
         for moment in moments:
             write("old")
-            killed = kill(lambda: write("new"), moment)
+            killed = kill(lambda: write("new"), moment, place)
             seen[state()] += 1  # a KeyError is a destroyed file
             n_killed += killed
             if not killed and kill is kill_at_step:
@@ -166,7 +167,7 @@ def test_file(place: Path, kills: dict[str, int], request: pytest.FixtureRequest
             part.write_text(mark * 10**6)
 
     texts = {mark * 10**6: mark for mark in ("old", "new")}
-    kills[request.node.name] = kill_often(write, lambda: texts[path.read_text()])
+    kills[request.node.name] = kill_often(write, lambda: texts[path.read_text()], place)
     assert len(path.read_text()) == 3 * 10**6
     assert names(place) == ["file.txt"]
 
@@ -189,7 +190,7 @@ def test_folder(place: Path, name: str, kills: dict[str, int], request: pytest.F
         assert len(texts) == 1
         return texts.pop()[:3]
 
-    kills[request.node.name] = kill_often(write, state)
+    kills[request.node.name] = kill_often(write, state, place)
     assert names(path) == ["0.txt", "1.txt", "2.txt", "3.txt", "notes.txt"]
 
 
@@ -213,7 +214,7 @@ def test_new_folder(place: Path, kills: dict[str, int], request: pytest.FixtureR
         assert len(names(path)) == 4
         return "new"
 
-    kills[request.node.name] = kill_often(write, state)
+    kills[request.node.name] = kill_often(write, state, place)
     assert names(place) == ["model"]
 
 
@@ -224,13 +225,13 @@ def test_annotated_file(place: Path, kills: dict[str, int], request: pytest.Fixt
         value = {"old": 1, "new": 2}[mark]
         write_h5ad(AnnData(np.full((500, 200), value, dtype=np.float32), uns={"mark": mark}), path)
 
-    kills[request.node.name] = kill_often(write, lambda: mark_of(path))
+    kills[request.node.name] = kill_often(write, lambda: mark_of(path), place)
     assert names(place) == ["out.h5ad"]
 
 
 def test_edges(place: Path, network: RegulatoryNetwork, kills: dict[str, int], request: pytest.FixtureRequest) -> None:
     out = place / "edges.csv"
-    genes = AnnData(np.zeros((2, network.n_targets), dtype=np.float32))
+    genes = AnnData(np.zeros((2, len(network.targets)), dtype=np.float32))
     genes.var_names = network.targets
     tables = {}
 
@@ -242,7 +243,7 @@ def test_edges(place: Path, network: RegulatoryNetwork, kills: dict[str, int], r
         genes.write_h5ad(place.parent / f"{mark}.h5ad")
         write(mark)
         tables[out.read_text()] = mark
-    kills[request.node.name] = kill_often(write, lambda: tables[out.read_text()])
+    kills[request.node.name] = kill_often(write, lambda: tables[out.read_text()], place)
     assert names(place) == ["edges.csv"]
 
 
@@ -265,11 +266,18 @@ def test_fit(
         assert (of_model, of_file) != ("old", "new")  # the model comes first
         return of_file
 
-    kills[request.node.name] = kill_often(write, state)
+    kills[request.node.name] = kill_often(write, state, place)
     assert names(place) == ["model", "out.h5ad"]
 
 
-def test_demo(place: Path, model: SCDual, kills: dict[str, int], request: pytest.FixtureRequest) -> None:
+def test_demo(
+    place: Path, model: SCDual, monkeypatch: pytest.MonkeyPatch, kills: dict[str, int], request: pytest.FixtureRequest
+) -> None:
+    def save_pictures(adata: AnnData, *_: object, folder: Path, **__: object) -> None:  # drawing takes seconds
+        for name in ("umap", "loss", "heatmap", "network"):
+            (folder / f"{name}.png").write_text(adata.uns["mark"] * 10**4)
+
+    monkeypatch.setattr(_pictures, "save_pictures", save_pictures)
     network = from_varp(model.adata.varp["scdual_regulation"], model.adata.var_names)
     contents = {}
 
@@ -279,13 +287,14 @@ def test_demo(place: Path, model: SCDual, kills: dict[str, int], request: pytest
 
     def state() -> str:
         finish_folder(place)
-        assert set(names(place)) == set(_demo._FILES)
+        assert set(names(place)) - {".scdual-part"} == set(_demo._FILES)
         adata = anndata.read_h5ad(place / "pbmc68k.h5ad")
         rest = tuple((place / name).read_bytes() for name in _demo._FILES if name != "pbmc68k.h5ad")
         assert contents.setdefault(adata.uns["mark"], rest) == rest
         return adata.uns["mark"]
 
-    kills[request.node.name] = kill_often(write, state)
+    kills[request.node.name] = kill_often(write, state, place)
+    assert set(names(place)) == set(_demo._FILES)
 
 
 @pytest.fixture
@@ -293,7 +302,7 @@ def commands(place: Path, model: SCDual) -> dict[str, list[str]]:
     """Return commands whose results are large enough to be killed while they are written."""
     source = place.parent / "in.h5ad"
     big = AnnData(np.random.default_rng(0).poisson(1, size=(300, 200)).astype(np.float32))
-    big.layers["more"] = np.ones((300, 20 * 200))[:, :200]
+    big.layers["more"] = np.ones((300, 200))
     big.varp["scdual_regulation"] = np.random.default_rng(0).normal(size=(200, 200)) * (1 - np.eye(200))
     big.write_h5ad(source)
     fit = ["fit", str(source), "-o", str(place / "out.h5ad"), "--regulators", "none", "--max-epochs", "1"]
@@ -334,6 +343,7 @@ def test_true_command(
 def test_kills_were_many(kills: dict[str, int]) -> None:
     if len(kills) < N_TESTS:
         pytest.skip("only some of the tests ran")
+    logging.getLogger(__name__).info("%s kills: %s", sum(kills.values()), kills)  # shown by -rP
     assert sum(kills.values()) >= 200, kills
 
 

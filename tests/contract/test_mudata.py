@@ -81,7 +81,7 @@ def test_a16_without_a_batch_column_there_is_one_batch(mdata: MuData) -> None:
 
 def test_a16_batches_with_gaps_are_an_error(mdata: MuData) -> None:
     mdata.obs["batch"] = ["a", None, "b"] * 40
-    with pytest.raises(ValueError, match='"batch"'):
+    with pytest.raises(ValueError, match="'batch' of `obs` has no value for 40 of 120 cells"):
         SCDual.setup_mudata(mdata, batch_key="batch", modalities=RNA)
 
 

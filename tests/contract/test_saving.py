@@ -121,11 +121,17 @@ def test_b02_other_genes_are_an_error(folder: Path, adata: AnnData, change: str)
         SCDual.load(folder, adata=other)
 
 
-@pytest.mark.parametrize(("column", "known"), [("batch", "batch_1"), ("cell_type", "type_1")])
-def test_a15_new_categories_are_an_error(folder: Path, adata: AnnData, column: str, known: str) -> None:
-    adata.obs[column] = adata.obs[column].cat.rename_categories({known: "new"})
-    with pytest.raises(ValueError, match="new not found in source registry"):
+def test_a15_new_batches_are_an_error(folder: Path, adata: AnnData) -> None:
+    adata.obs["batch"] = adata.obs["batch"].cat.rename_categories({"batch_1": "new"})
+    with pytest.raises(ValueError, match=r"unknown to the model, e\.g\. \['new'\]"):
         SCDual.load(folder, adata=adata)
+
+
+def test_a15_cells_with_new_labels_count_as_unlabelled(folder: Path, adata: AnnData) -> None:
+    adata.obs["cell_type"] = adata.obs["cell_type"].cat.rename_categories({"type_1": "new"})
+    with pytest.warns(UserWarning, match="1 labels of the new data are unknown"):
+        loaded = SCDual.load(folder, adata=adata)
+    assert loaded.summary_stats.n_labels == loaded.module.n_labels
 
 
 def test_a15_the_setup_of_a_saved_model_can_be_viewed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -199,8 +199,9 @@ def test_a_missing_weight_is_missing_with_an_unknown_sign() -> None:
         (pd.DataFrame([["A", "B"]]), r"columns \[0, 1\].*\['source', 'target'\] missing"),
         (
             pd.DataFrame([["A", "B", "C"]], columns=["source", "target", "target"]),
-            r"columns of the same name: \['target'\]",
+            r"columns of the same name: \['target', 'target'\]",
         ),
+        (table(weight=[1, 2, 3], Weight=[-1, -2, -3]), r"several columns of the same name: \['weight', 'Weight'\]"),
     ],
 )
 def test_columns_that_name_no_genes_are_an_error(frame: pd.DataFrame, message: str) -> None:

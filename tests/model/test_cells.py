@@ -1,9 +1,7 @@
 """Positions and masks choose the cells they should, and nothing else is taken for either."""
 
-from pathlib import Path
 from typing import Any
 
-import anndata
 import numpy as np
 import pandas as pd
 import pytest
@@ -61,15 +59,6 @@ def test_other_types_choose_no_cells(adata: AnnData, indices: Any) -> None:
 def test_names_get_the_way_to_positions(adata: AnnData) -> None:
     with pytest.raises(TypeError, match=r"`adata.obs_names.get_indexer\(names\)`"):
         cell_positions(adata, ["0", "1"])
-
-
-def test_cells_on_disk_are_read_in_order_unless_order_does_not_matter(adata: AnnData, tmp_path: Path) -> None:
-    adata.write_h5ad(tmp_path / "cells.h5ad")
-    backed = anndata.read_h5ad(tmp_path / "cells.h5ad", backed="r")
-    with pytest.raises(ValueError, match="`indices` have to rise when the data are on disk"):
-        cell_positions(backed, [3, 1])
-    assert cell_positions(backed, [3, 1], in_order=False).tolist() == [3, 1]
-    backed.file.close()
 
 
 @pytest.mark.parametrize(

@@ -202,11 +202,13 @@ def test_labels_are_transferred_to_the_query(cells: AnnData) -> None:
     with pytest.warns(UserWarning, match="Missing labels key cell_type"):
         model = SCDual.load_query_data(query, reference)
     assert (model.predict() == truth).mean() > 0.8
-    free = SCDual.load_query_data(query, reference, freeze_classifier=False)
+    with pytest.warns(UserWarning, match="Missing labels key cell_type"):
+        free = SCDual.load_query_data(query, reference, freeze_classifier=False)
     assert free.module.classifier.weight.requires_grad
     assert not model.module.classifier.weight.requires_grad
 
 
+@pytest.mark.filterwarnings("ignore:1 of 80 cells have no counts")
 @pytest.mark.parametrize("inplace", [True, False])
 def test_missing_genes_are_padded_and_reported(reference: SCDual, query: AnnData, inplace: bool) -> None:
     complete = query.copy()
@@ -230,10 +232,7 @@ def test_genes_of_the_reference_can_be_asked_for(reference: SCDual, query: AnnDa
 
 
 def test_other_genes_are_errors(reference: SCDual, query: AnnData) -> None:
-    with (
-        pytest.warns(UserWarning, match="`var_names` for the loaded `model` does not match"),
-        pytest.raises(ValueError, match="in another order"),
-    ):
+    with pytest.raises(ValueError, match="in another order"):
         SCDual.load_query_data(query[:, ::-1].copy(), reference)
 
 

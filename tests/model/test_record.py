@@ -1,6 +1,7 @@
 """A model remembers how it was made."""
 
 import inspect
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from anndata import AnnData
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
+from scvi.train import SaveCheckpoint
 
 from scdual.datasets import simulate
 from scdual.model import SCDual
@@ -79,6 +81,18 @@ def test_an_interrupted_training_is_a_step_that_says_so(model: SCDual) -> None:
         model.train(3, callbacks=[Stop(KeyboardInterrupt())])
     step = model.record_.steps[-1]
     assert (step.n_epochs, step.stopped) == (1, caught.type.__name__)
+
+
+def test_a_checkpoint_says_that_its_training_was_not_over(model: SCDual, tmp_path: Path) -> None:
+    keep = SaveCheckpoint(dirpath=str(tmp_path), load_best_on_end=True)
+    model.train(2, callbacks=[keep], enable_checkpointing=True)
+    checkpoint = SCDual.load(keep.best_model_path, adata=False)
+    assert [(step.name, step.stopped) for step in checkpoint.record_.steps] == [
+        ("SCDual", None),
+        ("train", "a checkpoint"),
+    ]
+    assert [(step.name, step.stopped) for step in model.record_.steps] == [("SCDual", None), ("train", None)]
+    assert model.record_.steps[-1].lost == ["callbacks"]
 
 
 def test_data_decide_about_the_hash(model: SCDual) -> None:

@@ -64,14 +64,22 @@ def fit(  # noqa: PLR0913 - each is one option
 
 
 def _write(model: "SCDual", out: Path, model_dir: Path | None, *, labels_key: str | None) -> None:
-    """Save the model first: it is small, and the file can be made from it again."""
+    """Save the model first, for the file can be made from it again; if it cannot be saved, the file is written all the same."""
     from scdual.cli._files import write_h5ad
 
+    failed = None
     if model_dir is not None:
-        model.save(str(model_dir), overwrite=True)
-    with tell_if_interrupted(f"the model is in {model_dir}" if model_dir else "the model is not saved"):
+        try:
+            model.save(str(model_dir), overwrite=True)
+        except OSError as error:
+            failed = error
+    is_saved = model_dir is not None and failed is None
+    with tell_if_interrupted(f"the model is in {model_dir}" if is_saved else "the model is not saved"):
         model.annotate(groupby=labels_key)
         write_h5ad(model.adata, out)
+    if failed is not None:
+        msg = f"{failed} The results are in {out}."
+        raise OSError(msg) from failed
 
 
 def _check_files(path: Path, out: Path, prior: Path | None, model_dir: Path | None) -> None:

@@ -54,9 +54,9 @@ def row_hashes(matrix: Any) -> np.ndarray:
     matrix
         Values, shape ``(C, G)``.
     """
-    rows = _sampled_rows(matrix)
-    if rows is not None:
-        matrix = read_rows(matrix, rows)
+    n_rows, n_read = matrix.shape[0], _n_read(matrix)
+    if n_read < n_rows or not is_in_memory(matrix):
+        matrix = read_rows(matrix, sampled_rows(n_rows, n_read))
     weight = _random_odd(matrix.shape[1])
     if sparse.issparse(matrix):
         return _hash_sparse(matrix, weight)
@@ -74,12 +74,17 @@ def column_hashes(column: "pd.Series | pd.Index") -> np.ndarray:
     return pd.util.hash_array(values)
 
 
-def _sampled_rows(matrix: Any) -> np.ndarray | None:
-    """Return the cells to read, None for all."""
+def sampled_rows(n_rows: int, n_read: int) -> np.ndarray:
+    """Return positions of evenly spaced rows, shape ``(n_read,)``."""
+    return np.linspace(0, n_rows - 1, n_read).astype(int)
+
+
+def _n_read(matrix: Any) -> int:
     n_rows = matrix.shape[0]
-    n_values = getattr(matrix, "nnz", None) or matrix.shape[0] * matrix.shape[1]
-    n_read = int(n_rows * min(1.0, _MAX_VALUES / max(n_values, 1))) if is_in_memory(matrix) else _N_SAMPLED
-    return None if n_read >= n_rows else np.linspace(0, n_rows - 1, max(n_read, 1)).astype(int)
+    if not is_in_memory(matrix):
+        return min(n_rows, _N_SAMPLED)
+    n_values = matrix.nnz if sparse.issparse(matrix) else matrix.size
+    return n_rows if n_values <= _MAX_VALUES else max(1, int(n_rows * _MAX_VALUES / n_values))
 
 
 def _hash_sparse(matrix: Any, weight: np.ndarray) -> np.ndarray:

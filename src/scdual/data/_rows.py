@@ -1,4 +1,4 @@
-"""Read cells of a matrix, wherever it lies.
+"""Read cells of a matrix, in memory or on disk.
 
 Dimension key
     C  cells      G  genes
@@ -14,7 +14,7 @@ _CHUNK_VALUES = 4_000_000  # read at a time: 32 MB of doubles
 
 
 def is_in_memory(matrix: Any) -> bool:
-    """Return whether a matrix is held in memory, not on disk or as a dask graph."""
+    """Return whether a matrix is held in memory, not on disk."""
     return isinstance(matrix, np.ndarray) or sparse.issparse(matrix)
 
 
@@ -24,7 +24,7 @@ def read_rows(matrix: Any, rows: slice | np.ndarray) -> "np.ndarray | sparse.csr
     Parameters
     ----------
     matrix
-        Matrix ``(C, G)``: an array, sparse, on disk as anndata opens it, or of dask.
+        Matrix ``(C, G)``: an array, sparse, or on disk as anndata opens it.
     rows
         A slice, or positions of rows; they may repeat and need not rise.
     """
@@ -32,23 +32,16 @@ def read_rows(matrix: Any, rows: slice | np.ndarray) -> "np.ndarray | sparse.csr
         part = matrix[rows]
     else:  # files are read in rising order, each row once
         rising, place = np.unique(rows, return_inverse=True)
-        part = _loaded(matrix[rising])[place]
-    part = _loaded(part)
-    return sparse.csr_matrix(part) if sparse.issparse(part) else part
+        part = matrix[rising][place]
+    return sparse.csr_matrix(part) if sparse.issparse(part) else np.asarray(part)
 
 
 def chunks(matrix: Any) -> Iterator["np.ndarray | sparse.csr_matrix"]:
     """Return all rows of a matrix, some at a time, so that little memory is used."""
     n_rows, n_columns = matrix.shape
-    per_row = n_columns
     if sparse.issparse(matrix):
         matrix = sparse.csr_matrix(matrix)
-        per_row = matrix.nnz // max(n_rows, 1)
-    step = max(1, _CHUNK_VALUES // max(per_row, 1))
+        n_columns = matrix.nnz // max(n_rows, 1)
+    step = max(1, _CHUNK_VALUES // max(n_columns, 1))
     for start in range(0, n_rows, step):
         yield read_rows(matrix, slice(start, start + step))
-
-
-def _loaded(part: Any) -> Any:
-    part = part.compute() if hasattr(part, "compute") else part  # dask
-    return part if sparse.issparse(part) else np.asarray(part)

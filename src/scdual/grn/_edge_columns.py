@@ -23,6 +23,11 @@ _STRENGTHS = ("strength", "importance", "likelihood")  # never negative: they sa
 _SIGNS = ("sign", "mor")
 _SIGNS_IF_ALL_ARE = ("effect", "regulation", "mode_of_regulation")
 _SIGNS_IF_IN_WORDS = ("mode", "type", "interaction")  # as numbers they are signs only if some are negative
+_OMNIPATH_SIGNS = (("is_stimulation", "is_inhibition"), ("consensus_stimulation", "consensus_inhibition"))
+_UNDERSTOOD = {
+    *(*_GENE_SYMBOLS, *_SOURCES, *_TARGETS, *_SIGNED_WEIGHTS, *_STRENGTHS, *_SIGNS, *_SIGNS_IF_ALL_ARE),
+    *(*_SIGNS_IF_IN_WORDS, *_OMNIPATH_SIGNS[0], *_OMNIPATH_SIGNS[1]),
+}
 _WORDS = {
     1: "activation activates activating activator activate stimulation positive up + +1 1 1.0",
     -1: "repression represses repressing repressor repress inhibition negative down - -1 -1.0",
@@ -50,8 +55,9 @@ class EdgeColumns:
 
     def __init__(self, frame: pd.DataFrame, role: str) -> None:
         self.frame, self.role = frame, role
-        self._column = {str(column).strip().lower(): column for column in frame.columns}
-        repeated = frame.columns[frame.columns.duplicated()].unique()
+        names = pd.Index([str(column).strip().lower() for column in frame.columns])
+        self._column = dict(zip(names, frame.columns, strict=True))
+        repeated = frame.columns[names.duplicated(keep=False) & names.isin(_UNDERSTOOD)]
         if len(repeated):
             msg = f"The {role} has several columns of the same name: {listed(repeated)}. Rename or drop all but one."
             raise ValueError(msg)
@@ -137,10 +143,9 @@ class EdgeColumns:
 
     def _stimulation(self) -> np.ndarray | None:
         """Return the signs of OmniPath: stimulation or inhibition, and of those that are both, the consensus."""
-        pairs = [("is_stimulation", "is_inhibition"), ("consensus_stimulation", "consensus_inhibition")]
         signs = [
             _flags(self._values(up)).astype(int) - _flags(self._values(down))
-            for up, down in pairs
+            for up, down in _OMNIPATH_SIGNS
             if up in self._column and down in self._column
         ]
         return None if not signs else np.where(signs[0] == 0, signs[-1], signs[0])

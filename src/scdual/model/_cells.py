@@ -53,7 +53,7 @@ def check_cells(
 
 
 def cell_positions(
-    adata: AnnData | MuData, indices: Sequence[int] | np.ndarray, *, in_order: bool = True, name: str = "indices"
+    adata: AnnData | MuData, indices: Sequence[int] | np.ndarray, *, name: str = "indices"
 ) -> np.ndarray:
     """Return positions of cells, ``(C,)``, from positions, of which negative ones count from the end, or a mask.
 
@@ -63,8 +63,6 @@ def cell_positions(
         The data.
     indices
         Positions or a mask.
-    in_order
-        Whether the order of the cells matters to the caller; data on disk can be read in one order only.
     name
         Name of the argument.
 
@@ -73,8 +71,7 @@ def cell_positions(
     TypeError
         If ``indices`` are neither whole numbers nor a mask.
     ValueError
-        If no cell is chosen, a position or the length of a mask does not fit, or data on disk are read out of order,
-        which scvi-tools would undo silently.
+        If no cell is chosen, or a position or the length of a mask does not fit.
     """
     n_cells = adata.n_obs
     chosen = np.atleast_1d(np.asarray(indices))
@@ -94,9 +91,6 @@ def cell_positions(
     positions = np.arange(n_cells)[chosen] if chosen.size else chosen
     if not positions.size:
         msg = f"`{name}` chooses none of the {n_cells} cells; pass positions or a mask with a True."
-        raise ValueError(msg)
-    if in_order and adata.isbacked and (np.diff(positions) < 0).any():
-        msg = f"`{name}` have to rise when the data are on disk; sort them, or load the data with `adata.to_memory()`."
         raise ValueError(msg)
     return positions
 

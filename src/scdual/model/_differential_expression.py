@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import numpy as np
@@ -10,6 +11,8 @@ import pandas as pd
 import torch
 from anndata import AnnData
 from mudata import MuData
+from scvi import REGISTRY_KEYS
+from scvi.data import AnnDataManager
 from scvi.model.base import DifferentialComputation
 
 from scdual._checks import (
@@ -25,6 +28,7 @@ from scdual._checks import (
     shown,
 )
 from scdual._types import CellWeights, DifferentialMode
+from scdual.data._rows import is_in_memory, read_rows
 from scdual.model._cells import cell_positions, check_cells, given_minibatches
 from scdual.model._expression import ExpressionMixin
 from scdual.model._importance import check_weights
@@ -175,7 +179,7 @@ class DifferentialExpressionMixin(ExpressionMixin):
                 first,
                 second,
                 all_stats,
-                raw_count_properties,
+                _raw_properties,
                 self.gene_names,
                 mode,
                 batchid1,
@@ -201,6 +205,14 @@ class DifferentialExpressionMixin(ExpressionMixin):
             raise ValueError(msg)
         with given_minibatches():
             return method(dataloader=dataloader, **kwargs)
+
+
+def _raw_properties(manager: AnnDataManager, *cells: Any) -> dict[str, np.ndarray]:
+    """Return means and shares of the raw counts of two groups; scvi-tools cannot do sums on disk."""
+    counts = manager.get_from_registry(REGISTRY_KEYS.X_KEY)
+    if not is_in_memory(counts):
+        counts = read_rows(counts, slice(None))
+    return raw_count_properties(SimpleNamespace(adata=manager.adata, get_from_registry=lambda _: counts), *cells)
 
 
 def _check_groups(obs: pd.DataFrame, groupby: str | None, group1: Any, group2: Any, idx2: Any) -> None:
@@ -261,7 +273,7 @@ def _positions(name: str, chosen: Any, adata: AnnData | MuData) -> np.ndarray:
                 f"\"{adata.obs.columns[0] if len(adata.obs.columns) else 'column'} == 'value'\"."
             )
             raise ValueError(msg) from error
-    return cell_positions(adata, chosen, in_order=False, name=name)
+    return cell_positions(adata, chosen, name=name)
 
 
 def _check_bayes_factors(given: Mapping[str, Any]) -> None:

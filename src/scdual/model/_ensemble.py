@@ -4,6 +4,7 @@ Dimension key
     C  cells      K  members
 """
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,9 @@ from scvi.data import AnnDataManager
 from scvi.dataloaders import DataSplitter
 
 from scdual._checks import check_flag, check_whole
+from scdual.data._cells import cell_order
 from scdual.data._permute import permute_genes
+from scdual.data._rows import read_rows
 from scdual.model._devices import n_devices
 from scdual.model._groups import SMALLEST_GROUP, group_names
 from scdual.model._progress import tracked
@@ -101,6 +104,7 @@ class EnsembleMixin(TrainingMixin):
             raise ValueError(msg)
         accelerator, devices, _ = parse_device_args(accelerator, devices, return_device="torch")
         groups = None if permute_within is None else _permutation_groups(permute_within, self.adata.obs)
+        self._validate_anndata()  # the data must not have changed since they were set up
         rng = np.random.default_rng(settings.seed)
         n_cells = self.adata.n_obs
         runs = [(self.adata_manager, n_cells // 2)] * n_ensemble + [(self._permuted(rng, groups), n_cells)]
@@ -132,15 +136,21 @@ class EnsembleMixin(TrainingMixin):
 
     def _permuted(self, rng: np.random.Generator, groups: np.ndarray | None) -> AnnDataManager:
         """Return a copy of the data, registered, with permuted genes."""
-        data: AnnData | MuData = self.adata.copy()
+        data: AnnData | MuData = self.adata.to_memory() if self.adata.isbacked else self.adata.copy()
         where = self.adata_manager.data_registry[REGISTRY_KEYS.X_KEY]
         rna = data.mod[where.mod_key] if isinstance(data, MuData) else data
-        permuted = permute_genes(self.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY), rng, groups)
+        counts = read_rows(self.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY), slice(None))
+        permuted = permute_genes(counts, rng, groups)
+        order = cell_order(data, where.mod_key) if isinstance(data, MuData) else None
+        if order is not None:
+            permuted = permuted[np.argsort(order)]
         if where.attr_name == "layers":
             rna.layers[where.attr_key] = permuted
         else:
             rna.X = permuted
-        return self.adata_manager.transfer_fields(data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a permuted cell may have no counts
+            return self.adata_manager.transfer_fields(data)
 
     def _member(self, state: State) -> SCDualModule:
         """Return a module that holds the map of a member."""

@@ -110,8 +110,6 @@ class ExpressionMixin(ImportanceMixin):
         cells = np.arange(0)
         if dataloader is None:
             adata = self._validate_anndata(adata)
-            if n_samples_overall is not None and adata.isbacked and indices is not None:
-                indices = sorted(cell_positions(adata, indices, in_order=False))  # samples of all cells have no order
             cells = cell_positions(adata, range(adata.n_obs) if indices is None else indices)
         chosen_there = gene_list if isinstance(adata, AnnData) else None  # scvi-tools looks genes up in `var_names`
         with given_minibatches():

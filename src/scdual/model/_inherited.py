@@ -19,6 +19,7 @@ from scvi.model.base import BaseModelClass, EmbeddingMixin, VAEMixin
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, StudentT
 
 from scdual._checks import check_flag, check_keywords, check_number, check_type, check_whole
+from scdual.data._rollback import unchanged_on_error
 from scdual.model._cells import cell_positions, check_cells
 from scdual.model._groups import group_names
 from scdual.model._interruption import how_far
@@ -393,8 +394,31 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, BaseModelClass, metaclass=WeakSto
             raise ValueError(msg)
 
     def _validate_anndata(self, adata: AnnData | MuData | None = None, copy_if_view: bool = True) -> AnnData | MuData:
+        """Register data the model does not know; those it knows must not have changed since.
+
+        Raises
+        ------
+        ValueError
+            If the model's own data have changed. Other data are registered anew.
+        """
         self._require_data(adata)
-        return super()._validate_anndata(adata, copy_if_view)
+        data = self.adata if adata is None else adata
+        if not data.n_obs:  # scvi-tools takes empty data for none
+            msg = "The data have no cells; check how they were selected."
+            raise ValueError(msg)
+        with unchanged_on_error(data):
+            super()._validate_anndata(data, copy_if_view)
+            manager = self.get_anndata_manager(data, required=True)
+            changes = manager.changes()
+            if changes and manager is self.adata_manager:
+                msg = (
+                    f"The data changed after they were set up: {changes}; undo that, or call `SCDual.setup_anndata` again "
+                    "and build a new model."
+                )
+                raise ValueError(msg)
+            if changes:
+                self._register_manager_for_instance(self.adata_manager.transfer_fields(data))
+        return data
 
     def _make_data_loader(
         self, adata: AnnData | MuData, indices: Sequence[int] | np.ndarray | None = None, **kwargs: Any

@@ -1,6 +1,7 @@
 """Save models as numbers and text, and load them without running code."""
 
 import warnings
+from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -17,10 +18,11 @@ from torch import distributed
 
 from scdual._saved import CONTENT, DATA, PICKLE, WEIGHTS, check_overwritten, is_scvi_pickle, write_content
 from scdual._writing import lock, write_folder
+from scdual.data._rollback import unchanged_on_error
 from scdual.model._inherited import InheritedMixin
-from scdual.model._record import Record, describe
+from scdual.model._record import Record, describe, record_now
 from scdual.model._saved_model import SavedModel, State, checked_prefix, data_name, read_saved
-from scdual.model._scvi import SETUP_ARGS_KEY, SETUP_METHOD_KEY, parse_device
+from scdual.model._scvi import SETUP_ARGS_KEY, SETUP_METHOD_KEY, parse_device_args
 
 _SETUP_METHODS = ("setup_anndata", "setup_mudata", "setup_datamodule")
 
@@ -31,7 +33,6 @@ class SavingMixin(InheritedMixin):
     ensemble_: list[State]
     null_: State
     record_: Record | None
-    var_names_: Any = None
 
     def save(
         self,
@@ -142,18 +143,19 @@ class SavingMixin(InheritedMixin):
         if not (adata is None or adata is False or isinstance(adata, AnnData | MuData)):
             msg = f"`adata` is of type {type(adata).__name__}, expected AnnData or MuData, None for the saved data, or False for none."
             raise TypeError(msg)
-        place = parse_device(accelerator, device)
+        place = parse_device_args(accelerator, device, return_device="torch", validate_single_device=True)[2]
         saved = read_saved(dir_path, prefix=prefix, trust=trust, backup_url=backup_url)
         _check_class(saved, [cls.__name__, *(allowed_classes_names_list or [])])
         data = saved.read_data() if adata is None else adata
         if data is None:
             _warn_no_data(saved)
         data = None if data is False else data
-        model = cls._build(saved, data)
-        model.to_device(place)
-        model.module.eval()
-        if data is not None:
-            model._validate_anndata(data)
+        with nullcontext() if data is None else unchanged_on_error(data):
+            model = cls._build(saved, data)
+            model.to_device(place)
+            model.module.eval()
+            if data is not None:
+                model._validate_anndata(data)
         return model
 
     @classmethod
@@ -172,8 +174,6 @@ class SavingMixin(InheritedMixin):
         for name, value in attributes.items():
             if name.endswith("_") and not name.startswith("_"):  # what `save` writes
                 setattr(model, name, value)
-        if data is None:
-            model.var_names_ = saved.var_names
         _put_weights(model.module, saved)
         return model
 
@@ -215,27 +215,14 @@ class SavingMixin(InheritedMixin):
         msg = "SCDual is younger than the format that `convert_legacy_save` reads; load the model with `SCDual.load`."
         raise NotImplementedError(msg)
 
-    def get_var_names(self, legacy_mudata_format: bool = False) -> Any:
-        """Return the names of the genes, by modality for MuData, as scvi-tools does; a loaded model knows them without data.
-
-        Parameters
-        ----------
-        legacy_mudata_format
-            Whether names of all modalities are joined.
-        """
-        if self.adata is None and self.var_names_ is not None and not legacy_mudata_format:
-            return self.var_names_
-        return super().get_var_names(legacy_mudata_format=legacy_mudata_format)
-
     def _content(self) -> dict[str, Any]:
         """Return all but numbers of the module: attributes whose names end with an underscore, as in scvi-tools."""
-        left_out = {"ensemble_", "null_", "record_", "var_names_"}
+        left_out, record = {"ensemble_", "null_", "record_"}, record_now(self)
         attributes = {name: value for name, value in vars(self).items() if name.endswith("_") and name not in left_out}
         return {
             "attributes": attributes,
-            "var_names": self.get_var_names(),
             "description": describe(self),
-            "record": None if self.record_ is None else self.record_.to_plain(),
+            "record": None if record is None else record.to_plain(),
         }
 
     def _tensors(self) -> State:

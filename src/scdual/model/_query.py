@@ -1,36 +1,40 @@
-"""Map new data onto a trained model.
-
-Dimension key
-    N  categories of a covariate, of the reference and new
-"""
+"""Map new data onto a trained model."""
 
 import math
 import warnings
-from functools import partial
-from os import PathLike
+from copy import deepcopy
+from os import PathLike, fspath
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-import torch
 from anndata import AnnData
 from lightning import LightningDataModule
 from mudata import MuData
-from scvi import REGISTRY_KEYS, settings
+from scvi import REGISTRY_KEYS
 from scvi.model.base import ArchesMixin
-from torch import nn
 
+from scdual.data._fields import check_same_genes
+from scdual.data._query_genes import with_genes_of
+from scdual.data._rollback import unchanged_on_error
 from scdual.model._inherited import InheritedMixin
+from scdual.model._new_rows import (
+    freeze_all_but,
+    grown_state,
+    move_unlabelled,
+    start_new_batches,
+    start_new_rows,
+    stop_dropout,
+    with_rows_of,
+)
 from scdual.model._record import query_record
-from scdual.model._saved_model import read_saved
-from scdual.model._scvi import loaded_data
-from scdual.module import batch_evidence
-from scdual.nn import LatentPooling
-
-State = dict[str, torch.Tensor]
-
-_N_ASKED = 500  # cells that tell which known batch a new one is like
-_VARIANCE_SHARE = 0.1  # variance of a new row about its start, relative to that between known rows
+from scdual.model._scvi import (
+    FIELD_REGISTRIES_KEY,
+    SETUP_ARGS_KEY,
+    SETUP_METHOD_KEY,
+    STATE_REGISTRY_KEY,
+    parse_device_args,
+)
 
 
 class QueryMixin(ArchesMixin, InheritedMixin):
@@ -91,7 +95,8 @@ class QueryMixin(ArchesMixin, InheritedMixin):
         Raises
         ------
         ValueError
-            If the genes differ, or ``transfer_batch`` is False and there are new batches.
+            If the query has no cells, the genes differ, or ``transfer_batch`` is False and there are new batches. The
+            query stays as it was.
         NotImplementedError
             If an option is asked for that frees other parts of scVI, or genes are to be subset in place in MuData.
         """
@@ -102,23 +107,26 @@ class QueryMixin(ArchesMixin, InheritedMixin):
                 "SCDual does not have; leave them at their defaults, or pass `unfrozen=True` to train everything."
             )
             raise NotImplementedError(msg)
-        reference_model = _model_or_folder(reference_model)
+        if adata is None and registry is None:
+            msg = "There is no query: pass `adata`, or the `registry` of a datamodule."
+            raise ValueError(msg)
         if isinstance(adata, MuData) and inplace_subset_query_vars:
             msg = "`inplace_subset_query_vars` is not possible for MuData; call `prepare_query_mudata` first."
             raise NotImplementedError(msg)
-        model = super().load_query_data(
-            adata,
-            reference_model,
-            registry,
-            inplace_subset_query_vars,
-            accelerator,
-            device,
-            unfrozen=True,  # the policy of scvi-tools knows only its own layers
-            transfer_batch=transfer_batch,
-            datamodule=datamodule,
-        )
-        reference_state = loaded_data(reference_model, device="cpu")[2]
+        reference = cls._reference(reference_model)
+        if adata is not None:
+            with unchanged_on_error(adata):
+                reference._register_query(adata, subset=inplace_subset_query_vars, new_batches=transfer_batch)
+        elif registry is not None and not transfer_batch:
+            _check_no_new_batches(reference.registry_, registry)
+        model = reference._like(adata, registry)
+        _, _, place = parse_device_args(accelerator, device, return_device="torch", validate_single_device=True)
+        model.to_device(place)
+        model.module.eval()
+        reference_state = reference.module.state_dict()
+        model.module.load_state_dict(grown_state(reference_state, model.module.state_dict()))
         new_rows = start_new_rows(model.module, reference_state)
+        move_unlabelled(model.module, new_rows)
         if model.adata is not None:
             start_new_batches(model, new_rows)
         if not unfrozen:
@@ -126,22 +134,25 @@ class QueryMixin(ArchesMixin, InheritedMixin):
         if not freeze_classifier and model.module.classifier is not None:
             model.module.classifier.requires_grad_(True)
         if freeze_dropout:
-            _stop_dropout(model.module)
-        model.ensemble_ = [_with_rows_of(model.module, state) for state in model.ensemble_]
-        model.null_ = _with_rows_of(model.module, model.null_)
+            stop_dropout(model.module)
+        model.ensemble_ = [with_rows_of(model.module, state) for state in model.ensemble_]
+        model.null_ = with_rows_of(model.module, model.null_)
         model.is_trained = True
         how = {"unfrozen": unfrozen, "freeze_dropout": freeze_dropout, "freeze_classifier": freeze_classifier}
         model.record_ = query_record(model, reference_state, how)
         return model
 
-    @staticmethod
+    @classmethod
     def prepare_query_anndata(
+        cls,
         adata: AnnData,
         reference_model: "str | PathLike[str] | QueryMixin",
         return_reference_var_names: bool = False,
         inplace: bool = True,
     ) -> AnnData | pd.Index | None:
         """Sort the genes of query data as in the reference, leave out the others, and fill in missing ones with zeros.
+
+        Ensembl ids match whatever their version, if it is clear which is meant; a warning says how many did so.
 
         Parameters
         ----------
@@ -157,18 +168,21 @@ class QueryMixin(ArchesMixin, InheritedMixin):
         Raises
         ------
         ValueError
-            If no gene is shared.
+            If there are no cells, gene names repeat, or no gene is shared.
         """
-        reference_model = _model_or_folder(reference_model)
-        names = ArchesMixin.prepare_query_anndata(adata, reference_model, return_reference_var_names=True)
+        names = pd.Index(cls._reference(reference_model).gene_names)
         if return_reference_var_names:
             return names
-        _report_missing(names, adata.var_names)
-        given = adata if inplace else adata.copy()  # scvi-tools changes it where no gene is missing
-        return ArchesMixin.prepare_query_anndata(given, reference_model, inplace=inplace)
+        _check_kind(adata, AnnData, other="prepare_query_mudata", inplace=inplace)
+        prepared = with_genes_of(adata, names)
+        if not inplace:
+            return prepared
+        adata._init_as_actual(prepared)
+        return None
 
-    @staticmethod
+    @classmethod
     def prepare_query_mudata(
+        cls,
         mdata: MuData,
         reference_model: "str | PathLike[str] | QueryMixin",
         return_reference_var_names: bool = False,
@@ -183,148 +197,103 @@ class QueryMixin(ArchesMixin, InheritedMixin):
         reference_model
             Trained model, or the folder in which one is saved.
         return_reference_var_names
-            Whether to return the genes of the reference by modality and do nothing else.
+            Whether to return the genes of the reference and do nothing else, as ``{modality: genes}``.
         inplace
             Whether ``mdata`` itself is changed; otherwise the result is returned.
 
         Raises
         ------
         ValueError
-            If no gene is shared.
+            If the RNA modality is missing, there are no cells, gene names repeat, or no gene is shared.
         """
-        reference_model = _model_or_folder(reference_model)
-        names = ArchesMixin.prepare_query_mudata(mdata, reference_model, return_reference_var_names=True)
+        reference = cls._reference(reference_model)
+        modality, names = (
+            reference.registry_[SETUP_ARGS_KEY].get("modalities", {}).get("rna_layer"),
+            reference.gene_names,
+        )
+        if modality is None:
+            msg = "The reference was set up with AnnData; prepare the RNA modality with `prepare_query_anndata`."
+            raise ValueError(msg)
         if return_reference_var_names:
-            return names
-        for modality in set(names) & set(mdata.mod):
-            _report_missing(pd.Index(names[modality]), mdata.mod[modality].var_names)
-        given = mdata if inplace else mdata.copy()
-        return ArchesMixin.prepare_query_mudata(given, reference_model, inplace=inplace)
+            return {modality: pd.Index(names)}
+        _check_kind(mdata, MuData, other="prepare_query_anndata", inplace=inplace)
+        if modality not in mdata.mod:
+            msg = (
+                f"The reference has its RNA in modality {modality!r}, but the query has {list(mdata.mod)}; rename one."
+            )
+            raise ValueError(msg)
+        prepared = with_genes_of(mdata.mod[modality], pd.Index(names))
+        result = mdata if inplace else mdata.copy()
+        result.mod[modality] = prepared
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # mudata 0.3 on what 0.4 will not do
+            result.update_var()
+        return None if inplace else result
+
+    @classmethod
+    def _reference(cls, reference_model: Any) -> Self:
+        """Return a trained model, loaded if a folder is given."""
+        if isinstance(reference_model, str | PathLike):
+            return cls.load(fspath(reference_model), adata=False, accelerator="cpu")
+        if not isinstance(reference_model, cls):
+            msg = (
+                f"`reference_model` is {type(reference_model).__name__}, expected a reference model: a trained {cls.__name__}, "
+                "or the folder in which one is saved."
+            )
+            raise TypeError(msg) if reference_model is not None else ValueError(msg)
+        return reference_model
+
+    def _register_query(self, adata: AnnData | MuData, *, subset: bool, new_batches: bool) -> None:
+        """Set up query data as those of the model were, with new categories."""
+        if not adata.n_obs:
+            msg = "The query has no cells; check how it was selected."
+            raise ValueError(msg)
+        registry, before = self.registry_, None
+        if subset:
+            check_same_genes(np.sort(self.gene_names), np.sort(adata.var_names.intersection(self.gene_names)))
+            before = adata.copy()
+            adata._inplace_subset_var(self.gene_names)
+        try:
+            method = getattr(type(self), registry.get(SETUP_METHOD_KEY, "setup_anndata"))
+            new = {"extend_categories": True, "allow_missing_labels": True}
+            method(adata, source_registry=registry, **new, **registry[SETUP_ARGS_KEY])
+            if not new_batches:
+                _check_no_new_batches(registry, self._get_most_recent_anndata_manager(adata, required=True).registry)
+            before = None
+        finally:
+            if before is not None:
+                adata._init_as_actual(before)
+
+    def _like(self, adata: AnnData | MuData | None, registry: dict[str, Any] | None) -> Self:
+        """Return a model of other data, built and described as this one."""
+        given = self.init_params_["non_kwargs"] | {
+            name: value for kwargs in self.init_params_["kwargs"].values() for name, value in kwargs.items()
+        }
+        model = type(self)(adata, registry=registry if adata is None else None, **given)
+        for name, value in vars(self).items():
+            if name.endswith("_") and name not in ("registry_", "init_params_"):
+                setattr(model, name, deepcopy(value))
+        return model
 
 
-@torch.no_grad()
-def start_new_rows(module: nn.Module, reference_state: State) -> dict[str, int]:
-    """Set the rows that the reference does not have to the mean of those it has.
-
-    Parameters
-    ----------
-    module
-        Module whose tables may have more rows than those of the reference.
-    reference_state
-        State of the reference module.
-
-    Returns
-    -------
-    Number of rows of the reference, by name of each parameter that has grown.
-    """
-    grown = {}
-    for name, parameter in module.named_parameters():
-        n_known = len(reference_state[name]) if parameter.ndim else 0
-        if parameter.ndim and len(parameter) > n_known:
-            parameter[n_known:] = parameter[:n_known].mean(0)
-            grown[name] = n_known
-    return grown
+def _check_kind(data: Any, kind: type[Any], *, other: str, inplace: bool) -> None:
+    if not isinstance(data, kind):
+        msg = f"The query is {type(data).__name__}, expected {kind.__name__}; see `{other}` for the other kind of data."
+        raise TypeError(msg)
+    if inplace and data.is_view:
+        msg = "The query is a view of other data, which cannot be changed; pass a copy, `query.copy()`, or `inplace=False`."
+        raise ValueError(msg)
 
 
-@torch.no_grad()
-def start_new_batches(model: "QueryMixin", n_known_rows: dict[str, int]) -> None:
-    """Set the rows of each new batch to those of the known batch that explains its cells best.
-
-    Parameters
-    ----------
-    model
-        Model of the query.
-    n_known_rows
-        Number of known rows, by name of each parameter with new ones.
-    """
-    module = model.module
-    endings = ["effects.categorical.0", f"_embeddings_dict.{REGISTRY_KEYS.BATCH_KEY}.weight"]
-    if module.dispersion == "gene-batch":
-        endings.append("log_inverse_dispersion")
-    tables = {name: n for name, n in n_known_rows.items() if name.endswith(tuple(endings))}
-    n_known = min(tables.values(), default=module.n_batch)
-    batch = model.adata_manager.get_from_registry(REGISTRY_KEYS.BATCH_KEY).ravel()
-    for new in range(n_known, module.n_batch):
-        cells = np.flatnonzero(batch == new)
-        if len(cells) == 0:
-            continue
-        cells = cells[np.linspace(0, len(cells) - 1, min(len(cells), _N_ASKED)).astype(int)]
-        evidence = batch_evidence(module, model._make_data_loader(model.adata, indices=cells), n_batches=n_known)
-        best = int(evidence.sum(0).argmax())
-        for name in tables:
-            table = module.get_parameter(name)
-            table[new] = table[best]
-
-
-def freeze_all_but(module: nn.Module, new_rows: dict[str, int], *, n_cells: float) -> None:
-    r"""Let only new rows learn, with a normal prior about where they start.
-
-    The gradient of the loss, a mean over cells, gets that of the negative log prior of a new row,
-
-    .. math:: \frac{1}{2 C \cdot 0.1 \sigma^2} \lVert \gamma - \gamma_0 \rVert^2
-
-    with the variance :math:`\sigma^2` between the known rows of its table. A single known row says nothing about
-    variance, so there is no prior then.
-
-    Parameters
-    ----------
-    module
-        Module to freeze.
-    new_rows
-        Number of known rows, which stay as they are, by name of each parameter with new ones.
-    n_cells
-        Number of cells ``C`` of the query; infinite, and then without a prior, if it is not known.
-    """
-    for name, parameter in module.named_parameters():
-        parameter.requires_grad_(name in new_rows)
-        if name in new_rows:
-            known, start = parameter.detach().clone().split([new_rows[name], len(parameter) - new_rows[name]])
-            variance = known.var(0).mean().item() if len(known) > 1 else math.inf
-            precision = 1 / (_VARIANCE_SHARE * variance * n_cells) if variance else 0.0
-            hook = partial(_gradient_of_new_rows, parameter=parameter, start=start, precision=precision)
-            parameter.register_hook(hook)
-
-
-def _model_or_folder(reference_model: Any) -> Any:
-    """Return what is saved in a folder, or the model as it is."""
-    return read_saved(reference_model) if isinstance(reference_model, str | PathLike) else reference_model
-
-
-def _report_missing(names: pd.Index, found: pd.Index) -> None:
-    missing = names.difference(found)
-    if 0 < len(missing) < len(names):  # if all are missing, scvi-tools says so
-        warnings.warn(
-            f"{len(missing)} of {len(names)} genes of the reference are not in the query and count as not expressed, "
-            f"e.g. {list(missing[:3])}.",
-            UserWarning,
-            stacklevel=settings.warnings_stacklevel,
+def _check_no_new_batches(known: dict[str, Any], query: dict[str, Any]) -> None:
+    names = [
+        list(registry[FIELD_REGISTRIES_KEY][REGISTRY_KEYS.BATCH_KEY][STATE_REGISTRY_KEY]["categorical_mapping"])
+        for registry in (known, query)
+    ]
+    new = [name for name in names[1] if name not in names[0]]
+    if new:
+        msg = (
+            f"The query has batch categories missing from the reference, e.g. {new[:3]}; it knows {names[0][:3]}. "
+            "Rename them, or leave `transfer_batch` at True."
         )
-
-
-def _gradient_of_new_rows(
-    grad: torch.Tensor, *, parameter: nn.Parameter, start: torch.Tensor, precision: float
-) -> torch.Tensor:
-    new = slice(len(parameter) - len(start), None)
-    kept = torch.zeros_like(grad)
-    kept[new] = grad[new] + precision * (parameter.detach()[new] - start.to(grad))
-    return kept
-
-
-def _stop_dropout(module: nn.Module) -> None:
-    for part in module.modules():
-        if isinstance(part, nn.Dropout):
-            part.p = 0.0
-        if isinstance(part, LatentPooling):
-            part.dropout_rate = 0.0
-
-
-def _with_rows_of(module: nn.Module, state: State) -> State:
-    """Return the state of an ensemble member with as many rows as the module has, new ones at the mean of the others."""
-    size = {name: parameter.shape for name, parameter in module.named_parameters()}
-    grown = {}
-    for name, values in state.items():
-        n_new = size[name][0] - len(values) if name in size and values.ndim else 0
-        grown[name] = (
-            torch.cat([values, values.mean(0, keepdim=True).expand(n_new, *values.shape[1:])]) if n_new else values
-        )
-    return grown
+        raise ValueError(msg)

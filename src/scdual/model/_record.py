@@ -191,12 +191,14 @@ def recorded(train: Callable[P, None]) -> Callable[P, None]:
         model, *_ = bound.args
         step = _step(model, train.__name__, _flat_arguments(bound, signature), generator_state())
         n_epochs, weights, stopped = _n_epochs(model), _weights_hash(model), None
+        model._step_now = step
         try:
             train(*args, **kwargs)
         except BaseException as error:
             stopped = type(error).__name__
             raise
         finally:
+            del model._step_now
             if stopped is None or _weights_hash(model) != weights:
                 _add(model, replace(step, n_epochs=_n_epochs(model) - n_epochs, stopped=stopped))
 
@@ -242,9 +244,17 @@ def chance_of(step: Step) -> Iterator[None]:
         torch.set_rng_state(state)
 
 
+def record_now(model: Any) -> Record | None:
+    """Return the record of a model; a training that goes on, of which this is a checkpoint, is a step that was stopped."""
+    step, record = vars(model).get("_step_now"), model.record_
+    if step is None or record is None:
+        return record
+    return replace(record, steps=(*record.steps, replace(step, stopped="a checkpoint")))
+
+
 def describe(model: Any) -> dict[str, Any]:
     """Return how a model was made, for people to read: text, numbers, and dicts of these, which ``write_h5ad`` can store."""
-    record = model.record_ or Record({}, None, ())
+    record = record_now(model) or Record({}, None, ())
     last = record.steps[-1] if record.steps else None
     setup = {name: str(value) for name, value in model.registry_[SETUP_ARGS_KEY].items() if value is not None}
     return {

@@ -3,10 +3,9 @@
 import pickle
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -30,16 +29,12 @@ RENAMED_WEIGHTS: dict[int, dict[str, str]] = {}
 class SavedModel:
     """What is in the folder of a model, apart from data.
 
-    scvi-tools takes it for a reference model, of which it asks no more than attributes, genes and weights.
-
     Attributes
     ----------
     folder, prefix
         Where it was read.
     attributes
         Attributes of the model whose names end with an underscore.
-    var_names
-        Names of the genes, by modality for MuData.
     state
         Weights and buffers of the module.
     data_file
@@ -49,13 +44,8 @@ class SavedModel:
     folder: Path
     prefix: str
     attributes: dict[str, Any]
-    var_names: Any
     state: State
     data_file: Mapping[str, Any] | None = None
-    module: Any = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "module", SimpleNamespace(state_dict=lambda: self.state))
 
     @property
     def registry(self) -> dict[str, Any]:
@@ -73,13 +63,6 @@ class SavedModel:
     def data_path(self) -> Path:
         """Where the data lie if they were saved."""
         return self.folder / f"{self.prefix}{data_name(self.registry)}"
-
-    def get_var_names(self) -> Any:
-        """Return the names of the genes, by modality for MuData."""
-        return self.var_names
-
-    def _get_user_attributes(self) -> list[tuple[str, Any]]:
-        return list(self.attributes.items())
 
     def read_data(self) -> AnnData | MuData | None:
         """Return the data that were saved with the model, None if there are none.
@@ -153,7 +136,7 @@ def checkpoints_are_folders() -> Iterator[None]:
         if not (Path(dir_path) / CONTENT).exists():
             return original(dir_path, *args, **kwargs)
         saved = read_saved(dir_path)
-        return saved.attributes, saved.var_names, saved.state, None
+        return saved.attributes, saved.attributes["gene_names_"], saved.state, None
 
     with checkpoints_read_by(read):
         yield
@@ -172,7 +155,7 @@ def _from_manifest(folder: Path, prefix: str, manifest: Mapping[str, Any], *, wi
         attributes["null_"] = _part(tensors, "null.")
         state = _part(tensors, "module.")
     described = files.get(data_name(attributes["registry_"]))
-    saved = SavedModel(folder, prefix, attributes, content["var_names"], state, described)
+    saved = SavedModel(folder, prefix, attributes, state, described)
     _ = saved.arguments  # raises if they are not there
     return saved
 
@@ -183,7 +166,7 @@ def _read_pickle(folder: Path, prefix: str, backup_url: str | None) -> SavedMode
     if backup_url is None and not path.is_file():
         check_folder(folder, prefix=prefix)
     try:
-        attributes, var_names, state, _ = read_pickled(
+        attributes, _, state, _ = read_pickled(
             fspath(folder), False, prefix=prefix, map_location="cpu", backup_url=backup_url
         )
         state = {name: values for name, values in state.items() if name != "pyro_param_store"}
@@ -197,7 +180,7 @@ def _read_pickle(folder: Path, prefix: str, backup_url: str | None) -> SavedMode
         msg = f"{path} does not say how its data were registered and its model built; take another copy of it."
         raise ValueError(msg)
     has_data = (folder / f"{prefix}{data_name(attributes['registry_'])}").is_file()
-    return SavedModel(folder, prefix, attributes, var_names, renamed, {} if has_data else None)
+    return SavedModel(folder, prefix, attributes, renamed, {} if has_data else None)
 
 
 def _parse_tensors(path: Path, described: Mapping[str, Any] | None) -> State:

@@ -11,18 +11,26 @@ import torch
 from anndata import AnnData
 from mudata import MuData
 from scvi import REGISTRY_KEYS, settings
-from scvi.data import AnnDataManager, fields
 
 from scdual._checks import check_keywords, check_type
 from scdual._types import Dispersion, GeneLikelihood
+from scdual.data._categories import (
+    CategoryField,
+    JointCategoryField,
+    LabelField,
+    MuDataCategoryField,
+    MuDataJointCategoryField,
+    MuDataLabelField,
+)
 from scdual.data._fields import (
-    FiniteJointObsField,
     GeneLayerField,
-    MuDataFiniteJointObsField,
     MuDataGeneLayerField,
     MuDataPositiveObsField,
+    MuDataScaledJointObsField,
     PositiveObsField,
+    ScaledJointObsField,
 )
+from scdual.data._manager import CellManager
 from scdual.data._prior import PriorNetwork, align_prior, prior_table
 from scdual.data._regulators import resolve_regulators
 from scdual.grn._edges import EdgeTable
@@ -123,6 +131,8 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
         check_keywords(self._module_kwargs, [*MODULE_CHECKS, "regulators", "prior"], where="`SCDual`")
         check_module({**(self._module_cls.__init__.__kwdefaults__ or {}), **self._module_kwargs})
         super().__init__(adata, registry)
+        if adata is not None:
+            self._validate_anndata(adata, copy_if_view=False)
         gene_names = pd.Index(np.asarray(self._state(REGISTRY_KEYS.X_KEY)["column_names"]).astype(str))
         regulator_index = resolve_regulators(regulators, gene_names, self._var_table())
         self.gene_names_ = list(gene_names)
@@ -170,6 +180,7 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
         categorical_covariate_keys: list[str] | None = None,
         continuous_covariate_keys: list[str] | None = None,
         unlabeled_category: str | None = None,
+        require_counts: bool = True,
         **kwargs: Any,
     ) -> None:
         """Register the counts and covariates of an AnnData.
@@ -187,16 +198,21 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
         size_factor_key
             Column of ``obs`` with size factors, which replace the library size, so of its order of magnitude.
         categorical_covariate_keys, continuous_covariate_keys
-            Columns of ``obs`` whose effect is removed from the embedding.
+            Columns of ``obs`` whose effect is removed from the embedding. Continuous ones may have any unit: the model
+            sees them with mean 0 and standard deviation 1, and new data on the same scale.
         unlabeled_category
             Label that stands for cells without one.
+        require_counts
+            Whether values that are no integers are an error. False insists on data that are no counts, such as
+            simulated real values or estimated counts.
         **kwargs
             Passed on to the data manager of scvi-tools.
 
         Raises
         ------
         ValueError
-            If counts are negative or not finite, gene names repeat, or ``adata`` is a view.
+            If values are no counts, gene names repeat, a column has gaps, or ``adata`` is a view. The data stay as they
+            were.
         KeyError
             If a layer or column does not exist.
         """
@@ -204,18 +220,19 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
         if not isinstance(adata, AnnData):
             msg = f"`setup_anndata` expects an AnnData but got {type(adata).__name__}; use `setup_mudata` for MuData."
             raise TypeError(msg)
+        _check_keys(setup_method_args[SETUP_ARGS_KEY])
         anndata_fields = [
-            GeneLayerField(REGISTRY_KEYS.X_KEY, layer),
-            fields.CategoricalObsField(REGISTRY_KEYS.BATCH_KEY, batch_key),
-            _labels_field(labels_key, unlabeled_category),
+            GeneLayerField(REGISTRY_KEYS.X_KEY, layer, require_counts=require_counts),
+            CategoryField(REGISTRY_KEYS.BATCH_KEY, batch_key),
+            LabelField(REGISTRY_KEYS.LABELS_KEY, labels_key, unlabeled_category),
             PositiveObsField(REGISTRY_KEYS.SIZE_FACTOR_KEY, size_factor_key, required=False),
-            fields.CategoricalJointObsField(REGISTRY_KEYS.CAT_COVS_KEY, categorical_covariate_keys),
-            FiniteJointObsField(REGISTRY_KEYS.CONT_COVS_KEY, continuous_covariate_keys),
+            JointCategoryField(REGISTRY_KEYS.CAT_COVS_KEY, categorical_covariate_keys),
+            ScaledJointObsField(REGISTRY_KEYS.CONT_COVS_KEY, continuous_covariate_keys),
         ]
         cls._register(anndata_fields, setup_method_args, adata, **kwargs)
 
     @classmethod
-    def setup_mudata(
+    def setup_mudata(  # noqa: PLR0913 - those of setup_anndata
         cls,
         mdata: MuData,
         rna_layer: str | None = None,
@@ -227,6 +244,7 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
         continuous_covariate_keys: list[str] | None = None,
         unlabeled_category: str | None = None,
         modalities: Mapping[str, str] | None = None,
+        require_counts: bool = True,
         **kwargs: Any,
     ) -> None:
         """Register the RNA counts of a MuData, and covariates of either level.
@@ -244,6 +262,8 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
         modalities
             Modality of each argument, such as ``{"rna_layer": "rna", "batch_key": "rna"}``; an argument that is not
             named is looked up in ``mdata.obs``.
+        require_counts
+            As in :meth:`setup_anndata`.
         **kwargs
             Passed on to the data manager of scvi-tools.
 
@@ -272,18 +292,25 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
         if unknown:
             msg = f"`modalities` names {unknown}, but the data have {list(mdata.mod)}; name one of those."
             raise ValueError(msg)
+        _check_keys(setup_method_args[SETUP_ARGS_KEY])
         where = cls._create_modalities_attr_dict(dict(modalities), setup_method_args)
         mudata_fields = [
-            MuDataGeneLayerField(REGISTRY_KEYS.X_KEY, rna_layer, mod_key=where.rna_layer, mod_required=True),
-            fields.MuDataCategoricalObsField(REGISTRY_KEYS.BATCH_KEY, batch_key, mod_key=where.batch_key),
-            _labels_field(labels_key, unlabeled_category, mod_key=where.labels_key),
+            MuDataGeneLayerField(
+                REGISTRY_KEYS.X_KEY,
+                rna_layer,
+                require_counts=require_counts,
+                mod_key=where.rna_layer,
+                mod_required=True,
+            ),
+            MuDataCategoryField(REGISTRY_KEYS.BATCH_KEY, batch_key, mod_key=where.batch_key),
+            MuDataLabelField(REGISTRY_KEYS.LABELS_KEY, labels_key, unlabeled_category, mod_key=where.labels_key),
             MuDataPositiveObsField(
                 REGISTRY_KEYS.SIZE_FACTOR_KEY, size_factor_key, mod_key=where.size_factor_key, required=False
             ),
-            fields.MuDataCategoricalJointObsField(
+            MuDataJointCategoryField(
                 REGISTRY_KEYS.CAT_COVS_KEY, categorical_covariate_keys, mod_key=where.categorical_covariate_keys
             ),
-            MuDataFiniteJointObsField(
+            MuDataScaledJointObsField(
                 REGISTRY_KEYS.CONT_COVS_KEY, continuous_covariate_keys, mod_key=where.continuous_covariate_keys
             ),
         ]
@@ -293,7 +320,7 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
     def _register(
         cls, data_fields: list[Any], setup_method_args: dict[str, Any], data: AnnData | MuData, **kwargs: Any
     ) -> None:
-        adata_manager = AnnDataManager(fields=data_fields, setup_method_args=setup_method_args)
+        adata_manager = CellManager(fields=data_fields, setup_method_args=setup_method_args)
         adata_manager.register_fields(data, **kwargs)
         cls.register_manager(adata_manager)
 
@@ -317,16 +344,21 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
         }
 
 
-def _labels_field(labels_key: str | None, unlabeled_category: str | None, **mudata: Any) -> fields.BaseAnnDataField:
-    """Return the field of the labels, of MuData if ``mod_key`` is given."""
-    if unlabeled_category is None:
-        field = fields.MuDataCategoricalObsField if mudata else fields.CategoricalObsField
-        return field(REGISTRY_KEYS.LABELS_KEY, labels_key, **mudata)
-    if labels_key is None:
-        msg = f"`unlabeled_category={unlabeled_category!r}` needs `labels_key`, the column of `obs` that holds it."
+def _check_keys(setup_args: dict[str, Any]) -> None:
+    """Raise an error unless each key of a column is one, and each list of them a list."""
+    for name in ("categorical_covariate_keys", "continuous_covariate_keys"):
+        if isinstance(setup_args[name], str):
+            msg = (
+                f"`{name}` is the text {setup_args[name]!r}, expected a list of columns; write [{setup_args[name]!r}]."
+            )
+            raise TypeError(msg)
+    for name in ("batch_key", "labels_key", "size_factor_key"):
+        if isinstance(setup_args[name], list | tuple):
+            msg = f"`{name}` is {setup_args[name]!r}, expected the name of one column of `obs`; join several in one first."
+            raise TypeError(msg)
+    if setup_args["unlabeled_category"] is not None and setup_args["labels_key"] is None:
+        msg = f"`unlabeled_category={setup_args['unlabeled_category']!r}` needs `labels_key`, the column of `obs` that holds it."
         raise ValueError(msg)
-    field = fields.MuDataLabelsWithUnlabeledObsField if mudata else fields.LabelsWithUnlabeledObsField
-    return field(REGISTRY_KEYS.LABELS_KEY, labels_key, unlabeled_category, **mudata)
 
 
 def _prior_tensors(prior: PriorNetwork | None) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-import torch
 from scvi.data._constants import (
     _FIELD_REGISTRIES_KEY,
     _SCVI_UUID_KEY,
@@ -18,7 +17,6 @@ from scvi.data._constants import (
     _STATE_REGISTRY_KEY,
 )
 from scvi.model._utils import _get_batch_code_from_category, parse_device_args, scrna_raw_counts_properties
-from scvi.model.base._archesmixin import _get_loaded_data
 from scvi.model.base._base_model import BaseModelMetaClass
 from scvi.model.base._de_core import _de_core
 from scvi.model.base._save_load import _load_saved_files
@@ -38,9 +36,7 @@ __all__ = [
     "batch_codes",
     "checkpoints_read_by",
     "compare_groups",
-    "loaded_data",
     "merge_kwargs",
-    "parse_device",
     "parse_device_args",
     "raw_count_properties",
     "read_pickled",
@@ -52,14 +48,8 @@ UUID_KEY = _SCVI_UUID_KEY
 
 batch_codes = _get_batch_code_from_category
 compare_groups = _de_core
-loaded_data = _get_loaded_data
 raw_count_properties = scrna_raw_counts_properties
 read_pickled = _load_saved_files
-
-
-def parse_device(accelerator: str, device: int | str) -> torch.device:
-    """Return the one device that is meant."""
-    return parse_device_args(accelerator, device, return_device="torch", validate_single_device=True)[2]
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
+from numbers import Integral
 from typing import Any
 
 import lightning.pytorch
@@ -66,9 +67,13 @@ def check_hardware(accelerator: Any, devices: Any) -> None:
             here = sorted(name for name, kind in known.items() if kind.is_available())
             msg = f"`accelerator` is {accelerator!r}, but this machine has only {listed(here)}. Pass one of these or 'auto'."
             raise ValueError(msg)
-    is_count = isinstance(devices, int) and not isinstance(devices, bool) and (devices > 0 or devices == -1)
-    is_text = isinstance(devices, str) and (devices in ("auto", "-1") or devices.replace(",", "").strip().isdigit())
-    is_list = isinstance(devices, list | tuple) and len(devices) > 0 and all(type(device) is int for device in devices)
+    several = devices if isinstance(devices, list | tuple) else [devices]
+    are_whole = all(isinstance(device, Integral) and not isinstance(device, bool) for device in several)
+    is_list = several is devices and are_whole and len(several) > 0 and min(several) >= 0
+    is_count = several is not devices and are_whole and (devices > 0 or devices == -1)
+    is_text = isinstance(devices, str) and (
+        devices in ("auto", "-1") or devices.replace(",", "").replace(" ", "").isdigit()
+    )
     if not (is_count or is_text or is_list):
         msg = f"`devices` is {shown(devices)}, expected 'auto', a number of devices from 1, -1 for all, or a list of them."
         raise ValueError(msg)

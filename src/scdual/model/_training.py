@@ -181,6 +181,8 @@ class TrainingMixin(UnsupervisedTrainingMixin):
                 "set `model.adata = adata` or pass `datamodule=`."
             )
             raise ValueError(msg)
+        if datamodule is None:
+            self._validate_anndata()  # the data must not have changed since they were set up
         if not any(parameter.requires_grad for parameter in self.module.parameters()):
             msg = (
                 "Nothing can learn: all parameters are frozen, because the query has no batch that the reference does "

@@ -1,0 +1,123 @@
+"""Give new data the genes of a reference, in its order.
+
+Dimension key
+    C  cells      G  genes of the reference
+"""
+
+import re
+import warnings
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+from scvi import settings
+
+from scdual.data._fields import check_unique
+
+_N_EXAMPLES = 3
+_LOW_SHARE = 0.8  # of the genes of the reference, below which scvi-tools warns
+_VERSION = re.compile(r"(ENS[A-Z]*G\d{11})\.\d+")
+
+
+def with_genes_of(adata: AnnData, names: pd.Index) -> AnnData:
+    """Return data with the genes of a reference; those that are missing count as not expressed.
+
+    Ensembl ids match whatever their version, if it is clear which is meant. Warnings tell how many genes were matched
+    so, and how many are missing.
+
+    Parameters
+    ----------
+    adata
+        New data. They are not changed.
+    names
+        Genes of the reference, ``(G,)``.
+
+    Raises
+    ------
+    ValueError
+        If there are no cells, genes repeat, or none is shared.
+    """
+    if not adata.n_obs:
+        msg = "The query has no cells; check how it was selected."
+        raise ValueError(msg)
+    found = names_as_in(adata.var_names, names)
+    position = found.get_indexer(names)
+    _report(names[position < 0], len(names), found)
+    known = adata.var.set_axis(found)
+    var = known.reindex(names)
+    for key in known.select_dtypes("bool"):
+        var[key] = known[key].reindex(names, fill_value=False)
+    raw = None if adata.raw is None else {"X": adata.raw.X, "var": adata.raw.var, "varm": dict(adata.raw.varm)}
+    return AnnData(
+        X=None if adata.X is None else _columns(adata.X, position),
+        obs=adata.obs.copy(),
+        var=var,
+        uns=dict(adata.uns),
+        obsm=dict(adata.obsm),
+        obsp=dict(adata.obsp),
+        layers={key: _columns(adata.layers[key], position) for key in adata.layers if key is not None},
+        raw=raw,
+    )
+
+
+def names_as_in(found: pd.Index, reference: pd.Index) -> pd.Index:
+    """Return names of genes with the versions that Ensembl ids have in a reference.
+
+    Parameters
+    ----------
+    found
+        Names of genes of new data.
+    reference
+        Names of genes of the reference.
+
+    Raises
+    ------
+    ValueError
+        If names repeat.
+    """
+    check_unique(found)
+    other = {_bare(name): name for name in reference.difference(found)}
+    times = Counter(map(_bare, found)) + Counter(map(_bare, reference))
+    clear = {name: other[_bare(name)] for name in found if _bare(name) in other and times[_bare(name)] == 2}
+    if not clear:
+        return found
+    example = next(iter(clear))
+    warnings.warn(
+        f"{len(clear)} Ensembl ids were matched without their versions, e.g. {example} as {clear[example]}.",
+        UserWarning,
+        stacklevel=settings.warnings_stacklevel,
+    )
+    return pd.Index([clear.get(name, name) for name in found])
+
+
+def _bare(name: str) -> str:
+    match = _VERSION.fullmatch(str(name))
+    return match.group(1) if match else name
+
+
+def _columns(matrix: Any, position: np.ndarray) -> Any:
+    """Return columns of a matrix, zeros where the position is -1."""
+    if sparse.issparse(matrix):
+        nothing = sparse.csr_matrix((matrix.shape[0], 1), dtype=matrix.dtype)
+        return sparse.hstack([matrix, nothing], format="csr")[:, position]
+    return np.concatenate([matrix, np.zeros((len(matrix), 1), matrix.dtype)], axis=1)[:, position]
+
+
+def _report(missing: pd.Index, n_genes: int, found: pd.Index) -> None:
+    if len(missing) == n_genes:
+        msg = (
+            f"None of the {n_genes} genes of the reference is in the query, e.g. {list(missing[:_N_EXAMPLES])}; genes "
+            f"there look like {list(found[:_N_EXAMPLES])}. Use the same identifiers (symbols or Ensembl) in both."
+        )
+        raise ValueError(msg)
+    if len(missing):
+        poor = " With so many missing, the result may be poor." if len(missing) > (1 - _LOW_SHARE) * n_genes else ""
+        warnings.warn(
+            f"{len(missing)} of {n_genes} genes of the reference are not in the query and count as not expressed, "
+            f"e.g. {list(missing[:_N_EXAMPLES])}.{poor}",
+            UserWarning,
+            stacklevel=settings.warnings_stacklevel,
+        )

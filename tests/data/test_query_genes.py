@@ -1,0 +1,74 @@
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from scipy.sparse import csr_matrix
+
+from scdual.data._query_genes import names_as_in, with_genes_of
+
+IDS = [f"ENSG{i:011d}" for i in range(1, 7)]
+
+
+def query(names: list[str], layout: Callable = csr_matrix) -> AnnData:
+    adata = AnnData(layout(np.arange(1.0, 4.0)[:, None] * np.arange(1, len(names) + 1)))
+    adata.var_names = names
+    adata.layers["counts"] = adata.X.copy()
+    adata.obs["site"], adata.obsm["X_pca"], adata.uns["note"] = ["a", "b", "a"], np.eye(3), "kept"
+    adata.var["is_tf"], adata.var["mean"] = True, 1.5
+    adata.raw = adata
+    return adata
+
+
+@pytest.mark.parametrize("layout", [csr_matrix, np.array])
+def test_genes_are_sorted_left_out_and_filled_in_and_the_rest_is_kept(layout: Callable, unchanged: Callable) -> None:
+    given = query(["C", "A", "Z"], layout)
+    with unchanged(given), pytest.warns(UserWarning, match=r"1 of 3 genes .*, e\.g\. \['B'\]\. With so many missing"):
+        found = with_genes_of(given, pd.Index(["A", "B", "C"]))
+    for counts in (found.X, found.layers["counts"]):
+        np.testing.assert_array_equal(
+            counts.toarray() if layout is csr_matrix else counts, np.outer([1, 2, 3], [2, 0, 1])
+        )
+    assert list(found.var_names) == ["A", "B", "C"]
+    assert found.var["is_tf"].tolist() == [True, False, True]
+    assert found.obs.equals(given.obs)
+    assert found.uns["note"] == "kept"
+    np.testing.assert_array_equal(found.obsm["X_pca"], np.eye(3))
+    assert found.raw.shape == (3, 3)
+
+
+@pytest.mark.filterwarnings("ignore:Observation names are not unique")
+def test_repeated_cell_names_do_not_matter() -> None:
+    given = query(["B", "A"])
+    given.obs_names = ["cell"] * 3
+    assert with_genes_of(given, pd.Index(["A", "B"])).X[2].toarray().tolist() == [[6, 3]]
+
+
+@pytest.mark.parametrize(("there", "here"), [("", ".7"), (".2", ""), (".2", ".7")])
+def test_ensembl_ids_match_whatever_their_version(there: str, here: str) -> None:
+    reference, found = [f"{name}{there}" for name in IDS], pd.Index([f"{name}{here}" for name in IDS[::-1]])
+    with pytest.warns(UserWarning, match=rf"6 Ensembl ids were matched without their versions, e\.g\. {found[0]} as"):
+        assert list(names_as_in(found, pd.Index(reference))) == reference[::-1]
+
+
+@pytest.mark.parametrize(
+    ("found", "reference"),
+    [
+        ([f"{IDS[0]}.1", f"{IDS[0]}.2"], [IDS[0]]),
+        ([IDS[0]], [f"{IDS[0]}.1", f"{IDS[0]}.2"]),
+        ([f"{IDS[0]}.1", IDS[0]], [IDS[0]]),
+        (["HLA.1", "AC012.3"], ["HLA", "AC012"]),
+    ],
+)
+def test_names_that_are_not_clear_are_left(found: list[str], reference: list[str]) -> None:
+    assert list(names_as_in(pd.Index(found), pd.Index(reference))) == found
+
+
+def test_queries_without_cells_or_shared_genes_or_with_repeated_ones_are_errors() -> None:
+    with pytest.raises(ValueError, match="no cells"):
+        with_genes_of(query(["A"])[:0].copy(), pd.Index(["A"]))
+    with pytest.raises(ValueError, match=r"None of the 2 genes .*e\.g\. \['X', 'Y'\]; genes there look like \['A'\]"):
+        with_genes_of(query(["A"]), pd.Index(["X", "Y"]))
+    with pytest.raises(ValueError, match="1 gene names occur more than once"):
+        names_as_in(pd.Index(["A", "A"]), pd.Index(["A"]))
