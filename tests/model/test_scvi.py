@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import scvi
 from scvi.model import SCVI
+from scvi.train import Trainer, TrainRunner
 
 import scdual
 from scdual.model import _scvi
@@ -75,6 +76,14 @@ def test_method_takes_what_scdual_passes(name: str, parameters: str) -> None:
 @pytest.mark.parametrize(("name", "value"), KEYS.items(), ids=KEYS)
 def test_key_is_the_one_in_saved_registries(name: str, value: str) -> None:
     assert getattr(_scvi, name) == value, f"{VERSION} changed the key, so saved models cannot be read"
+
+
+def test_parents_do_what_scdual_extends() -> None:
+    for store in ("_setup_adata_manager_store", "_per_instance_manager_store"):
+        assert isinstance(vars(SCVI)[store], dict), f"{VERSION} keeps managers in another way"
+    assert isinstance(SCVI, _scvi.BaseModelMetaClass)
+    assert " ".join(inspect.signature(_scvi.ProgressBar.init_train_tqdm).parameters) == "self trainer"
+    assert TrainRunner._trainer_cls is Trainer, f"{VERSION} makes its trainer in another way"
 
 
 def test_every_private_name_is_expected_here() -> None:

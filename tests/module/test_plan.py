@@ -8,7 +8,7 @@ import pytest
 import torch
 from lightning import LightningDataModule
 from scvi import REGISTRY_KEYS
-from scvi.train import Trainer
+from scvi.train import Trainer, TrainingPlan
 from torch.utils.data import DataLoader
 
 from scdual.module import SCDualModule, SCDualTrainingPlan
@@ -211,3 +211,27 @@ def test_a_fit_moves_every_parameter_in_use(module: SCDualModule) -> None:
     fit(SCDualTrainingPlan(module, lr=LR), Cells(), max_epochs=2)
     still = {name for name, parameter in module.named_parameters() if torch.equal(parameter, before[name])}
     assert all(name.endswith("effects.continuous") for name in still)  # there is no continuous covariate
+
+
+HOOKS = ("setup", "on_fit_start", "on_train_start", "on_validation_epoch_end", "on_train_end", "log")
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_hook_does_the_work_of_its_parent_too(
+    module: SCDualModule, monkeypatch: pytest.MonkeyPatch, hook: str
+) -> None:
+    calls, parents_hook = [], getattr(TrainingPlan, hook)
+
+    def counted(self: object, *args: object, **kwargs: object) -> object:
+        calls.append(hook)
+        return parents_hook(self, *args, **kwargs)
+
+    monkeypatch.setattr(TrainingPlan, hook, counted, raising=False)
+    fit(SCDualTrainingPlan(module, lr=LR), Cells(), max_epochs=1)
+    assert calls
+
+
+def test_every_hook_that_is_overridden_is_tested() -> None:
+    own = {name for name, value in vars(SCDualTrainingPlan).items() if callable(value) and hasattr(TrainingPlan, name)}
+    replaced = {"configure_optimizers"}  # on purpose: another optimiser
+    assert {name for name in own if not name.startswith("__")} - replaced == set(HOOKS)
