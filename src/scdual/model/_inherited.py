@@ -6,31 +6,25 @@ Dimension key
 
 from collections.abc import Iterable, Sequence
 from typing import Any
-from weakref import WeakValueDictionary
 
 import numpy as np
 import pandas as pd
-import rich.pretty  # noqa: F401 - scvi-tools calls it without importing it
 import torch
 from anndata import AnnData
 from mudata import MuData
-from scvi import REGISTRY_KEYS
-from scvi.data import AnnDataManager
-from scvi.model.base import BaseModelClass, EmbeddingMixin, VAEMixin
+from scvi.model.base import EmbeddingMixin, VAEMixin
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, StudentT
 
 from scdual._checks import check_flag, check_keywords, check_number, check_type, check_whole
-from scdual.data._rollback import unchanged_on_error
-from scdual.model._cells import cell_positions, check_cells
+from scdual.model._cells import check_cells
 from scdual.model._groups import group_names
 from scdual.model._interruption import how_far
-from scdual.model._managers import WeakStores, keep_with_data
-from scdual.model._scvi import SETUP_ARGS_KEY, UUID_KEY
+from scdual.model._registered_data import RegisteredDataMixin
 
 _FORWARD_KEYWORDS = ("inference_kwargs", "generative_kwargs", "get_generative_input_kwargs", "loss_kwargs")
 
 
-class InheritedMixin(EmbeddingMixin, VAEMixin, BaseModelClass, metaclass=WeakStores):
+class InheritedMixin(EmbeddingMixin, VAEMixin, RegisteredDataMixin):
     """Methods of scvi-tools with clear errors when there are no data, and a few corrections."""
 
     interrupted_: dict[str, int] | None = None  # how far the last training came, if it was interrupted
@@ -317,128 +311,3 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, BaseModelClass, metaclass=WeakSto
             )
             raise ValueError(msg)
         return super().get_batch_representation(adata, indices, batch_size)
-
-    def deregister_manager(self, adata: AnnData | MuData | None = None) -> None:
-        """Forget data that were passed to the model, so that their memory can be freed.
-
-        Parameters
-        ----------
-        adata
-            Data to forget; None forgets all but the model's own.
-
-        Raises
-        ------
-        ValueError
-            If the model does not know these data.
-        """
-        stores = [self._setup_adata_manager_store, self._per_instance_manager_store.get(self.id, {})]
-        known = {key for store in stores for key in store}
-        if adata is None:
-            forgotten = known - ({self.adata_manager.adata_uuid} if self.adata_manager else set())
-        else:
-            forgotten = known & {adata.uns.get(UUID_KEY)}
-            if not forgotten:
-                msg = "The model does not know these data; pass the object that was given to the model."
-                raise ValueError(msg)
-        for store in stores:
-            for key in forgotten & set(store):
-                del store[key]
-
-    def view_anndata_setup(self, adata: AnnData | MuData | None = None, hide_state_registries: bool = False) -> None:
-        """Print how the data were registered, as scvi-tools does."""
-        self._require_data(adata)
-        super().view_anndata_setup(adata, hide_state_registries=hide_state_registries)
-
-    def view_registry(self, hide_state_registries: bool = False) -> None:
-        """Print how the model's data were registered."""
-        self.view_anndata_setup(hide_state_registries=hide_state_registries)
-
-    def update_setup_method_args(self, setup_method_args: dict[str, Any]) -> None:
-        """Update the arguments of ``setup_anndata`` that are saved with the model."""
-        self.registry_[SETUP_ARGS_KEY].update(setup_method_args)
-
-    @classmethod
-    def register_manager(cls, adata_manager: AnnDataManager) -> None:
-        """Remember how data were registered, as long as the data live."""
-        keep_with_data(adata_manager, cls)
-        super().register_manager(adata_manager)
-
-    def _register_manager_for_instance(self, adata_manager: AnnDataManager) -> None:
-        """Remember how the model sees data, as long as both live."""
-        keep_with_data(adata_manager, self)
-        if self.id not in self._per_instance_manager_store:
-            self._managers: WeakValueDictionary[str, AnnDataManager] = WeakValueDictionary()
-            self._per_instance_manager_store[self.id] = self._managers
-        super()._register_manager_for_instance(adata_manager)
-
-    @classmethod
-    def setup_annbatch(cls, *args: Any, **kwargs: Any) -> None:
-        """Refuse: data that stay on disk as an annbatch collection are not supported.
-
-        Raises
-        ------
-        NotImplementedError
-            Always.
-        """
-        msg = (
-            "SCDual does not train from an annbatch collection; use `setup_anndata` with data in memory or opened with "
-            "`anndata.read_h5ad(..., backed='r')`."
-        )
-        raise NotImplementedError(msg)
-
-    def _require_data(self, adata: AnnData | MuData | None = None) -> None:
-        if adata is None and self.adata is None:
-            msg = (
-                "The model was loaded or built without data, so there is nothing to work on; "
-                "pass `adata` or set `model.adata = adata`."
-            )
-            raise ValueError(msg)
-
-    def _validate_anndata(self, adata: AnnData | MuData | None = None, copy_if_view: bool = True) -> AnnData | MuData:
-        """Register data the model does not know; those it knows must not have changed since.
-
-        Raises
-        ------
-        ValueError
-            If the model's own data have changed. Other data are registered anew.
-        """
-        self._require_data(adata)
-        data = self.adata if adata is None else adata
-        if not data.n_obs:  # scvi-tools takes empty data for none
-            msg = "The data have no cells; check how they were selected."
-            raise ValueError(msg)
-        with unchanged_on_error(data):
-            super()._validate_anndata(data, copy_if_view)
-            manager = self.get_anndata_manager(data, required=True)
-            changes = manager.changes()
-            if changes and manager is self.adata_manager:
-                msg = (
-                    f"The data changed after they were set up: {changes}; undo that, or call `SCDual.setup_anndata` again "
-                    "and build a new model."
-                )
-                raise ValueError(msg)
-            if changes:
-                self._register_manager_for_instance(self.adata_manager.transfer_fields(data))
-            self._require_labels(data)
-        return data
-
-    def _require_labels(self, data: AnnData | MuData) -> None:
-        """Raise a ValueError if a cell has no label where its counts are decoded with the dispersions of its label."""
-        module = getattr(self, "module", None)  # there is none yet when a model is built
-        if module is None or module.dispersion != "gene-label":
-            return
-        codes = self.get_anndata_manager(data, required=True).get_from_registry(REGISTRY_KEYS.LABELS_KEY)
-        n_missing = int((codes >= module.n_labels).sum())
-        if n_missing:
-            msg = (
-                f"`dispersion='gene-label'` needs a known label of every cell, but {n_missing} of {data.n_obs} cells have none; "
-                "give them one in `obs`, or build the model with `dispersion='gene'`."
-            )
-            raise ValueError(msg)
-
-    def _make_data_loader(
-        self, adata: AnnData | MuData, indices: Sequence[int] | np.ndarray | None = None, **kwargs: Any
-    ) -> Iterable[dict[str, torch.Tensor]]:
-        if indices is not None:
-            indices = cell_positions(adata, indices)
-        return super()._make_data_loader(adata, indices, **kwargs)
