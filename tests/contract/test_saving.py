@@ -214,7 +214,7 @@ def test_b19_a_query_is_prepared_by_path(folder: Path, adata: AnnData, kind: typ
 @pytest.mark.filterwarnings("ignore:The method mod_names is deprecated:FutureWarning")
 @pytest.mark.parametrize("kind", [str, Path])
 def test_b19_a_query_of_several_modalities_is_prepared_by_path(tmp_path: Path, kind: type) -> None:
-    mdata = simulate_mudata(60, 20, n_proteins=3, n_regulators=4)
+    mdata = simulate_mudata(60, 36, n_proteins=3, n_regulators=4)
     SCDual.setup_mudata(mdata, modalities={"rna_layer": "rna"})
     SCDual(mdata, regulators="regulator").save(tmp_path / "model")
     found = SCDual.prepare_query_mudata(mdata.copy(), kind(tmp_path / "model"), inplace=False)
@@ -223,7 +223,7 @@ def test_b19_a_query_of_several_modalities_is_prepared_by_path(tmp_path: Path, k
 
 @pytest.mark.filterwarnings("ignore:The method mod_names is deprecated:FutureWarning")
 def test_b19_genes_of_several_modalities_are_not_subset_on_loading() -> None:
-    mdata = simulate_mudata(60, 20, n_proteins=3, n_regulators=4)
+    mdata = simulate_mudata(60, 36, n_proteins=3, n_regulators=4)
     SCDual.setup_mudata(mdata, modalities={"rna_layer": "rna"})
     reference = SCDual(mdata, regulators="regulator")
     with pytest.raises(NotImplementedError, match="not possible for MuData; call `prepare_query_mudata` first"):
