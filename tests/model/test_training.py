@@ -242,7 +242,7 @@ def test_few_cells_train_without_a_validation_set(n_obs: int) -> None:
     assert np.isfinite(model.get_regulation().weight).all()
 
 
-@pytest.mark.parametrize("options", [{"train_size": 0.99}, {"train_size": 0.5, "validation_size": 0.0}])
+@pytest.mark.parametrize("options", [{"train_size": 0.999}, {"train_size": 0.5, "validation_size": 0.0}])
 def test_a_share_that_leaves_no_cell_for_validation_trains(model: SCDual, options: dict[str, float]) -> None:
     model.train(1, **options)
     assert "validation_loss" not in model.history
