@@ -20,7 +20,6 @@ FUNCTIONS = {
     "batch_codes": "adata_manager category",
     "compare_groups": "adata_manager model_fn representation_fn groupby group1 group2 idx1 idx2 all_stats all_stats_fn "
     "col_names mode batchid1 batchid2 delta batch_correction fdr silent subset_idx kwargs",
-    "loaded_data": "reference_model device adata",
     "merge_kwargs": "config overrides name",
     "parse_device_args": "accelerator devices return_device validate_single_device",
     "raw_count_properties": "adata_manager idx1 idx2 var_idx",
@@ -44,7 +43,7 @@ KEYS = {
     "STATE_REGISTRY_KEY": "state_registry",
     "UUID_KEY": "_scvi_uuid",
 }
-OWN = {"checkpoints_read_by", "parse_device"}  # functions of SCDual around private names
+OWN = {"checkpoints_read_by"}  # a function of SCDual around private names
 TYPES = {"KwargsLike", "BaseModelMetaClass", "ProgressBar"}  # annotations, and parents
 
 
