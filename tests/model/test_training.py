@@ -243,6 +243,7 @@ def test_a_training_that_does_not_start_keeps_the_ensemble(model: SCDual, argume
 
 
 @pytest.mark.filterwarnings("ignore:Last batch will have a small size")
+@pytest.mark.filterwarnings("ignore:Category 0 in .* has fewer than 3 cells")
 @pytest.mark.parametrize(("n_cells", "train_size"), [(1, None), (2, None), (9, None), (9, 1.0), (20, 0.99)])
 def test_few_cells_train_without_validation(adata: AnnData, n_cells: int, train_size: float | None) -> None:
     few = adata[:n_cells].copy()
