@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from scdual._checks import listed, shown
+from scdual._spreadsheet import unguarded
 from scdual.grn._edge_columns import EdgeColumns, wrong_edges
 from scdual.grn._edge_file import read_edge_file
 from scdual.grn._names import as_names, spelled_as
@@ -147,7 +148,7 @@ def _as_frame(table: EdgeTable, role: str) -> pd.DataFrame:
     if isinstance(table, pd.DataFrame):
         return table.reset_index(drop=True)
     if isinstance(table, str | PathLike):
-        return read_edge_file(table, role=role)
+        return unguarded(read_edge_file(table, role=role))
     if not isinstance(table, Mapping):
         msg = (
             f"Found a {role} of type {type(table).__name__}, expected a DataFrame, a mapping of columns, or the path of a "

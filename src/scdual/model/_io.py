@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import torch
 from anndata import AnnData
-from anndata.io import write_h5ad
+from anndata.io import write_elem, write_h5ad
 from lightning import LightningDataModule
 from mudata import MuData, write_h5mu
 from safetensors.torch import save as tensor_bytes
@@ -17,7 +17,7 @@ from scvi.data import AnnDataManager
 from torch import distributed
 
 from scdual._saved import CONTENT, DATA, PICKLE, WEIGHTS, check_overwritten, is_scvi_pickle, write_content
-from scdual._writing import lock, write_folder
+from scdual._writing import lock, write_folder, write_hdf5
 from scdual.data._rollback import unchanged_on_error
 from scdual.model._inherited import InheritedMixin
 from scdual.model._record import Record, describe, record_now
@@ -240,8 +240,11 @@ def _write_data(data: AnnData | MuData, path: Path, options: dict[str, Any]) -> 
     """Write data; unlike their methods, these functions do not move data on disk to the new file."""
     if isinstance(data, MuData):
         write_h5mu(path, data, **options)
-    else:
+    elif options or data.isbacked:
         write_h5ad(path, data, **options)
+    else:  # survives a full disk
+        with write_hdf5(path) as file:
+            write_elem(file, "/", data)
 
 
 def _put_weights(module: torch.nn.Module, saved: SavedModel) -> None:
