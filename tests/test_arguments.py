@@ -242,6 +242,7 @@ ELSEWHERE: dict[str, str] = {
     **dict.fromkeys(("save", "load"), "tests/model/test_save_load.py"),
     **dict.fromkeys(("load_query_data", "prepare_query_anndata", "prepare_query_mudata"), "tests/model/test_query.py"),
     "deregister_manager": "tests/model/test_scdual.py",
+    "repeat": "tests/model/test_repeat.py",
     "get_gene_embedding": "no arguments",
     **dict.fromkeys(("view_anndata_setup", "view_registry"), "print what is there"),
     **dict.fromkeys(

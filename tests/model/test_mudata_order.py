@@ -11,6 +11,7 @@ from mudata import MuData
 
 from scdual.datasets import simulate
 from scdual.model import SCDual
+from scdual.model._ensemble import _permutation_groups
 
 N_CELLS = 60
 SMALL = {"regulators": "regulator", "n_embed": 8, "n_hidden": 8, "n_latent": 3}
@@ -132,7 +133,7 @@ def test_results_are_written_to_the_right_cells(models: tuple[SCDual, SCDual]) -
 
 def test_an_ensemble_permutes_within_the_groups_of_the_right_cells(models: tuple[SCDual, SCDual]) -> None:
     both = models[0]
-    permuted = both._permuted(np.random.default_rng(0), "cell_type")
+    permuted = both._permuted(np.random.default_rng(0), _permutation_groups("cell_type", both.adata.obs))
     before, after = (manager.get_from_registry("X").toarray() for manager in (both.adata_manager, permuted))
     groups = both.adata.obs["cell_type"].to_numpy()
     for group in np.unique(groups):

@@ -213,7 +213,7 @@ def test_annotate_writes_every_result_with_its_type(adata: AnnData) -> None:
     about = adata.uns["scdual"]
     assert about["orientation"] == "row = regulator, column = target"
     assert about["groups"] == {f"scdual_regulation_{name}": name for name in groups}
-    assert about["setup"] == {"batch_key": "batch"}
+    assert about["setup"] == {"batch_key": "batch", "require_counts": "True"}
     assert (about["seed"], about["n_epochs"], about["n_regulators"], about["groupby"]) == (0, 1, 6, "cell_type")
     assert about["model"]["n_latent"] == model.module.n_latent
 
@@ -276,9 +276,12 @@ def test_a_second_annotation_replaces_the_first(adata: AnnData) -> None:
     assert adata.uns["scdual"]["n_epochs"] == 3
 
 
-def test_without_a_seed_the_parameters_say_so(trained: SCDual, adata: AnnData, tmp_path: object) -> None:
+def test_without_a_seed_the_parameters_say_so(adata: AnnData, tmp_path: object) -> None:
     scvi.settings._seed = None
-    trained.annotate(adata)
+    SCDual.setup_anndata(adata)
+    model = SCDual(adata, regulators="regulator")
+    model.train(1)
+    model.annotate()
     assert adata.uns["scdual"]["seed"] == "not set"
     adata.write_h5ad(tmp_path / "cells.h5ad")
 

@@ -154,7 +154,11 @@ def first_record(model: Any, generator: str) -> Record:
         "arguments": dict(model.registry_[SETUP_ARGS_KEY]),
     }
     prior = given["non_kwargs"].get("prior")
-    return Record(setup, None if prior is None else prior_hash(prior), (_step(model, "SCDual", arguments, generator),))
+    return Record(
+        setup,
+        None if prior is None else prior_hash(prior),
+        (_with_data(_step(model, "SCDual", arguments, generator), model),),
+    )
 
 
 def query_record(model: Any, reference_state: Mapping[str, torch.Tensor], arguments: dict[str, Any]) -> Record:
@@ -174,7 +178,7 @@ def query_record(model: Any, reference_state: Mapping[str, torch.Tensor], argume
         digest.update(name.encode() + _bytes(reference_state[name]))
     begun = first_record(model, generator_state())
     step = _step(model, "load_query_data", arguments | {"reference_sha256": digest.hexdigest()}, generator_state())
-    return replace(begun, steps=(step,))
+    return replace(begun, steps=(_with_data(step, model),))
 
 
 def recorded(train: Callable[P, None]) -> Callable[P, None]:
@@ -249,7 +253,7 @@ def record_now(model: Any) -> Record | None:
     step, record = vars(model).get("_step_now"), model.record_
     if step is None or record is None:
         return record
-    return replace(record, steps=(*record.steps, replace(step, stopped="a checkpoint")))
+    return replace(record, steps=(*record.steps, _with_data(replace(step, stopped="a checkpoint"), model)))
 
 
 def describe(model: Any) -> dict[str, Any]:
@@ -293,6 +297,7 @@ def _plain_values(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _step(model: Any, name: str, arguments: Mapping[str, Any], generator: str) -> Step:
+    """Return what is about to be done, without the hash of its data, which a wrong call may not have."""
     kept, lost = {}, []
     for key, value in arguments.items():
         try:
@@ -307,7 +312,7 @@ def _step(model: Any, name: str, arguments: Mapping[str, Any], generator: str) -
         lost=lost,
         seed=None if settings.seed is None else int(settings.seed),
         generator=generator,
-        data=data_hash(model.adata_manager),
+        data=None,
         device=str(model.device),
         threads=torch.get_num_threads(),
         versions=versions(),
@@ -320,7 +325,7 @@ def _flat_arguments(bound: inspect.BoundArguments, signature: inspect.Signature)
     for name, value in list(bound.arguments.items())[1:]:
         if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
             arguments |= value
-        elif name.endswith("_config") and value is not None:
+        elif hasattr(value, "to_kwargs"):
             arguments[name] = merge_kwargs(value, None, name=name)
         else:
             arguments[name] = value
@@ -334,8 +339,12 @@ def _add(model: Any, step: Step) -> None:
         arguments["max_epochs"] = model.trainer.max_epochs
         n_epochs = n_epochs or model.trainer.current_epoch  # a logger of the user leaves no history
     record = model.record_ or replace(first_record(model, step.generator), steps=())
-    done = replace(step, arguments=arguments, n_epochs=n_epochs, device=str(model.device))
+    done = _with_data(replace(step, arguments=arguments, n_epochs=n_epochs, device=str(model.device)), model)
     model.record_ = replace(record, steps=(*record.steps, done))
+
+
+def _with_data(step: Step, model: Any) -> Step:
+    return replace(step, data=data_hash(model.adata_manager))
 
 
 def _n_epochs(model: Any) -> int:

@@ -104,7 +104,7 @@ def check_trainer(trainer_config: KwargsLike | None, trainer_kwargs: Mapping[str
     """
     trainer = _merged("trainer", trainer_config, trainer_kwargs)
     kinds = (Trainer, lightning.pytorch.Trainer)
-    known = {name for kind in kinds for name in inspect.signature(kind).parameters} | own
+    known = {name for kind in kinds for name in inspect.signature(kind).parameters} | own | {"ckpt_path"}
     check_keywords(trainer, sorted(known - {"kwargs", "self"}), where="`train`")
     check_arguments(trainer, TRAINER_CHECKS)
 
