@@ -1,4 +1,4 @@
-"""Settings shared by all tests: fixed seed, two threads, no windows, no progress bars, no files left behind."""
+"""Settings shared by all tests: fixed seed, one thread, no windows, no progress bars, no files left behind."""
 
 import logging
 import os
@@ -32,7 +32,7 @@ TOUCHED = (
 
 @pytest.fixture(scope="session", autouse=True)
 def _quiet() -> None:
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # of two that share a busy machine, each would wait for the other
     scvi.settings.verbosity = logging.WARNING
     for name in ("lightning", "lightning.fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)

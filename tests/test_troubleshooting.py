@@ -1,0 +1,115 @@
+"""The page on messages: each of them is in the package, and has a test."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import scdual
+
+TESTS = Path(__file__).parent
+PAGE = TESTS.parent / "docs" / "troubleshooting.md"
+ROOT = Path(scdual.__file__).parent
+
+TEST_OF = {
+    "values that are no integers": "contract/test_words.py::test_set_up_says_what_is_wrong_and_changes_nothing",
+    "NaN or infinite values": "contract/test_words.py::test_values_on_disk_are_read_before_training",
+    "holds negative values": "contract/test_words.py::test_values_on_disk_are_read_before_training",
+    "values up to … expected counts": "contract/test_words.py::test_set_up_says_what_is_wrong_and_changes_nothing",
+    "All counts in … are 0": "contract/test_words.py::test_set_up_says_what_is_wrong_and_changes_nothing",
+    "cells have no counts in": "contract/test_words.py::test_cells_without_counts_are_counted_in_a_warning",
+    "is empty; name the layer": "contract/test_words.py::test_set_up_says_what_is_wrong_and_changes_nothing",
+    "expected an array or a sparse matrix": "contract/test_words.py::test_a_lazy_array_is_an_error_that_gives_the_conversion",
+    "holds values of type": "contract/test_words.py::test_set_up_says_what_is_wrong_and_changes_nothing",
+    "names are no text": "contract/test_words.py::test_names_that_are_no_text_are_an_error",
+    "gene names occur more than once": "contract/test_words.py::test_set_up_says_what_is_wrong_and_changes_nothing",
+    "Cell names of the MuData repeat": "contract/test_words.py::test_repeated_cell_names_of_mudata_are_an_error",
+    "has no value for": "contract/test_words.py::test_set_up_says_what_is_wrong_and_changes_nothing",
+    "expected a list of columns": "contract/test_words.py::test_set_up_says_what_is_wrong_and_changes_nothing",
+    "The data changed after they were set up": "contract/test_words.py::test_data_that_changed_after_set_up_are_an_error_in_every_use",
+    "genes are missing": "contract/test_words.py::test_a_query_says_what_is_wrong_and_changes_nothing",
+    "genes are in another order": "data/test_fields.py::test_new_data_need_the_same_genes_in_the_same_order",
+    "unknown to the model": "contract/test_words.py::test_an_unknown_batch_is_an_error_also_if_it_counts_as_false",
+    "where the model knows": "contract/test_words.py::test_batches_of_another_type_are_an_error",
+    "labels of the new data are unknown": "contract/test_latent_and_expression.py::test_a05_labels_the_model_does_not_know_do_not_matter",
+    "has no cells; check how": "contract/test_words.py::test_an_empty_query_is_an_error",
+    "needs a known label of every cell": "model/test_query.py::test_dispersions_of_labels_need_the_label_of_every_cell",
+    "expected one of": "test_checks.py::test_a_wrong_choice_gets_the_choices_and_the_nearest",
+    "has no argument": "test_arguments.py::test_nonsense_is_named_and_changes_nothing",
+    "groups have a single cell and are left out": "model/test_groups.py::test_a_single_cell_is_left_out_with_a_warning",
+    "has groups that read the same": "model/test_groups.py::test_groups_that_read_the_same_are_refused",
+    "which is not among the groups of": "model/test_expression.py::test_a_group_is_of_the_type_of_its_column",
+    "is a mask of": "model/test_cells.py::test_cells_that_are_not_there",
+    "Only one of … can be given": "model/test_cells.py::test_minibatches_leave_nothing_to_choose",
+    "but this machine has only": "model/test_training.py::test_an_accelerator_that_this_machine_lacks",
+    "needs validation cells": "model/test_training.py::test_early_stopping_without_validation_cells_is_an_error",
+    "the model is partly trained": "model/test_interruption.py::test_ctrl_c_reaches_the_caller_with_the_number_of_epochs",
+    "interrupted before its first step": "model/test_interruption.py::test_interrupted_before_the_first_step_it_is_not_trained",
+    "The ensemble was interrupted": "model/test_interruption.py::test_an_interrupted_ensemble_leaves_the_earlier_one",
+    "every device trains a copy of the whole model": "model/test_devices.py::test_what_divides_the_model_or_loses_results_is_refused",
+    "a member of an ensemble is trained on one device": "model/test_ensemble.py::test_a_member_is_trained_on_one_device",
+    "Nothing can learn": "model/test_query.py::test_a_query_from_known_batches_has_nothing_to_learn",
+    "is being written by another process": "test_writing.py::test_second_writer_is_refused_until_the_first_is_dead",
+    "There is no room to write": "cli/test_files.py::test_full_disk_ends_with_one_sentence_and_the_old_file",
+    "may not be written": "test_writing.py::test_what_may_not_be_written_is_named",
+    "cannot be read as AnnData": "cli/test_files.py::test_file_that_was_cut_short_is_a_one_line_error",
+    "already exists": "test_writing.py::test_folder_is_overwritten_only_when_asked",
+    "of --regulators is no text in UTF-8": "cli/test_fit.py::test_error_is_one_line_and_comes_before_training",
+    "Interrupted:": "cli/test_fit.py::test_interrupted_training_leaves_the_old_results",
+    "a pickle": "model/test_io.py::test_the_format_of_scvi_tools_needs_trust",
+    "does not match its checksum": "test_saved.py::test_a_changed_file_is_found",
+    "update scdual": "test_saved.py::test_a_later_version_is_refused_before_its_content_is_read",
+    "expected the folder of a saved model": "test_saved.py::test_without_a_model_the_message_says_what_is_there",
+    "was not saved with a model and would be lost": "model/test_io.py::test_a_file_of_the_user_is_not_written_over",
+    "The run cannot be repeated": "model/test_repeat.py::test_what_cannot_be_repeated_is_said",
+    "of the data are not those of the run": "model/test_repeat.py::test_other_data_are_refused",
+    "another sign in the column": "grn/test_edge_columns.py::test_columns_that_contradict_each_other_are_an_error",
+    "hold negative and positive values and are not read": "grn/test_edge_columns.py::test_signs_under_another_name_are_not_passed_over_in_silence",
+    "an unknown sign": "grn/test_convert.py::test_from_frame_needs_signs",
+    "a pair that is repeated": "grn/test_edges.py::test_repeated_pairs_are_an_error_that_names_them",
+    "a weight of zero": "grn/test_edges.py::test_edges_without_a_strength_are_an_error",
+    "without the version of their Ensembl ids": "data/test_prior.py::test_ensembl_ids_match_without_their_version",
+    "differ in capitals only": "data/test_prior.py::test_names_of_another_organism_are_an_error_that_says_so",
+    "or the path of a": "grn/test_edge_file.py::test_a_missing_file_and_a_folder_are_errors_that_say_so",
+    "a file needs a line of column names": "grn/test_edge_file.py::test_a_file_that_is_no_table_is_an_error",
+    "hold control characters": "grn/test_edges.py::test_names_that_are_none_are_an_error",
+    "give the version": "data/test_regulators.py::test_unclear_names_are_an_error",
+}  # the test in which each message is seen
+
+
+def quoted_messages() -> list[str]:
+    """Return what stands in the first column of each row."""
+    return re.findall(r"^\| `([^`]+)`", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def texts(path: Path) -> Iterator[str]:
+    """Yield the texts in a file, with a mark in place of what is filled in."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+@pytest.fixture(scope="module")
+def messages() -> list[str]:
+    return [text for path in ROOT.rglob("*.py") for text in texts(path)]
+
+
+def test_every_row_has_a_test() -> None:
+    assert quoted_messages() == list(TEST_OF)
+
+
+@pytest.mark.parametrize("row", TEST_OF)
+def test_a_row_quotes_a_message_of_the_package(messages: list[str], row: str) -> None:
+    words = re.compile(".*".join(re.escape(part.strip()) for part in row.split("…")), re.DOTALL)
+    assert any(words.search(message) for message in messages)
+
+
+@pytest.mark.parametrize("row", TEST_OF)
+def test_the_test_of_a_row_exists(row: str) -> None:
+    file, _, name = TEST_OF[row].partition("::")
+    tree = ast.parse((TESTS / file).read_text(encoding="utf-8"))
+    assert name in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
