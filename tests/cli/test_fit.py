@@ -79,6 +79,15 @@ def test_options_reach_the_model(path: Path) -> None:
     assert (setup["layer"], setup["batch_key"], setup["labels_key"]) == ("raw", "batch", "cell_type")
 
 
+def test_values_that_are_no_counts_are_taken_only_when_asked(path: Path) -> None:
+    adata = anndata.read_h5ad(path)
+    adata.X = adata.X * 0.5
+    adata.write_h5ad(path)
+    options = [path, "-o", path.with_name("out.h5ad"), "--max-epochs", 1, "--regulators", "regulator"]
+    assert "insist with `require_counts=False`" in run(*options, code=1)
+    run(*options, "--no-require-counts")
+
+
 def test_same_seed_gives_the_same_result(path: Path) -> None:
     latent = []
     for seed in (1, 1, 2):

@@ -38,6 +38,7 @@ def fit(  # noqa: PLR0913 - each is one option
     max_epochs: Annotated[int | None, typer.Option(min=1, help="Epochs; without it, chosen from the data.")] = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu or mps.")] = "auto",
     model_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Save the model here too.")] = None,
+    require_counts: Annotated[bool, typer.Option(help="Refuse values that are no counts.")] = True,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
 ) -> None:
     """Train on counts and write cell states and the signed network beside them."""
@@ -56,7 +57,9 @@ def fit(  # noqa: PLR0913 - each is one option
         adata = read_counts(path)
         _check_keys(adata, path, layer=layer, batch_key=batch_key, labels_key=labels_key)
         chosen = _regulators(regulators, adata)
-        SCDual.setup_anndata(adata, layer=layer, batch_key=batch_key, labels_key=labels_key)
+        SCDual.setup_anndata(
+            adata, layer=layer, batch_key=batch_key, labels_key=labels_key, require_counts=require_counts
+        )
         model = SCDual(adata, regulators=chosen, prior=prior)
         seconds = train(model, max_epochs=max_epochs, accelerator=accelerator)
         _write(model, out, model_dir, labels_key=labels_key)
