@@ -115,7 +115,7 @@ def check_folder(folder: Path, *, prefix: str = "") -> None:
         return
     if (folder / f"{prefix}{PICKLE}").is_file():
         msg = (
-            f"{folder} holds {prefix}{PICKLE}, the format of scvi-tools and of scdual 0.1, a pickle, which can run any "
+            f"{folder} holds {prefix}{PICKLE}, the format of scvi-tools and of early copies of scdual, a pickle, which can run any "
             "code when it is opened and so was not opened; if you trust where it comes from, use "
             "`SCDual.load(folder, trust=True)` and save the model again."
         )

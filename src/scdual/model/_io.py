@@ -129,7 +129,7 @@ class SavingMixin(InheritedMixin):
         allowed_classes_names_list
             Names of other classes whose models may be loaded.
         trust
-            Whether to open a ``model.pt``, the format of scvi-tools and of scdual 0.1. It is a pickle, which can run any
+            Whether to open a ``model.pt``, the format of scvi-tools and of early copies of scdual. It is a pickle, which can run any
             code: say yes only if you know where it comes from.
 
         Raises

@@ -74,7 +74,7 @@ def _read(source: str | PathLike[str] | Mapping[str, Any]) -> tuple[Record, Any]
     saved = read_saved(source, with_weights=False)
     record = saved.attributes["record_"]
     if record is None:
-        msg = f"{saved.folder} holds no record of the run, because the model was made by scdual 0.1; train it again."
+        msg = f"{saved.folder} holds no record of the run, because the model was made by scvi-tools or an early copy of scdual; train it again."
         raise ValueError(msg)
     return record, saved.attributes["init_params_"]["non_kwargs"].get("prior")
 
