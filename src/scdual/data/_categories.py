@@ -4,15 +4,15 @@ Dimension key
     C  cells
 """
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from scvi import settings
 from scvi.data.fields import CategoricalJointObsField, CategoricalObsField, MuDataWrapper
+
+from scdual._warning import warn
 
 _N_EXAMPLES = 3
 _FEW_CELLS = 3
@@ -100,7 +100,7 @@ class LabelField(CategoryField):
         if self.is_default:
             return super().transfer_field(state_registry, adata_target)
         if self._original_attr_key not in adata_target.obs:
-            _warn(f"Missing labels key {self._original_attr_key}: all cells of the new data count as unlabelled.")
+            warn(f"Missing labels key {self._original_attr_key}: all cells of the new data count as unlabelled.")
             column = pd.Series(index=adata_target.obs_names, dtype=object)
         else:
             column = adata_target.obs[self._original_attr_key]
@@ -109,7 +109,7 @@ class LabelField(CategoryField):
         codes = codes_of(column, known)
         unknown = pd.unique(column[(codes < 0) & column.notna().to_numpy()])
         if len(unknown):
-            _warn(
+            warn(
                 f"{len(unknown)} labels of the new data are unknown to the model, e.g. {_examples(unknown)}; "
                 f"their cells count as unlabelled. It knows {_examples(known)}."
             )
@@ -252,7 +252,7 @@ def _warn_of_few(column: pd.Series, categories: np.ndarray) -> None:
     n_cells = np.bincount(codes_of(column, categories), minlength=len(categories))
     few = categories[n_cells < _FEW_CELLS]
     if len(categories) > 1 and len(few):
-        _warn(
+        warn(
             f"{len(few)} categories of {column.name!r} have fewer than {_FEW_CELLS} cells, e.g. {_examples(few)}; "
             "what is learnt about them is not to be trusted, so join or drop them."
         )
@@ -260,10 +260,6 @@ def _warn_of_few(column: pd.Series, categories: np.ndarray) -> None:
 
 def _examples(values: Sequence[Any] | np.ndarray) -> list[str]:
     return [str(value) for value in values[:_N_EXAMPLES]]
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, UserWarning, stacklevel=settings.warnings_stacklevel)
 
 
 MuDataCategoryField = MuDataWrapper(CategoryField)

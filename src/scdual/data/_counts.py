@@ -4,7 +4,6 @@ Dimension key
     C  cells      G  genes
 """
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +11,8 @@ import h5py
 import numpy as np
 from anndata.abc import CSCDataset, CSRDataset
 from scipy import sparse
-from scvi import settings
 
+from scdual._warning import warn
 from scdual.data._rows import chunks
 
 LARGEST = 2**24
@@ -76,11 +75,9 @@ def check_counts(counts: Any, where: str, *, layers: list[str], require_counts: 
         summary.add(part)
     _check_values(summary, where, require_counts=require_counts)
     if summary.n_empty_cells:
-        warnings.warn(
+        warn(
             f"{summary.n_empty_cells} of {counts.shape[0]} cells have no counts in {where}, so nothing is known about "
-            "them, and all get the same embedding; leave them out: `sc.pp.filter_cells(adata, min_counts=1)`.",
-            UserWarning,
-            stacklevel=settings.warnings_stacklevel,
+            "them, and all get the same embedding; leave them out: `sc.pp.filter_cells(adata, min_counts=1)`."
         )
 
 

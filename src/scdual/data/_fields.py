@@ -4,16 +4,15 @@ Dimension key
     C  cells      G  genes
 """
 
-import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from pandas.api.types import is_numeric_dtype
-from scvi import settings
 from scvi.data.fields import LayerField, MuDataWrapper, NumericalJointObsField, NumericalObsField
 
+from scdual._warning import warn
 from scdual.data._categories import check_column
 from scdual.data._cells import check_names
 from scdual.data._counts import check_counts
@@ -122,11 +121,7 @@ class ScaledJointObsField(NumericalJointObsField):
         scales = [_mean_and_std(_numbers(adata, key)) for key in self.columns]
         constant = [key for key, (_, std) in zip(self.columns, scales, strict=True) if not std]
         if constant:
-            warnings.warn(
-                f"Covariates {constant} are the same in all cells, so nothing is learnt about them; leave them out.",
-                UserWarning,
-                stacklevel=settings.warnings_stacklevel,
-            )
+            warn(f"Covariates {constant} are the same in all cells, so nothing is learnt about them; leave them out.")
         return self._write(adata, [mean for mean, _ in scales], [std for _, std in scales])
 
     def transfer_field(self, state_registry: dict[str, Any], adata_target: AnnData, **kwargs: Any) -> dict[str, Any]:

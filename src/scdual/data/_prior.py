@@ -6,7 +6,6 @@ Dimension key
     T  target genes      R  regulator genes      E  edges of the table
 """
 
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from os import PathLike
@@ -16,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from scdual._checks import listed
+from scdual._warning import warn
 from scdual.grn._edges import EdgeTable, check_no_repeats, check_strengths, read_edges, spell_edges
 from scdual.grn._names import naming_advice, unique_names
 
@@ -102,7 +102,7 @@ def align_prior(prior: EdgeTable, gene_names: Iterable[str], regulator_index: np
     if network.n_used == 0:
         raise ValueError(_no_edge_message(network, edges, genes, genes[regulator_index]))
     if network.n_used < len(edges):
-        warnings.warn(_dropped_message(network, len(edges)), UserWarning, stacklevel=2)
+        warn(_dropped_message(network, len(edges)))
     return network
 
 

@@ -5,7 +5,6 @@ Dimension key
 """
 
 import re
-import warnings
 from collections import Counter
 from typing import Any
 
@@ -13,8 +12,8 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from scipy import sparse
-from scvi import settings
 
+from scdual._warning import warn
 from scdual.data._fields import check_unique
 
 _N_EXAMPLES = 3
@@ -85,11 +84,7 @@ def names_as_in(found: pd.Index, reference: pd.Index) -> pd.Index:
     if not clear:
         return found
     example = next(iter(clear))
-    warnings.warn(
-        f"{len(clear)} Ensembl ids were matched without their versions, e.g. {example} as {clear[example]}.",
-        UserWarning,
-        stacklevel=settings.warnings_stacklevel,
-    )
+    warn(f"{len(clear)} Ensembl ids were matched without their versions, e.g. {example} as {clear[example]}.")
     return pd.Index([clear.get(name, name) for name in found])
 
 
@@ -115,9 +110,7 @@ def _report(missing: pd.Index, n_genes: int, found: pd.Index) -> None:
         raise ValueError(msg)
     if len(missing):
         poor = " With so many missing, the result may be poor." if len(missing) > (1 - _LOW_SHARE) * n_genes else ""
-        warnings.warn(
+        warn(
             f"{len(missing)} of {n_genes} genes of the reference are not in the query and count as not expressed, "
-            f"e.g. {list(missing[:_N_EXAMPLES])}.{poor}",
-            UserWarning,
-            stacklevel=settings.warnings_stacklevel,
+            f"e.g. {list(missing[:_N_EXAMPLES])}.{poor}"
         )

@@ -4,7 +4,6 @@ The families are in `_tf_families.py`; nothing is downloaded and no list of gene
 """
 
 import re
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Literal, cast, get_args
@@ -14,6 +13,7 @@ import pandas as pd
 
 from scdual._checks import check_choice, check_whole, did_you_mean, listed, shown
 from scdual._types import Organism
+from scdual._warning import warn
 from scdual.data._tf_families import FAMILIES, HUMAN_FAMILIES, MOUSE_FAMILIES, NOT_HUMAN, NOT_MOUSE
 from scdual.grn._names import is_ensembl, naming_advice, spelled_as
 
@@ -123,11 +123,9 @@ def resolve_regulators(
     if not isinstance(regulators, str):
         return _named_positions(regulators, names)
     if var is not None and regulators in _WORDS and pd.api.types.is_bool_dtype(var.get(regulators)):
-        warnings.warn(
+        warn(
             f"`regulators={regulators!r}` means the transcription factors, not the column {regulators!r} of `var`. "
-            "To take that column, rename it, or drop it if you do not need it.",
-            UserWarning,
-            stacklevel=2,
+            "To take that column, rename it, or drop it if you do not need it."
         )
     if regulators in ("human", "mouse"):
         return _organism_positions(cast("Organism", regulators), names, var)
@@ -135,11 +133,9 @@ def resolve_regulators(
         return _column_positions(regulators, var)
     positions, problem = _auto_positions(names, var, minimum)
     if problem:
-        warnings.warn(
+        warn(
             f"{problem}; all {len(names)} genes are used as regulators. Pass `regulators='human'` or 'mouse', a list "
-            "of gene names or a boolean `var` column to choose them, or `regulators=None` for every gene.",
-            UserWarning,
-            stacklevel=2,
+            "of gene names or a boolean `var` column to choose them, or `regulators=None` for every gene."
         )
     return positions
 

@@ -7,13 +7,13 @@ Dimension key
     E  edges of the table
 """
 
-import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from scdual._checks import listed
+from scdual._warning import warn
 
 _GENE_SYMBOLS = ("source_genesymbol", "target_genesymbol")  # OmniPath has UniProt ids in `source` and `target`
 _SOURCES = ("source", "tf", "regulator", "gene1")
@@ -155,11 +155,9 @@ class EdgeColumns:
         unread = [column for column in self.frame.columns if _may_be_signs(self.frame[column])]
         if unread:
             found = "all edges are taken as activating" if self._first(_SIGNED_WEIGHTS) else "the signs are unknown"
-            warnings.warn(
+            warn(
                 f"The columns {listed(unread)} of the {self.role} hold negative and positive values and are not read: "
-                f"{found}. Call the one that says whether an edge activates or represses 'sign', or drop them.",
-                UserWarning,
-                stacklevel=2,
+                f"{found}. Call the one that says whether an edge activates or represses 'sign', or drop them."
             )
 
     def _numbers(self, column: str) -> np.ndarray:

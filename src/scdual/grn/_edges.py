@@ -5,7 +5,6 @@ Dimension key
 """
 
 import unicodedata
-import warnings
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any, TypeAlias
@@ -15,6 +14,7 @@ import pandas as pd
 
 from scdual._checks import listed, shown
 from scdual._spreadsheet import unguarded
+from scdual._warning import warn
 from scdual.grn._edge_columns import EdgeColumns, wrong_edges
 from scdual.grn._edge_file import read_edge_file
 from scdual.grn._names import as_names, spelled_as
@@ -79,11 +79,9 @@ def spell_edges(edges: pd.DataFrame, genes: pd.Index, *, role: str) -> pd.DataFr
     changed = {(before, after) for before, after in changed if before != after}
     if changed:
         example = " as ".join(min(changed))
-        warnings.warn(
+        warn(
             f"{len(changed)} names of the {role} are matched without the version of their Ensembl ids, e.g. {example}. "
-            "Check that both come from the same release, or near ones.",
-            UserWarning,
-            stacklevel=2,
+            "Check that both come from the same release, or near ones."
         )
     return spelled
 

@@ -1,16 +1,15 @@
 """Groups of cells by one or more columns of ``obs``."""
 
 import itertools
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scvi import settings
 
 from scdual._checks import check_column, check_names, listed
+from scdual._warning import warn
 
 SMALLEST_GROUP = 2  # cells: a map is about how genes vary, which one cell does not tell
 _BETWEEN = " | "  # the names of several columns; a bar inside a name is doubled
@@ -96,11 +95,9 @@ def group_cells(
         )
         raise ValueError(msg)
     if small:
-        warnings.warn(
+        warn(
             f"{len(small)} of {len(groups)} groups have a single cell and are left out, for a map needs at least "
-            f"{SMALLEST_GROUP}: {listed(small)}.",
-            UserWarning,
-            stacklevel=settings.warnings_stacklevel,
+            f"{SMALLEST_GROUP}: {listed(small)}."
         )
     return {label: members for label, members in groups.items() if label not in small}
 

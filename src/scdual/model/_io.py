@@ -1,6 +1,5 @@
 """Save models as numbers and text, and load them without running code."""
 
-import warnings
 from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
@@ -12,11 +11,11 @@ from anndata.io import write_elem, write_h5ad
 from lightning import LightningDataModule
 from mudata import MuData, write_h5mu
 from safetensors.torch import save as tensor_bytes
-from scvi import settings
 from scvi.data import AnnDataManager
 from torch import distributed
 
 from scdual._saved import CONTENT, DATA, PICKLE, WEIGHTS, check_overwritten, is_scvi_pickle, write_content
+from scdual._warning import warn
 from scdual._writing import lock, write_folder, write_hdf5
 from scdual.data._rollback import unchanged_on_error
 from scdual.model._inherited import InheritedMixin
@@ -292,11 +291,9 @@ def _check_class(saved: SavedModel, allowed: list[str]) -> None:
 def _warn_no_data(saved: SavedModel) -> None:
     beside = [name for name in DATA if (saved.folder / f"{saved.prefix}{name}").exists()]
     found = f"; {beside[0]} beside it belongs to another save" if beside else ""
-    warnings.warn(
+    warn(
         f"Model will be loaded without anndata: none were saved with it{found}. Pass them as `adata`, or `adata=False` "
-        "to load without.",
-        UserWarning,
-        stacklevel=settings.warnings_stacklevel,
+        "to load without."
     )
 
 

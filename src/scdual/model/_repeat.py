@@ -1,14 +1,13 @@
 """Repeat a recorded run."""
 
-import warnings
 from collections.abc import Mapping
 from os import PathLike
 from typing import Any, Self
 
 from anndata import AnnData
 from mudata import MuData
-from scvi import settings
 
+from scdual._warning import warn
 from scdual.model._inherited import InheritedMixin
 from scdual.model._record import Record, Step, chance_of, data_hash, versions
 from scdual.model._saved_model import read_saved
@@ -139,4 +138,4 @@ def _warn_versions(record: Record) -> None:
 
 
 def _warn(what: str) -> None:
-    warnings.warn(f"{what}, so weights may differ.", UserWarning, stacklevel=settings.warnings_stacklevel)
+    warn(f"{what}, so weights may differ.")

@@ -1,6 +1,5 @@
 """The class that users meet."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -10,10 +9,11 @@ import pandas as pd
 import torch
 from anndata import AnnData
 from mudata import MuData
-from scvi import REGISTRY_KEYS, settings
+from scvi import REGISTRY_KEYS
 
 from scdual._checks import check_keywords, check_type
 from scdual._types import Dispersion, GeneLikelihood
+from scdual._warning import warn
 from scdual.data._categories import (
     CategoryField,
     JointCategoryField,
@@ -134,10 +134,8 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
         if adata is not None:
             self._validate_anndata(adata, copy_if_view=False)
         elif "columns" in (covariates := self._state(REGISTRY_KEYS.CONT_COVS_KEY)) and "mean" not in covariates:
-            warnings.warn(
-                "The registry has no scale of its continuous covariates, so they are taken as they are; standardise them.",
-                UserWarning,
-                stacklevel=settings.warnings_stacklevel,
+            warn(
+                "The registry has no scale of its continuous covariates, so they are taken as they are; standardise them."
             )
         gene_names = pd.Index(np.asarray(self._state(REGISTRY_KEYS.X_KEY)["column_names"]).astype(str))
         regulator_index = resolve_regulators(regulators, gene_names, self._var_table())
@@ -289,11 +287,7 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
             )
             raise ValueError(msg)
         if protein_layer is not None or "protein_layer" in modalities:
-            warnings.warn(
-                "Proteins are not modelled yet: the protein layer is ignored, embedding and map come from the RNA.",
-                UserWarning,
-                stacklevel=settings.warnings_stacklevel,
-            )
+            warn("Proteins are not modelled yet: the protein layer is ignored, embedding and map come from the RNA.")
         unknown = sorted({name for name in modalities.values() if name is not None} - set(mdata.mod))
         if unknown:
             msg = f"`modalities` names {unknown}, but the data have {list(mdata.mod)}; name one of those."
