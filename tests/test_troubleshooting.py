@@ -38,7 +38,7 @@ TEST_OF = {
     "needs a known label of every cell": "model/test_query.py::test_dispersions_of_labels_need_the_label_of_every_cell",
     "expected one of": "test_checks.py::test_a_wrong_choice_gets_the_choices_and_the_nearest",
     "has no argument": "test_arguments.py::test_nonsense_is_named_and_changes_nothing",
-    "groups have a single cell and are left out": "model/test_groups.py::test_a_single_cell_is_left_out_with_a_warning",
+    "groups have no map and are left out": "model/test_groups.py::test_a_single_cell_is_left_out_with_a_warning",
     "has groups that read the same": "model/test_groups.py::test_groups_that_read_the_same_are_refused",
     "which is not among the groups of": "model/test_expression.py::test_a_group_is_of_the_type_of_its_column",
     "is a mask of": "model/test_cells.py::test_cells_that_are_not_there",

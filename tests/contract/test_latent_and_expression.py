@@ -182,7 +182,7 @@ def test_b12_a_single_cell_gives_finite_results(trained: SCDual, adata: AnnData)
 
 def test_b12_a_group_of_one_cell_has_no_network(trained: SCDual, adata: AnnData) -> None:
     adata.obs["kind"] = np.where(np.arange(150) == 4, "alone", "others")
-    with pytest.warns(UserWarning, match="1 of 2 groups have a single cell and are left out"):
+    with pytest.warns(UserWarning, match="1 of 2 groups have no map and are left out, because a single cell"):
         networks = trained.get_regulation(adata, groupby="kind")
     assert set(networks) == {"others"}
     assert np.isfinite(networks["others"].weight).all()

@@ -92,6 +92,9 @@ SETUP: dict[str, tuple[Callable[[AnnData], None], dict[str, Any], type[Exception
     "text for covariates": (nothing, {"continuous_covariate_keys": "depth"}, TypeError, r"expected a list.*\['depth'\]"),
     "text for categories": (nothing, {"categorical_covariate_keys": "site"}, TypeError, r"expected a list.*\['site'\]"),
     "two batch columns": (nothing, {"batch_key": ["batch", "site"]}, TypeError, "expected the name of one column"),
+    "a covariate twice": (nothing, {"continuous_covariate_keys": ["depth"] * 2}, ValueError, r"has \['depth'\] more than once"),
+    "a category twice": (nothing, {"categorical_covariate_keys": ["site"] * 2}, ValueError, r"has \['site'\] more than once"),
+    "measurements as batches": (column("batch", np.linspace(0, 1, 40)), {"batch_key": "batch"}, ValueError, "40 different numbers in 40 cells, e.g. 0.025"),
     "label for none, no labels": (nothing, {"unlabeled_category": "U"}, ValueError, "needs `labels_key`"),
     "NaN in batches": (gap("batch", str), {"batch_key": "batch"}, ValueError, "'batch' .* no value for 2 of 40 cells"),
     "NaN in number batches": (gap("depth", float), {"batch_key": "depth"}, ValueError, "'depth' .* no value for 2 of 40"),
@@ -198,6 +201,19 @@ def test_cells_without_counts_are_counted_in_a_warning(cells: AnnData) -> None:
     cells.X[:2] = 0
     with pytest.warns(UserWarning, match=r"2 of 40 cells have no counts in adata\.X"):
         build(cells)
+
+
+def test_a_label_for_none_that_no_cell_has_is_named(cells: AnnData) -> None:
+    cells.obs["label"] = ["A", "B", "Unknown", "B"] * 10
+    with pytest.warns(UserWarning, match=r"No cell has the label 'unknown' .* Did you mean 'Unknown'\?"):
+        build(cells, labels_key="label", unlabeled_category="unknown")
+
+
+def test_labels_keep_their_type_beside_the_label_for_none(cells: AnnData) -> None:
+    cells.obs["label"] = [1, 2, 3, 2] * 10
+    model = build(cells, labels_key="label", unlabeled_category=1.0)
+    labels = model._state("labels")["categorical_mapping"].tolist()
+    assert list(map(repr, labels)) == ["2", "3", "1"]
 
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.float16, np.int64])

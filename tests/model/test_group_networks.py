@@ -100,7 +100,14 @@ def test_order_of_cells_and_minibatches_do_not_matter(model: SCDual) -> None:
 def test_without_a_labelled_cell_there_are_no_groups(model: SCDual) -> None:
     model.adata.obs["unknown"] = pd.Categorical([None] * model.adata.n_obs, categories=["a"])
     for kind in ("regulation", "attention", "gate", "consensus"):
-        with pytest.raises(
-            ValueError, match="`groupby='unknown'` gives no group of at least 2 cells: no cell has a value"
-        ):
+        with pytest.raises(ValueError, match="`groupby='unknown'` gives no group: no cell has a value"):
             model.get_regulation(groupby="unknown", kind=kind)
+
+
+@pytest.mark.parametrize("kind", ["regulation", "consensus"])
+def test_groups_that_covariates_explain_are_left_out(trained: SCDual, adata: AnnData, kind: str) -> None:
+    adata.obs["kind"] = [*["two"] * 2, *["three"] * 3, *["many"] * (adata.n_obs - 5)]
+    with pytest.warns(
+        UserWarning, match=r"2 of 3 groups have no map .* no regulator varies in them.*\['three', 'two'\]"
+    ):
+        assert list(trained.get_regulation(adata, groupby="kind", kind=kind)) == ["many"]

@@ -30,7 +30,7 @@ def test_groups_keep_the_order_of_categories_without_unused_and_missing(obs: pd.
     ("column", "expected"),
     [("dose", {"1": [0, 1, 3, 4, 5]}), ("is_treated", {"False": [1, 3], "True": [0, 2, 4, 5]})],
 )
-@pytest.mark.filterwarnings("ignore:1 of 2 groups have a single cell")
+@pytest.mark.filterwarnings("ignore:1 of 2 groups have no map")
 def test_numbers_and_truth_values_are_groups(obs: pd.DataFrame, column: str, expected: dict[str, list[int]]) -> None:
     assert {name: cells.tolist() for name, cells in group_cells(column, obs).items()} == expected
 
@@ -54,13 +54,13 @@ def test_joined_names_can_be_taken_apart() -> None:
 
 
 def test_a_single_cell_is_left_out_with_a_warning(obs: pd.DataFrame) -> None:
-    with pytest.warns(UserWarning, match=r"1 of 2 groups have a single cell and are left out.*\['2'\]"):
+    with pytest.warns(UserWarning, match=r"1 of 2 groups have no map and are left out, because a single cell.*\['2'\]"):
         assert list(group_cells("dose", obs)) == ["1"]
 
 
 def test_nothing_but_single_cells_is_an_error(obs: pd.DataFrame) -> None:
     obs["own"] = obs.index
-    with pytest.raises(ValueError, match="`groupby='own'` gives no group of at least 2 cells: all 6 groups"):
+    with pytest.raises(ValueError, match="None of the 6 groups has a map, because a single cell"):
         group_cells("own", obs)
 
 
@@ -100,3 +100,11 @@ def test_plain_names_stay_as_they_are(name: str) -> None:
 @pytest.mark.parametrize("key", ["scdual_regulation", "scdual_attention", "other"])
 def test_other_keys_are_of_no_group(key: str) -> None:
     assert group_of(key) is None
+
+
+def test_a_measurement_makes_no_groups(obs: pd.DataFrame) -> None:
+    obs["depth"] = np.linspace(0, 1, 6)
+    with pytest.raises(
+        ValueError, match="`groupby` names a column that holds 6 different numbers in 6 cells, e.g. 0.2"
+    ):
+        group_cells("depth", obs)

@@ -224,6 +224,7 @@ def test_every_likelihood_trains(adata: AnnData, gene_likelihood: str) -> None:
     assert np.isfinite(float(model.get_elbo()))
 
 
+@pytest.mark.filterwarnings("ignore:Extra tracked metrics")  # scvi-tools 1.5, of its own models as well
 def test_autotune_may_ask_for_the_latent_state(adata: AnnData) -> None:
     SCDual.setup_anndata(adata)
     model = SCDual(adata, regulators="regulator", extra_payload_autotune=True)

@@ -12,6 +12,7 @@ import pandas as pd
 from anndata import AnnData
 from scvi.data.fields import CategoricalJointObsField, CategoricalObsField, MuDataWrapper
 
+from scdual._checks import did_you_mean
 from scdual._warning import warn
 
 _N_EXAMPLES = 3
@@ -87,6 +88,18 @@ class LabelField(CategoryField):
         super().__init__(registry_key, obs_key)
         self._unlabeled = unlabeled_category
 
+    def register_field(self, adata: AnnData) -> dict[str, Any]:
+        """Write the code of each cell's label."""
+        state = super().register_field(adata)
+        if self._unlabeled is not None and not (adata.obs[self._original_attr_key] == self._unlabeled).any():
+            found = used_categories(adata.obs[self._original_attr_key])
+            advice = did_you_mean(self._unlabeled, found) or "Check how it is written, if some should have it."
+            warn(
+                f"No cell has the label {self._unlabeled!r} that `unlabeled_category` names, so all count as labelled; "
+                f"the labels are {_examples(found)}. {advice}"
+            )
+        return state
+
     def transfer_field(
         self,
         state_registry: dict[str, Any],
@@ -123,7 +136,9 @@ class LabelField(CategoryField):
     def _with_unlabeled_last(self, categories: np.ndarray) -> np.ndarray:
         if self._unlabeled is None:
             return categories
-        return pd.Index([*categories[categories != self._unlabeled], self._unlabeled]).to_numpy()
+        is_unlabeled = categories == self._unlabeled
+        last = categories[is_unlabeled] if is_unlabeled.any() else [self._unlabeled]  # 1 and 1.0 are the same label
+        return pd.Index([*categories[~is_unlabeled], *last]).to_numpy()
 
     def _state(self, categories: np.ndarray) -> dict[str, Any]:
         unlabeled = {} if self._unlabeled is None else {self.UNLABELED_CATEGORY: self._unlabeled}
@@ -189,11 +204,26 @@ def check_categories(obs: pd.DataFrame, key: str) -> None:
             f"`adata.obs[{key!r}] = adata.obs[{key!r}].astype(object).fillna('unknown')`, or drop those cells."
         )
         raise ValueError(msg)
+    check_no_measurement(obs[key], f"Column {key!r} of `obs`")
     types = {type(value) for value in used_categories(obs[key])}
     if len(types) > 1 or not all(issubclass(kind, _PLAIN) for kind in types):
         msg = (
             f"Column {key!r} of `obs` holds values of type {' and '.join(sorted(kind.__name__ for kind in types))}, expected "
             f"text, or numbers of one type; convert it: `adata.obs[{key!r}] = adata.obs[{key!r}].astype(str)`."
+        )
+        raise ValueError(msg)
+
+
+def check_no_measurement(column: pd.Series, what: str) -> None:
+    """Raise a ValueError if a column that should hold categories has fractions that hardly repeat."""
+    if not pd.api.types.is_float_dtype(column.dtype):
+        return
+    values = column.dropna().to_numpy()
+    fractions, n_different = values[values % 1 != 0], len(np.unique(values))
+    if len(fractions) and n_different > len(values) / 2:
+        msg = (
+            f"{what} holds {n_different} different numbers in {len(values)} cells, e.g. {fractions[0]:g}, expected "
+            "categories; name it among `continuous_covariate_keys`, or make groups of it, e.g. with `pandas.cut`."
         )
         raise ValueError(msg)
 

@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 
 from scdual._checks import check_column, check_names, listed
 from scdual._warning import warn
+from scdual.data._categories import check_no_measurement
 
 SMALLEST_GROUP = 2  # cells: a map is about how genes vary, which one cell does not tell
 _BETWEEN = " | "  # the names of several columns; a bar inside a name is doubled
@@ -86,24 +87,35 @@ def group_cells(
     cells = np.arange(len(obs)) if cells is None else cells
     labels = group_names("groupby", groupby, obs.iloc[cells])
     groups = {str(label): cells[(labels == label).to_numpy()] for label in labels.cat.categories}
-    small = [label for label, members in groups.items() if len(members) < SMALLEST_GROUP]
-    if len(small) == len(groups):
-        found = "no cell has a value there" if not groups else f"all {len(groups)} groups have a single cell"
-        msg = (
-            f"`groupby={groupby!r}` gives no group of at least {SMALLEST_GROUP} cells: {found}. "
-            "Name a column of `obs` with fewer, larger groups."
-        )
+    if not groups:
+        msg = f"`groupby={groupby!r}` gives no group: no cell has a value there. Name a column of `obs` with groups."
         raise ValueError(msg)
+    small = [label for label, members in groups.items() if len(members) < SMALLEST_GROUP]
     if small:
-        warn(
-            f"{len(small)} of {len(groups)} groups have a single cell and are left out, for a map needs at least "
-            f"{SMALLEST_GROUP}: {listed(small)}."
-        )
+        leave_out(small, groups, "a single cell does not tell how genes vary")
     return {label: members for label, members in groups.items() if label not in small}
+
+
+def leave_out(left_out: Sequence[str], groups: Collection[str], reason: str) -> None:
+    """Warn of groups that have no map.
+
+    Raises
+    ------
+    ValueError
+        If they are all groups.
+    """
+    if len(left_out) == len(groups):
+        msg = f"None of the {len(groups)} groups has a map, because {reason}. Name a column of `obs` with fewer, larger groups."
+        raise ValueError(msg)
+    warn(
+        f"{len(left_out)} of {len(groups)} groups have no map and are left out, because {reason}: {listed(left_out)}. "
+        "Merge small groups to have one."
+    )
 
 
 def _named(name: str, column: pd.Series) -> pd.Series:
     """Return a column as categories that are text, without those that no cell has."""
+    check_no_measurement(column, f"`{name}` names a column that")
     labels = column.astype("category").cat.remove_unused_categories()
     names = [str(label) for label in labels.cat.categories]
     alike = [name for name, number in Counter(names).items() if number > 1]

@@ -21,7 +21,7 @@ from scdual._types import MapKind
 from scdual.grn import RegulatoryNetwork, consensus_network, edge_evidence, from_attention_layout
 from scdual.model._cells import cell_positions, check_cells
 from scdual.model._ensemble import EnsembleMixin
-from scdual.model._groups import group_cells
+from scdual.model._groups import group_cells, leave_out
 from scdual.model._record import describe
 from scdual.model._results import Results, replace_results
 from scdual.module import SCDualModule, group_map, residual_correlation
@@ -102,7 +102,9 @@ class RegulationMixin(EnsembleMixin):
             return self._group_networks(adata, groups, batch_size)
         if kind == "consensus":
             networks = self._plain_group_networks(adata, groups, batch_size)
-            return {name: self._consensus(networks[name], adata, cells, batch_size) for name, cells in groups.items()}
+            return {
+                name: self._consensus(network, adata, groups[name], batch_size) for name, network in networks.items()
+            }
         return {name: self._maps(adata, cells, batch_size, group=name)[kind] for name, cells in groups.items()}
 
     @torch.inference_mode()
@@ -202,6 +204,7 @@ class RegulationMixin(EnsembleMixin):
         networks = self._plain_group_networks(adata, groups, batch_size)
         if not (networks and self.ensemble_):
             return networks
+        groups = {name: groups[name] for name in networks}
         members = []
         for seed, state in enumerate(self.ensemble_):  # a member sees half of the cells, here as in training
             rng = np.random.default_rng(seed)
@@ -216,12 +219,17 @@ class RegulationMixin(EnsembleMixin):
     def _plain_group_networks(
         self, adata: AnnData | MuData, groups: dict[str, np.ndarray], batch_size: int | None
     ) -> dict[str, RegulatoryNetwork]:
-        """Return the regulation of each group, without evidence."""
+        """Return the regulation of each group that has one, without evidence."""
         if not groups:
             return {}
         weights = self._group_arrays(self.module, adata, groups, batch_size)
+        without = [name for name, weight in weights.items() if not weight.any()]
+        if without:
+            leave_out(without, groups, "no regulator varies in them beyond covariates and depth")
         names = self.regulators, self.gene_names
-        return {name: from_attention_layout(weights[name], *names, group=name) for name in groups}
+        return {
+            name: from_attention_layout(weights[name], *names, group=name) for name in groups if name not in without
+        }
 
     def _group_arrays(
         self,

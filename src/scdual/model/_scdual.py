@@ -11,7 +11,7 @@ from anndata import AnnData
 from mudata import MuData
 from scvi import REGISTRY_KEYS
 
-from scdual._checks import check_keywords, check_type
+from scdual._checks import check_keywords, check_names, check_type
 from scdual._types import Dispersion, GeneLikelihood
 from scdual._warning import warn
 from scdual.data._categories import (
@@ -352,6 +352,8 @@ def _check_keys(setup_args: dict[str, Any]) -> None:
                 f"`{name}` is the text {setup_args[name]!r}, expected a list of columns; write [{setup_args[name]!r}]."
             )
             raise TypeError(msg)
+        if setup_args[name]:
+            check_names(name, setup_args[name])
     for name in ("batch_key", "labels_key", "size_factor_key"):
         if isinstance(setup_args[name], list | tuple):
             msg = f"`{name}` is {setup_args[name]!r}, expected the name of one column of `obs`; join several in one first."

@@ -16,8 +16,6 @@ from scdual.module._fit import collect_moments
 if TYPE_CHECKING:
     from scdual.module._module import SCDualModule
 
-_CONSTANT = 1e-9  # a spread below it
-
 
 @torch.no_grad()
 def residual_correlation(module: "SCDualModule", dataloader: Iterable[dict[str, torch.Tensor]]) -> torch.Tensor:
@@ -39,4 +37,5 @@ def residual_correlation(module: "SCDualModule", dataloader: Iterable[dict[str, 
     moments = collect_moments(module, dataloader, view)
     gram, cross = moments.partial()
     spread = (gram.diagonal()[:, None] * moments.variance()).clamp_min(0).sqrt()
-    return torch.where(spread > _CONSTANT, cross / spread, 0.0).T.float()
+    regulator_varies, gene_varies = moments.varies()
+    return torch.where(regulator_varies[:, None] & gene_varies, cross / spread, 0.0).T.float()

@@ -10,6 +10,8 @@ from copy import copy
 
 import torch
 
+ROUNDING = 1e-9  # share of a variance, far above errors of 32-bit values and far below anything that cells do
+
 
 class Moments:
     """Second moments of regulator values with each other and with all genes, free of covariates.
@@ -75,6 +77,15 @@ class Moments:
         """Return the variance of each gene that the covariates leave unexplained, shape ``(G,)``."""
         effect = self._total_effects()[:, -len(self.square) :]
         return (self.square - (self.cross[: self.n_covariates] * effect).sum(0)) / self.n_cells
+
+    def varies(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return which regulators ``(R,)`` and genes ``(G,)`` vary beyond the covariates, and not by rounding alone."""
+        regulator_square = self.gram.diagonal()[self.n_covariates :] / self.n_cells
+        gram, _ = self.partial()
+        return (
+            gram.diagonal() > ROUNDING * regulator_square,
+            self.variance() > ROUNDING * self.square / self.n_cells,
+        )
 
 
 def correlation_signal(correlation: torch.Tensor, regulator_index: torch.Tensor, n_cells: int) -> float:
