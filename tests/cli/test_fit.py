@@ -103,6 +103,16 @@ def test_same_seed_gives_the_same_result(path: Path) -> None:
     ("args", "message"),
     [
         pytest.param(["-o", "in.h5ad"], "in.h5ad is the input itself", id="output is input"),
+        pytest.param(["-o", "link.h5ad"], "link.h5ad is the input itself", id="output is a link to the input"),
+        pytest.param(["--prior", "out.h5ad"], "out.h5ad is also the file of --prior", id="output is prior"),
+        pytest.param(["--regulators", "names.h5ad", "-o", "names.h5ad"], "also the file of --regulators", id="names"),
+        pytest.param(
+            ["--model-dir", "theirs"], "['model.json'], which was not saved with a model", id="files of another"
+        ),
+        pytest.param(["--model-dir", "out.h5ad"], "out.h5ad is given to both --out and --model-dir", id="one output"),
+        pytest.param(
+            ["--model-dir", "./a/../out.h5ad"], "is given to both --out and --model-dir", id="one output twice"
+        ),
         pytest.param(["-o", "nope/out.h5ad"], "nope of nope/out.h5ad does not exist", id="no directory"),
         pytest.param(["-o", "out.csv"], "out.csv ends with '.csv', expected .h5ad", id="suffix"),
         pytest.param(["--layer", "x"], "--layer is 'x', but the layers of in.h5ad has", id="layer"),
@@ -124,6 +134,11 @@ def test_error_is_one_line_and_comes_before_training(
     monkeypatch.chdir(path.parent)
     Path("empty.txt").touch()
     Path("names.txt").write_text("NOPE\n", encoding="utf-8")
+    Path("link.h5ad").symlink_to("in.h5ad")
+    Path("a").mkdir()
+    Path("theirs").mkdir()
+    Path("theirs/model.json").write_text("{}", encoding="utf-8")
+    Path("names.h5ad").touch()
     Path("latin.txt").write_bytes("β".encode("utf-16"))
     before = sorted(Path().iterdir())
     usual = {"-o": "out.h5ad", "--regulators": "regulator"}

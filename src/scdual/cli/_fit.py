@@ -1,5 +1,6 @@
 """``scdual fit``: train on a file of counts and write the same file with the results."""
 
+import os
 import shlex
 from contextlib import ExitStack
 from pathlib import Path
@@ -42,7 +43,7 @@ def fit(  # noqa: PLR0913 - each is one option
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
 ) -> None:
     """Train on counts and write cell states and the signed network beside them."""
-    _check_files(path, out, prior, model_dir)
+    _check_files(path, out, prior=prior, regulators=regulators, model_dir=model_dir)
     from scdual._writing import lock
     from scdual.cli._files import read_counts
     from scdual.cli._training import start, train
@@ -85,21 +86,26 @@ def _write(model: "SCDual", out: Path, model_dir: Path | None, *, labels_key: st
         raise OSError(msg) from failed
 
 
-def _check_files(path: Path, out: Path, prior: Path | None, model_dir: Path | None) -> None:
+def _check_files(path: Path, out: Path, *, prior: Path | None, regulators: str, model_dir: Path | None) -> None:
     """Raise an error before the hours of training, not after."""
-    from scdual.cli._files import check_folder, check_h5ad, check_output, check_suffix
+    from scdual._saved import CONTENT, WEIGHTS, check_overwritten
+    from scdual.cli._files import check_apart, check_folder, check_h5ad, check_output, check_suffix
 
     check_h5ad(path)
     check_suffix(out, ".h5ad")
     check_output(out)
-    if out.exists() and out.samefile(path):
-        msg = f"{out} is the input itself, expected another file to write. Choose another name for --out."
-        raise ValueError(msg)
+    inputs = {
+        "IN.h5ad": path,
+        "--prior": prior,
+        "--regulators": Path(regulators) if os.path.isfile(regulators) else None,
+    }
+    check_apart({"--out": out, "--model-dir": model_dir}, inputs)
     if prior is not None and not prior.is_file():
         msg = f"{prior} of --prior is no file, expected a CSV file. Check the path."
         raise FileNotFoundError(msg)
     if model_dir is not None:
         check_folder(model_dir, option="--model-dir")
+        check_overwritten(model_dir, [CONTENT, WEIGHTS])
 
 
 def _check_keys(
