@@ -1,6 +1,7 @@
 """``scdual fit``: train on a file of counts and write the same file with the results."""
 
 import os
+import re
 import shlex
 from contextlib import ExitStack
 from pathlib import Path
@@ -113,13 +114,15 @@ def _check_keys(
 ) -> None:
     """Raise ``KeyError`` for a name that is not in the file."""
     options = {
-        "--layer": (layer, "layers", list(adata.layers)),
-        "--batch-key": (batch_key, "obs", list(adata.obs)),
-        "--labels-key": (labels_key, "obs", list(adata.obs)),
+        "--layer": (layer, "layers", [name for name in adata.layers if name is not None]),  # None is X in anndata 0.13
+        "--batch-key": (batch_key, "columns of obs", list(adata.obs)),
+        "--labels-key": (labels_key, "columns of obs", list(adata.obs)),
     }
     for option, (name, room, available) in options.items():
         if name is not None and name not in available:
-            msg = f"{option} is {name!r}, but the {room} of {path} has {available}. Choose one of these."
+            msg = f"{option} is {name!r}, but {path} has no {room}. Leave out {option}."
+            if available:
+                msg = f"{option} is {name!r}, but the {room} of {path} are {available}. Choose one of these."
             raise KeyError(msg)
 
 
@@ -129,7 +132,12 @@ def _regulators(text: str, adata: "AnnData") -> str | list[str] | None:
         return _WORDS[text.lower()]
     if text in adata.var:
         return text
-    if not Path(text).is_file():
+    if not os.path.isfile(text):
+        if "," in text:
+            msg = (
+                f"--regulators is {text!r}, but names go one per line into a file. Write them there, and give its name."
+            )
+            raise ValueError(msg)
         msg = (
             f"--regulators is {text!r}, which is no file and none of the columns of var {list(adata.var)}; "
             f"expected one of {list(_WORDS)}, a boolean column of var, or a text file with one gene name per line."
@@ -144,19 +152,26 @@ def _regulators(text: str, adata: "AnnData") -> str | list[str] | None:
     if not names:
         msg = f"The file {text} of --regulators is empty, expected one gene name per line. Add the names."
         raise ValueError(msg)
+    row = next((name for name in names if re.search("[,;\t]", name) and name not in adata.var_names), None)
+    if row is not None:
+        msg = (
+            f"The file {text} of --regulators looks like a table, for it holds {row!r}; expected one gene name per line. "
+            "Give known edges to --prior, or keep one column of names."
+        )
+        raise ValueError(msg)
     return names
 
 
 def _report(model: "SCDual", seconds: float, *, out: Path, model_dir: Path | None) -> None:
     from scdual.cli._tables import show_rows
 
-    adata = model.adata
+    adata, n_epochs = model.adata, len(model.history["train_loss"])
     rows = {
         "cells": adata.n_obs,
         "genes": adata.n_vars,
         "regulators": int(adata.var[RESULT_KEYS.REGULATOR].sum()),
         "edges": adata.varp[RESULT_KEYS.REGULATION].nnz,
-        "training": f"{seconds:.0f} s, {len(model.history['train_loss'])} epochs",
+        "training": f"{seconds:.0f} s, {n_epochs} epoch{'' if n_epochs == 1 else 's'}",
         "file": str(out),
     }
     if model_dir is not None:
