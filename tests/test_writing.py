@@ -5,7 +5,7 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -194,12 +194,11 @@ def test_old_folder_gets_the_new_files_and_keeps_the_others(tmp_path: Path) -> N
     for name in ("a", "notes", "inner/old"):
         (tmp_path / name).write_text("old")
     with write_folder(tmp_path, overwrite=True) as folder:
-        (folder / "inner").mkdir()
-        for name in ("a", "b", "inner/new"):
+        for name in ("a", "b"):
             (folder / name).write_text("new")
         assert (tmp_path / "a").read_text() == "old"
     assert names(tmp_path) == ["a", "b", "inner", "notes"]
-    assert names(tmp_path / "inner") == ["new"]
+    assert names(tmp_path / "inner") == ["old"]
     assert [(tmp_path / name).read_text() for name in ("a", "b", "notes")] == ["new", "new", "old"]
 
 
@@ -239,6 +238,92 @@ def test_reader_finishes_what_a_killed_writer_began_to_publish(tmp_path: Path) -
     assert (tmp_path / "b").read_text() == "new"
     finish_folder(tmp_path)
     finish_folder(tmp_path / "nothing there")
+
+
+def link_to_folder(ready: Path, other: Path) -> None:
+    ready.symlink_to(other)
+
+
+def link_to_nothing(ready: Path, other: Path) -> None:
+    ready.symlink_to(other / "nothing")
+
+
+def file(ready: Path, _: Path) -> None:
+    ready.touch()
+
+
+def link_in_it(ready: Path, other: Path) -> None:
+    ready.mkdir()
+    (ready / "a").touch()
+    (ready / "b").symlink_to(other / "theirs")
+
+
+def folder_in_it(ready: Path, _: Path) -> None:
+    (ready / "b").mkdir(parents=True)
+    (ready / "a").touch()
+
+
+@pytest.mark.parametrize("make", [link_to_folder, link_to_nothing, file, link_in_it, folder_in_it])
+def test_what_no_writer_leaves_is_not_followed(tmp_path: Path, make: Callable[[Path, Path], None]) -> None:
+    model, other = tmp_path / "model", tmp_path / "other"
+    model.mkdir()
+    other.mkdir()
+    (other / "theirs").write_text("theirs")
+    make(model / ".scdual-ready", other)
+    before = sorted(tmp_path.rglob("*"))
+
+    def write() -> None:
+        with write_folder(model, overwrite=True):
+            pytest.fail("written")
+
+    for use in (write, lambda: finish_folder(model)):
+        with pytest.raises(ValueError, match=r"\.scdual-ready.* is not as scdual makes it.*; remove .*\.scdual-ready"):
+            use()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_link_in_place_of_a_part_is_not_followed(tmp_path: Path) -> None:
+    model, other = tmp_path / "model", tmp_path / "other"
+    model.mkdir()
+    other.mkdir()
+    (other / "theirs").write_text("theirs")
+    (model / ".scdual-part").symlink_to(other)
+    with write_folder(model, overwrite=True) as folder:
+        (folder / "a").touch()
+    assert names(model) == ["a"]
+    assert names(other) == ["theirs"]
+
+
+def test_folder_is_not_removed_to_place_a_file(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    for name in ("a", "b/theirs"):
+        (tmp_path / name).write_text("old")
+
+    def write() -> None:
+        with write_folder(tmp_path, overwrite=True) as folder:
+            for name in ("a", "b"):
+                (folder / name).write_text("new")
+
+    with pytest.raises(ValueError, match="b is a folder, but a file of that name is to be written"):
+        write()
+    assert names(tmp_path) == ["a", "b"]
+    assert [(tmp_path / name).read_text() for name in ("a", "b/theirs")] == ["old", "old"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no folder that takes no file")
+def test_place_that_takes_no_file_is_not_taken_for_another_writer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: True)  # as for the superuser
+    with pytest.raises(OSError, match="^/proc/x cannot be written, for no file can be made") as caught, lock("/proc/x"):
+        pytest.fail("locked")
+    assert not isinstance(caught.value, BlockingIOError)
+
+
+def test_link_in_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "theirs").write_text("theirs")
+    (tmp_path / ".x.scdual-lock").symlink_to(tmp_path / "theirs")
+    with pytest.raises(OSError, match=r"no file can be made at .*\.x\.scdual-lock"), lock(tmp_path / "x"):
+        pytest.fail("locked")
+    assert (tmp_path / "theirs").read_text() == "theirs"
 
 
 @pytest.mark.parametrize("call", ["lock('x')", "write_file('x')", "write_folder('x')"])

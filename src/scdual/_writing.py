@@ -14,6 +14,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
@@ -38,6 +39,8 @@ def lock(path: str | os.PathLike[str]) -> Iterator[None]:
         If another process, or another thread, writes there.
     PermissionError
         If the folder in which it stands may not be written.
+    OSError
+        If no file can be made there.
     """
     target = _followed(path)
     folder = target if target.is_dir() and not os.access(target.parent, os.W_OK) else target.parent
@@ -47,8 +50,11 @@ def lock(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         held.acquire(blocking=False)
     except Timeout:
+        _check_place(folder, path)
         msg = f"{path} is being written by another process. Wait until that one ends, or choose another name."
         raise BlockingIOError(msg) from None
+    except OSError as error:
+        raise _unwritable(place, path, error) from error
     try:
         yield
     finally:
@@ -131,7 +137,7 @@ def write_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> It
     Raises
     ------
     ValueError
-        If the folder exists and may not.
+        If the folder exists and may not, or holds a folder where a file is to be written. Folders are not written into it.
     NotADirectoryError
         If there is a file of that name.
     BlockingIOError
@@ -155,6 +161,7 @@ def write_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> It
         part.mkdir()
         try:
             yield part
+            _checked(part, target)
             _sync_all(part)
             part.rename(target / _READY if part.parent == target else target)
             _publish(target)
@@ -168,11 +175,13 @@ def finish_folder(path: str | os.PathLike[str]) -> None:
 
     Raises
     ------
+    ValueError
+        If a link or a folder lies among them, which no writer leaves; nothing is moved.
     BlockingIOError
         If the writer is at work.
     """
     target = _followed(path)
-    if (target / _READY).exists():
+    if os.path.lexists(target / _READY):
         with lock(path):
             _publish(target)
 
@@ -183,6 +192,25 @@ def check_writable(path: Path) -> None:
         what = "The folder" if path.is_dir() else "The file"
         msg = f"{what} {path} may not be written: permission denied. Choose another place, or ask its owner."
         raise PermissionError(msg)
+
+
+def _check_place(folder: Path, path: str | os.PathLike[str]) -> None:
+    """Raise ``OSError`` if no file can be made in the folder; a lock that cannot be made looks like one that is held."""
+    try:
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _unwritable(folder, path, error) from error
+
+
+def _unwritable(place: Path, path: str | os.PathLike[str], error: OSError) -> OSError:
+    msg = (
+        f"{path} cannot be written, for no file can be made at {place} ({error.strerror or error}). "
+        "Choose another place."
+    )
+    told = OSError(msg)
+    told.errno = error.errno
+    return told
 
 
 class _Patient(io.FileIO):
@@ -237,15 +265,32 @@ def _followed(path: str | os.PathLike[str]) -> Path:
 def _publish(target: Path) -> None:
     """Move contents that are ready to their places; done twice, it does the rest."""
     ready = target / _READY
-    if not ready.is_dir():
+    if not os.path.lexists(ready):
         return
-    for new in sorted(ready.iterdir()):
-        old = target / new.name
-        if old.is_dir() or new.is_dir():
-            _remove(old)
-        _replace(new, old)
+    for new in _checked(ready, target):
+        _replace(new, target / new.name)
     _sync(target)
     ready.rmdir()
+
+
+def _checked(folder: Path, target: Path) -> list[Path]:
+    """Return the files to move, once all are plain files for which there is a place. The folder may come from a stranger."""
+    content = sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else []
+    strange = [path for path in content if path.is_symlink() or not path.is_file()]
+    if strange or folder.is_symlink() or not folder.is_dir():
+        msg = (
+            f"{[*strange, folder][0]} is not as scdual makes it, for it is a link or of another kind, so nothing was moved; "
+            f"remove {folder}, or take another copy of the folder."
+        )
+        raise ValueError(msg)
+    for path in content:
+        if (target / path.name).is_dir():
+            msg = (
+                f"{target / path.name} is a folder, but a file of that name is to be written, so nothing was changed; "
+                "rename the folder, or choose another place."
+            )
+            raise ValueError(msg)
+    return content
 
 
 def _replace(new: Path, old: Path) -> None:

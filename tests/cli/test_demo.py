@@ -51,6 +51,37 @@ def test_output_that_is_a_file_is_an_error(tmp_path: Path) -> None:
     )
 
 
+FILES = ("pbmc68k.h5ad", "edges.csv", "umap.png", "loss.png", "heatmap.png", "network.png")
+
+
+@pytest.mark.parametrize(("files", "folders"), [(["edges.csv"], []), ([], ["umap.png"]), (FILES[1:], FILES[:1])])
+def test_files_of_someone_else_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: list[str], folders: list[str]
+) -> None:
+    monkeypatch.setattr(datasets, "pbmc68k", lambda: pytest.fail("began to work"))
+    for name in folders:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "theirs").touch()
+    for name in files:
+        (tmp_path / name).touch()
+    before = sorted(tmp_path.rglob("*"))
+    _, stderr = run("--out", tmp_path, code=1)
+    assert stderr.startswith(f"Error: {tmp_path} holds [")
+    assert "from elsewhere" in stderr
+    assert "Choose another name for --out" in stderr
+    assert stderr.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.usefixtures("_small_data")
+def test_earlier_demo_is_replaced_and_other_files_stay(tmp_path: Path) -> None:
+    for name in (*FILES, "notes.txt"):
+        (tmp_path / name).write_text("old")
+    run("--out", tmp_path, "--max-epochs", 1)
+    assert (tmp_path / "notes.txt").read_text() == "old"
+    assert all((tmp_path / name).read_bytes() != b"old" for name in FILES)
+
+
 def test_missing_package_names_the_extra_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "igraph", None)
     _, stderr = run("--out", tmp_path / "demo", code=1)

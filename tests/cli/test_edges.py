@@ -82,6 +82,20 @@ def in_another_thread(enter: Callable[[], AbstractContextManager[None]]) -> Iter
         thread.submit(stack.close).result()
 
 
+@pytest.mark.parametrize("make", [Path.symlink_to, Path.hardlink_to])
+def test_result_is_not_replaced_by_its_table(
+    annotated_path: Path, tmp_path: Path, make: Callable[[Path, Path], None]
+) -> None:
+    before = annotated_path.read_bytes()
+    make(tmp_path / "link.h5ad", annotated_path)
+    for out in (annotated_path, tmp_path / "link.h5ad"):
+        _, stderr = run(annotated_path, "-o", out, code=1)
+        assert stderr == (
+            f"Error: {out} is the input itself, expected another file to write. Choose another name for --out.\n"
+        )
+        assert out.read_bytes() == before
+
+
 def test_group_chooses_its_network(annotated_path: Path) -> None:
     stdout, _ = run(annotated_path, "--group", "NK")
     assert stdout.splitlines() == ["source,target,weight", "SPI1,LYZ,0.9"]

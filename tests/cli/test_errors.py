@@ -3,7 +3,7 @@
 import pytest
 import typer
 
-from scdual.cli._errors import one_line_errors, tell_if_interrupted
+from scdual.cli._errors import as_options, one_line_errors, tell_if_interrupted
 
 
 def failing(error: BaseException) -> object:
@@ -34,6 +34,33 @@ def test_expected_error_is_one_line_and_exit_code_one(
     captured = capsys.readouterr()
     assert captured.err == f"Error: {line}\n"
     assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    ("python", "options"),
+    [
+        (
+            "counts in `layer=`, or insist with `require_counts=False`",
+            "counts in `--layer`, or insist with `--no-require-counts`",
+        ),
+        (
+            "`regulators='human'` or 'mouse', a list of gene names",
+            "`--regulators human` or `--regulators mouse`, a file of gene names",
+        ),
+        ("or `regulators=None` for", "or `--regulators none` for"),
+        ("`regulators='mouse'` needs symbols", "`--regulators mouse` needs symbols"),
+        ("`accelerator` is 'x'", "`--accelerator` is 'x'"),
+        ("`groupby='donor'` gives no group", "`--labels-key donor` gives no group"),
+        ("`batch_key` is", "`--batch-key` is"),
+        ("another folder for the model, or a `prefix=`.", "another folder for the model."),
+        ("columns of `var`, as in `adata.layers`", "columns of `var`, as in `adata.layers`"),
+    ],
+)
+def test_messages_name_options(python: str, options: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert as_options(python) == options
+    with pytest.raises(typer.Exit):
+        failing(ValueError(python))()
+    assert capsys.readouterr().err == f"Error: {options}\n"
 
 
 def test_interruption_says_what_became_of_the_files(capsys: pytest.CaptureFixture[str]) -> None:

@@ -84,8 +84,29 @@ def test_values_that_are_no_counts_are_taken_only_when_asked(path: Path) -> None
     adata.X = adata.X * 0.5
     adata.write_h5ad(path)
     options = [path, "-o", path.with_name("out.h5ad"), "--max-epochs", 1, "--regulators", "regulator"]
-    assert "insist with `require_counts=False`" in run(*options, code=1)
+    assert "`--layer`, or insist with `--no-require-counts`" in run(*options, code=1)
     run(*options, "--no-require-counts")
+
+
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize(
+    ("option", "room"), [("--layer", "layers"), ("--batch-key", "columns of obs"), ("--labels-key", "columns of obs")]
+)
+def test_file_without_any_says_to_leave_out_the_option(path: Path, option: str, room: str) -> None:
+    adata = anndata.read_h5ad(path)
+    anndata.AnnData(adata.X, var=adata.var).write_h5ad(path)
+    said = run(path, "-o", path.with_name("out.h5ad"), option, "counts", code=1)
+    assert said == f"Error: {option} is 'counts', but {path} has no {room}. Leave out {option}.\n"
+
+
+def test_unknown_accelerator_names_the_option(path: Path) -> None:
+    said = run(path, "-o", path.with_name("out.h5ad"), "--accelerator", "x", "--regulators", "regulator", code=1)
+    assert said.startswith("Error: `--accelerator` is 'x', expected one of")
+
+
+def test_one_epoch_is_singular(path: Path) -> None:
+    said = run(path, "-o", path.with_name("out.h5ad"), "--max-epochs", 1, "--regulators", "regulator")
+    assert "1 epoch " in said
 
 
 def test_same_seed_gives_the_same_result(path: Path) -> None:
@@ -103,15 +124,30 @@ def test_same_seed_gives_the_same_result(path: Path) -> None:
     ("args", "message"),
     [
         pytest.param(["-o", "in.h5ad"], "in.h5ad is the input itself", id="output is input"),
+        pytest.param(["-o", "link.h5ad"], "link.h5ad is the input itself", id="output is a link to the input"),
+        pytest.param(["--prior", "out.h5ad"], "out.h5ad is also the file of --prior", id="output is prior"),
+        pytest.param(["--regulators", "names.h5ad", "-o", "names.h5ad"], "also the file of --regulators", id="names"),
+        pytest.param(
+            ["--model-dir", "theirs"], "['model.json'], which was not saved with a model", id="files of another"
+        ),
+        pytest.param(["--model-dir", "out.h5ad"], "out.h5ad is given to both --out and --model-dir", id="one output"),
+        pytest.param(
+            ["--model-dir", "./a/../out.h5ad"], "is given to both --out and --model-dir", id="one output twice"
+        ),
         pytest.param(["-o", "nope/out.h5ad"], "nope of nope/out.h5ad does not exist", id="no directory"),
         pytest.param(["-o", "out.csv"], "out.csv ends with '.csv', expected .h5ad", id="suffix"),
-        pytest.param(["--layer", "x"], "--layer is 'x', but the layers of in.h5ad has", id="layer"),
-        pytest.param(["--batch-key", "x"], "--batch-key is 'x', but the obs of in.h5ad has ['cell_type'", id="batch"),
+        pytest.param(["--layer", "x"], "--layer is 'x', but the layers of in.h5ad are [", id="layer"),
+        pytest.param(
+            ["--batch-key", "x"], "--batch-key is 'x', but the columns of obs of in.h5ad are ['cell_", id="batch"
+        ),
         pytest.param(["--labels-key", "x"], "--labels-key is 'x'", id="labels"),
         pytest.param(["--regulators", "x"], "--regulators is 'x', which is no file and none of the", id="regulators"),
         pytest.param(["--regulators", "empty.txt"], "empty.txt of --regulators is empty", id="empty file"),
         pytest.param(["--regulators", "latin.txt"], "latin.txt of --regulators is no text in UTF-8", id="no UTF-8"),
         pytest.param(["--regulators", "names.txt"], "NOPE", id="unknown regulator"),
+        pytest.param(["--regulators", "SPIB,FOS"], "names go one per line into a file", id="names with commas"),
+        pytest.param(["--regulators", f"{'SPIB,' * 100}"], "names go one per line into a file", id="many names"),
+        pytest.param(["--regulators", "table.csv"], "table.csv of --regulators looks like a table", id="table"),
         pytest.param(["--prior", "nope.csv"], "nope.csv of --prior is no file", id="no prior"),
         pytest.param(["--prior", "names.txt"], "source", id="prior without columns"),
         pytest.param(["--model-dir", "empty.txt"], "empty.txt of --model-dir is a file", id="model directory"),
@@ -124,6 +160,12 @@ def test_error_is_one_line_and_comes_before_training(
     monkeypatch.chdir(path.parent)
     Path("empty.txt").touch()
     Path("names.txt").write_text("NOPE\n", encoding="utf-8")
+    Path("link.h5ad").symlink_to("in.h5ad")
+    Path("table.csv").write_text("source,target\nSPI1,LYZ\n", encoding="utf-8")
+    Path("a").mkdir()
+    Path("theirs").mkdir()
+    Path("theirs/model.json").write_text("{}", encoding="utf-8")
+    Path("names.h5ad").touch()
     Path("latin.txt").write_bytes("β".encode("utf-16"))
     before = sorted(Path().iterdir())
     usual = {"-o": "out.h5ad", "--regulators": "regulator"}

@@ -115,6 +115,21 @@ def test_damaged_model_is_a_one_line_error(folder: Path, name: str) -> None:
     assert stderr.count("\n") == 1
 
 
+def test_a_path_that_is_not_there_may_be_a_file_or_a_folder(tmp_path: Path) -> None:
+    _, stderr = run(tmp_path / "nope", code=1)
+    assert stderr == (
+        f"Error: {tmp_path / 'nope'} does not exist, expected an .h5ad file or the folder of a saved model. "
+        "Check the path.\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["model.json", "my_model.safetensors", "model.pt"])
+def test_a_file_of_a_model_points_to_its_folder(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    _, stderr = run(tmp_path / name, code=1)
+    assert stderr.endswith(f"expected the folder it lies in. Give the folder {tmp_path}.\n")
+
+
 @pytest.mark.parametrize("make", [Path.mkdir, Path.touch])
 def test_anything_else_is_a_one_line_error(tmp_path: Path, make: object) -> None:
     path = tmp_path / "thing"

@@ -70,4 +70,7 @@ def test_warnings_for_the_user_are_one_line_and_others_are_dropped(capsys: pytes
     warnings.warn("old name", FutureWarning, stacklevel=1)
     warnings.warn_explicit("slow loader", UserWarning, "fit_loop.py", 1, module="lightning.pytorch.loops.fit_loop")
     warnings.warn("gene \x1b[2J", UserWarning, stacklevel=1)
-    assert capsys.readouterr().err == "Warning: too few regulators\nWarning: gene \\x1b[2J\n"
+    warnings.warn("or `regulators=None` for every gene.", UserWarning, stacklevel=1)
+    assert capsys.readouterr().err == (
+        "Warning: too few regulators\nWarning: gene \\x1b[2J\nWarning: or `--regulators none` for every gene.\n"
+    )

@@ -1,5 +1,6 @@
 """``scdual demo``: the whole way on real blood cells, from counts to clusters and a network."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -80,6 +81,21 @@ def _prepare(out: Path) -> None:
     check_installed("igraph", "matplotlib", "networkx", extra="demo")
     out.parent.mkdir(parents=True, exist_ok=True)
     check_folder(out, option="--out")
+    _check_earlier(out)
+
+
+def _check_earlier(out: Path) -> None:
+    """Raise ``ValueError`` if files would be written over that no earlier demo left: a demo leaves all of its files."""
+    from scdual._writing import finish_folder
+
+    finish_folder(out)
+    found = [name for name in _FILES if os.path.lexists(out / name)]
+    if found and not all((out / name).is_file() for name in _FILES):
+        msg = (
+            f"{out} holds {found} from elsewhere, for an earlier demo would have left the files {list(_FILES)}; nothing was "
+            "changed. Choose another name for --out."
+        )
+        raise ValueError(msg)
 
 
 def _new_model(adata: "AnnData") -> "SCDual":

@@ -26,11 +26,12 @@ def edges(
     """Write the edges as CSV with the columns source, target and weight, the strongest first."""
     from scdual._spreadsheet import to_csv
     from scdual._writing import write_file
-    from scdual.cli._files import check_output, read_counts
+    from scdual.cli._files import check_apart, check_output, read_counts
     from scdual.grn import from_varp
 
     if out is not None:
         check_output(out)
+        check_apart({"--out": out}, {"OUT.h5ad": path})
     adata = read_counts(path, backed="r")
     network = from_varp(adata.varp[_network_key(adata, path, group)], adata.var_names, group=group)
     frame = network.to_frame(top)

@@ -1,6 +1,7 @@
 """Turn expected errors and Ctrl+C into one line on stderr and an exit code."""
 
 import functools
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -9,6 +10,17 @@ import typer
 from scdual.cli._terminal import visible
 
 _INTERRUPTED = 130  # what shells give for Ctrl+C: 128 + SIGINT
+_WORDS = (
+    (r"`require_counts=False`", "`--no-require-counts`"),
+    (r"`groupby=", "`labels_key="),
+    (r", or a `prefix=`", ""),
+    (r"a list of gene names", "a file of gene names"),
+    (r"`regulators='(\w+)'` or '(\w+)'", r"`--regulators \1` or `--regulators \2`"),
+    (r"`regulators=None`", "`--regulators none`"),
+    (r"`(regulators|labels_key)='([^`']*)'`", r"`--\1 \2`"),
+    (r"`(layer|batch_key|labels_key|regulators|prior|max_epochs|accelerator)=?`", r"`--\1`"),
+    (r"(?<=`--)(batch|labels|max)_", r"\1-"),
+)  # what messages call an argument in Python, and what it is called on the command line; in this order
 _EXPECTED = (ValueError, KeyError, OSError, ModuleNotFoundError)
 
 
@@ -40,6 +52,13 @@ def tell_if_interrupted(message: str) -> Iterator[None]:
         raise KeyboardInterrupt("; ".join(filter(None, [_told(stop), message]))) from None
 
 
+def as_options(text: str) -> str:
+    """Return a message with the options of the command line in place of the arguments of Python."""
+    for python, option in _WORDS:
+        text = re.sub(python, option, text)
+    return text
+
+
 def _told(stop: KeyboardInterrupt) -> str:
     return visible(str(stop.args[0])) if stop.args else ""
 
@@ -47,4 +66,4 @@ def _told(stop: KeyboardInterrupt) -> str:
 def _message(error: Exception) -> str:
     """Return the message in one line; a `KeyError` would put it in quotes."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    return visible(" ".join(text.split())) or type(error).__name__
+    return visible(as_options(" ".join(text.split()))) or type(error).__name__

@@ -2,6 +2,8 @@
 
 import os
 import shlex
+from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -87,6 +89,36 @@ def check_output(path: Path) -> None:
     check_writable(path)
     if path.is_file() or not path.exists():  # it is replaced as a whole, by a new name in the folder
         check_writable(folder)
+
+
+def check_apart(outputs: Mapping[str, Path | None], inputs: Mapping[str, Path | None]) -> None:
+    """Raise ``ValueError`` if something would be written over an input, or over another output.
+
+    Parameters
+    ----------
+    outputs
+        What is to be written, by the names of the options.
+    inputs
+        What is read; an argument without dashes is the input itself.
+    """
+    given = {option: path for option, path in outputs.items() if path is not None}
+    for option, path in given.items():
+        for other, read in inputs.items():
+            if read is not None and _is_same(path, read):
+                what = f"also the file of {other}" if other.startswith("-") else "the input itself"
+                msg = f"{path} is {what}, expected another file to write. Choose another name for {option}."
+                raise ValueError(msg)
+    for (option, path), (other, second) in combinations(given.items(), 2):
+        if _is_same(path, second):
+            msg = f"{path} is given to both {option} and {other}, expected two places. Choose another name for one of them."
+            raise ValueError(msg)
+
+
+def _is_same(one: Path, two: Path) -> bool:
+    """Return whether two paths mean one place, by whatever links."""
+    if one.exists() and two.exists():
+        return one.samefile(two)
+    return os.path.realpath(one) == os.path.realpath(two)
 
 
 def check_folder(path: Path, *, option: str) -> None:

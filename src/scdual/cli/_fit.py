@@ -1,5 +1,7 @@
 """``scdual fit``: train on a file of counts and write the same file with the results."""
 
+import os
+import re
 import shlex
 from contextlib import ExitStack
 from pathlib import Path
@@ -42,7 +44,7 @@ def fit(  # noqa: PLR0913 - each is one option
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
 ) -> None:
     """Train on counts and write cell states and the signed network beside them."""
-    _check_files(path, out, prior, model_dir)
+    _check_files(path, out, prior=prior, regulators=regulators, model_dir=model_dir)
     from scdual._writing import lock
     from scdual.cli._files import read_counts
     from scdual.cli._training import start, train
@@ -85,21 +87,26 @@ def _write(model: "SCDual", out: Path, model_dir: Path | None, *, labels_key: st
         raise OSError(msg) from failed
 
 
-def _check_files(path: Path, out: Path, prior: Path | None, model_dir: Path | None) -> None:
+def _check_files(path: Path, out: Path, *, prior: Path | None, regulators: str, model_dir: Path | None) -> None:
     """Raise an error before the hours of training, not after."""
-    from scdual.cli._files import check_folder, check_h5ad, check_output, check_suffix
+    from scdual._saved import CONTENT, WEIGHTS, check_overwritten
+    from scdual.cli._files import check_apart, check_folder, check_h5ad, check_output, check_suffix
 
     check_h5ad(path)
     check_suffix(out, ".h5ad")
     check_output(out)
-    if out.exists() and out.samefile(path):
-        msg = f"{out} is the input itself, expected another file to write. Choose another name for --out."
-        raise ValueError(msg)
+    inputs = {
+        "IN.h5ad": path,
+        "--prior": prior,
+        "--regulators": Path(regulators) if os.path.isfile(regulators) else None,
+    }
+    check_apart({"--out": out, "--model-dir": model_dir}, inputs)
     if prior is not None and not prior.is_file():
         msg = f"{prior} of --prior is no file, expected a CSV file. Check the path."
         raise FileNotFoundError(msg)
     if model_dir is not None:
         check_folder(model_dir, option="--model-dir")
+        check_overwritten(model_dir, [CONTENT, WEIGHTS])
 
 
 def _check_keys(
@@ -107,13 +114,15 @@ def _check_keys(
 ) -> None:
     """Raise ``KeyError`` for a name that is not in the file."""
     options = {
-        "--layer": (layer, "layers", list(adata.layers)),
-        "--batch-key": (batch_key, "obs", list(adata.obs)),
-        "--labels-key": (labels_key, "obs", list(adata.obs)),
+        "--layer": (layer, "layers", [name for name in adata.layers if name is not None]),  # None is X in anndata 0.13
+        "--batch-key": (batch_key, "columns of obs", list(adata.obs)),
+        "--labels-key": (labels_key, "columns of obs", list(adata.obs)),
     }
     for option, (name, room, available) in options.items():
         if name is not None and name not in available:
-            msg = f"{option} is {name!r}, but the {room} of {path} has {available}. Choose one of these."
+            msg = f"{option} is {name!r}, but {path} has no {room}. Leave out {option}."
+            if available:
+                msg = f"{option} is {name!r}, but the {room} of {path} are {available}. Choose one of these."
             raise KeyError(msg)
 
 
@@ -123,7 +132,12 @@ def _regulators(text: str, adata: "AnnData") -> str | list[str] | None:
         return _WORDS[text.lower()]
     if text in adata.var:
         return text
-    if not Path(text).is_file():
+    if not os.path.isfile(text):
+        if "," in text:
+            msg = (
+                f"--regulators is {text!r}, but names go one per line into a file. Write them there, and give its name."
+            )
+            raise ValueError(msg)
         msg = (
             f"--regulators is {text!r}, which is no file and none of the columns of var {list(adata.var)}; "
             f"expected one of {list(_WORDS)}, a boolean column of var, or a text file with one gene name per line."
@@ -138,19 +152,26 @@ def _regulators(text: str, adata: "AnnData") -> str | list[str] | None:
     if not names:
         msg = f"The file {text} of --regulators is empty, expected one gene name per line. Add the names."
         raise ValueError(msg)
+    row = next((name for name in names if re.search("[,;\t]", name) and name not in adata.var_names), None)
+    if row is not None:
+        msg = (
+            f"The file {text} of --regulators looks like a table, for it holds {row!r}; expected one gene name per line. "
+            "Give known edges to --prior, or keep one column of names."
+        )
+        raise ValueError(msg)
     return names
 
 
 def _report(model: "SCDual", seconds: float, *, out: Path, model_dir: Path | None) -> None:
     from scdual.cli._tables import show_rows
 
-    adata = model.adata
+    adata, n_epochs = model.adata, len(model.history["train_loss"])
     rows = {
         "cells": adata.n_obs,
         "genes": adata.n_vars,
         "regulators": int(adata.var[RESULT_KEYS.REGULATOR].sum()),
         "edges": adata.varp[RESULT_KEYS.REGULATION].nnz,
-        "training": f"{seconds:.0f} s, {len(model.history['train_loss'])} epochs",
+        "training": f"{seconds:.0f} s, {n_epochs} epoch{'' if n_epochs == 1 else 's'}",
         "file": str(out),
     }
     if model_dir is not None:

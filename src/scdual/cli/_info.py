@@ -23,8 +23,21 @@ def info(
     """Show what scdual has written into a file, or how a saved model was made."""
     from scdual.cli._tables import show_rows
 
+    _check(path)
     rows = _model_rows(path) if path.is_dir() else _file_rows(path)
     show_rows(str(path), rows)
+
+
+def _check(path: Path) -> None:
+    """Raise an error if there is nothing, or a file out of the folder of a model."""
+    from scdual._saved import CONTENT, PICKLE, WEIGHTS
+
+    if not path.exists():
+        msg = f"{path} does not exist, expected an .h5ad file or the folder of a saved model. Check the path."
+        raise FileNotFoundError(msg)
+    if path.is_file() and path.name.endswith((CONTENT, WEIGHTS, PICKLE)):
+        msg = f"{path} is one file of a saved model, expected the folder it lies in. Give the folder {path.parent}."
+        raise ValueError(msg)
 
 
 def _file_rows(path: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import typer
 
+from scdual.cli._errors import as_options
 from scdual.cli._terminal import visible
 
 if TYPE_CHECKING:
@@ -60,4 +61,4 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    typer.secho(f"Warning: {visible(' '.join(str(message).split()))}", fg="yellow", err=True)
+    typer.secho(f"Warning: {visible(as_options(' '.join(str(message).split())))}", fg="yellow", err=True)
