@@ -46,9 +46,7 @@ def with_genes_of(adata: AnnData, names: pd.Index) -> AnnData:
     position = found.get_indexer(names)
     _report(names[position < 0], len(names), found)
     known = adata.var.set_axis(found)
-    var = known.reindex(names)
-    for key in known.select_dtypes("bool"):
-        var[key] = known[key].reindex(names, fill_value=False)
+    var = _rows_of_table(known, names).rename_axis(index=adata.var_names.name)
     raw = None if adata.raw is None else {"X": adata.raw.X, "var": adata.raw.var, "varm": dict(adata.raw.varm)}
     return AnnData(
         X=None if adata.X is None else _columns(adata.X, position),
@@ -57,6 +55,8 @@ def with_genes_of(adata: AnnData, names: pd.Index) -> AnnData:
         uns=dict(adata.uns),
         obsm=dict(adata.obsm),
         obsp=dict(adata.obsp),
+        varm={key: _rows(adata.varm[key], found, names) for key in adata.varm},
+        varp={key: _pairs(adata.varp[key], position) for key in adata.varp},
         layers={key: _columns(adata.layers[key], position) for key in adata.layers if key is not None},
         raw=raw,
     )
@@ -99,6 +99,33 @@ def _columns(matrix: Any, position: np.ndarray) -> Any:
         nothing = sparse.csr_matrix((matrix.shape[0], 1), dtype=matrix.dtype)
         return sparse.hstack([matrix, nothing], format="csr")[:, position]
     return np.concatenate([matrix, np.zeros((len(matrix), 1), matrix.dtype)], axis=1)[:, position]
+
+
+def _rows_of_table(table: pd.DataFrame, names: pd.Index) -> pd.DataFrame:
+    """Return the rows of genes; a gene that is missing has False in a column of truth values, and no value in others."""
+    rows = table.reindex(names)
+    for key in table.select_dtypes("bool"):
+        rows[key] = table[key].reindex(names, fill_value=False)
+    return rows
+
+
+def _rows(values: Any, found: pd.Index, names: pd.Index) -> Any:
+    """Return the rows of genes; one that is missing has NaN in arrays of floats and tables, and zero in others."""
+    if isinstance(values, pd.DataFrame):
+        return _rows_of_table(values.set_axis(found), names)
+    position = found.get_indexer(names)
+    if sparse.issparse(values):
+        return _columns(values.T, position).T.tocsr()
+    rows = np.take(values, np.maximum(position, 0), axis=0)
+    if (position < 0).any():
+        rows[position < 0] = np.nan if np.issubdtype(rows.dtype, np.inexact) else np.zeros((), rows.dtype)
+    return rows
+
+
+def _pairs(values: Any, position: np.ndarray) -> Any:
+    """Return rows and columns of genes by genes, zeros for those that are missing."""
+    pairs = _columns(_columns(values, position).T, position).T
+    return pairs.tocsr() if sparse.issparse(pairs) else pairs
 
 
 def _report(missing: pd.Index, n_genes: int, found: pd.Index) -> None:
