@@ -144,6 +144,15 @@ def test_an_unknown_keyword_gets_the_nearest() -> None:
         check_keywords(["n_head"], ["n_heads", "n_bins"], where="`SCDual`")
 
 
+def test_the_arguments_of_the_method_itself_are_nearer() -> None:
+    with pytest.raises(TypeError, match="Did you mean 'max_epochs'"):
+        check_keywords(["epochs"], ["min_epochs"], where="`train`", own=["max_epochs"])
+    with pytest.raises(TypeError, match="Did you mean 'early_stopping_patience'"):
+        check_keywords(["early_stopping_patiense"], ["early_stopping_patience"], where="f", own=["early_stopping"])
+    with pytest.raises(TypeError, match="`f` has no argument `batch_size`. Pass it to the method itself"):
+        check_keywords(["batch_size"], ["num_workers"], where="`f`", own=["batch_size"])
+
+
 def test_long_values_and_lists_are_cut() -> None:
     with pytest.raises(ValueError, match=r"and 88 more") as error:
         check_choice("x", "y" * 1_000, range(100))

@@ -44,6 +44,6 @@ def test_misspelt_arguments_get_the_nearest() -> None:
     with pytest.raises(TypeError, match="`plan_kwargs` has no argument `weightdecay`. Did you mean 'weight_decay'"):
         check_plan(None, {"weightdecay": 0.1})
     with pytest.raises(TypeError, match="`train` has no argument `max_epoch`. Did you mean 'max_epochs'"):
-        check_trainer(None, {"max_epoch": 3}, own={"max_epochs"})
+        check_trainer(None, {"max_epoch": 3}, own=["max_epochs"])
     with pytest.raises(TypeError, match="`datasplitter_kwargs` has no argument `droplast`. Did you mean 'drop_last'"):
         check_split(None, None, {"droplast": True})

@@ -92,7 +92,7 @@ def check_plan(plan_config: KwargsLike | None, plan_kwargs: KwargsLike | None) -
     check_arguments(plan, PLAN_CHECKS)
 
 
-def check_trainer(trainer_config: KwargsLike | None, trainer_kwargs: Mapping[str, Any], *, own: set[str]) -> None:
+def check_trainer(trainer_config: KwargsLike | None, trainer_kwargs: Mapping[str, Any], *, own: list[str]) -> None:
     """Raise an error if an argument of the Trainer is unknown, or one of those of scvi-tools is wrong.
 
     Parameters
@@ -104,8 +104,8 @@ def check_trainer(trainer_config: KwargsLike | None, trainer_kwargs: Mapping[str
     """
     trainer = _merged("trainer", trainer_config, trainer_kwargs)
     kinds = (Trainer, lightning.pytorch.Trainer)
-    known = {name for kind in kinds for name in inspect.signature(kind).parameters} | own | {"ckpt_path"}
-    check_keywords(trainer, sorted(known - {"kwargs", "self"}), where="`train`")
+    known = {name for kind in kinds for name in inspect.signature(kind).parameters} | set(own) | {"ckpt_path"}
+    check_keywords(trainer, sorted(known - {"kwargs", "self"}), where="`train`", own=own)
     check_arguments(trainer, TRAINER_CHECKS)
 
 
