@@ -7,6 +7,7 @@ from typing import Any, Self
 from anndata import AnnData
 from mudata import MuData
 
+from scdual._checks import check_type
 from scdual._warning import warn
 from scdual.model._inherited import InheritedMixin
 from scdual.model._record import Record, Step, chance_of, data_hash, versions
@@ -70,6 +71,7 @@ def _read(source: str | PathLike[str] | Mapping[str, Any]) -> tuple[Record, Any]
     """Return the record, and the prior if the source holds it."""
     if isinstance(source, Mapping):
         return Record.from_uns(source), None
+    check_type("source", source, str, PathLike, Mapping)
     saved = read_saved(source, with_weights=False)
     record = saved.attributes["record_"]
     if record is None:
