@@ -324,6 +324,14 @@ REFUSED = {
         "`dir_path` is None of type NoneType, expected str or PathLike",
     ),
     "load_number": (lambda model, path: model.load(3), "`dir_path` is 3 of type int, expected str or PathLike"),
+    "repeat_run": (
+        lambda model, path: model.repeat(model.adata, {"run": "x"}),
+        "`source` holds a 'run' that scdual cannot have written",
+    ),
+    "repeat_empty": (
+        lambda model, path: model.repeat(model.adata, {"run": "{}"}),
+        "`source` holds a 'run' that scdual cannot have written",
+    ),
     "repeat": (lambda model, path: model.repeat(model.adata, 3), "`source` is 3 of type int, expected str or PathLike"),
     "prefix": (lambda model, path: model.save(path, prefix="a/b"), "expected the beginning of a file name"),
     "up": (lambda model, path: model.save(path, prefix="../x"), "expected the beginning of a file name"),

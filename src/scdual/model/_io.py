@@ -21,6 +21,7 @@ from scdual._writing import lock, write_folder, write_hdf5
 from scdual.data._rollback import unchanged_on_error
 from scdual.model._inherited import InheritedMixin
 from scdual.model._record import Record, describe, record_now
+from scdual.model._registered_data import check_data_kind
 from scdual.model._saved_model import SavedModel, State, checked_folder, checked_prefix, data_name, read_saved
 from scdual.model._scvi import SETUP_ARGS_KEY, SETUP_METHOD_KEY, parse_device_args
 
@@ -152,6 +153,8 @@ class SavingMixin(InheritedMixin):
         if data is None:
             _warn_no_data(saved)
         data = None if data is False else data
+        if data is not None:
+            check_data_kind(data, saved.registry)
         with nullcontext() if data is None else unchanged_on_error(data):
             model = cls._build(saved, data)
             model.to_device(place)
