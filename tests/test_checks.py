@@ -1,6 +1,7 @@
 """Checks of arguments: what passes, and the sentence for what does not."""
 
 import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,17 @@ def test_flags_are_true_or_false(value: Any) -> None:
 def test_types_are_named() -> None:
     with pytest.raises(TypeError, match="`network` is 3 of type int, expected str or list or None"):
         check_type("network", 3, str, list, optional=True)
+
+
+def test_what_prints_itself_is_named_by_its_type(capsys: pytest.CaptureFixture[str]) -> None:
+    class Model:
+        def __repr__(self) -> str:
+            sys.stdout.write("a long table")
+            return ""
+
+    with pytest.raises(TypeError, match=r"^`network` is of type Model, expected str. Pass a text\.$"):
+        check_type("network", Model(), str, advice="Pass a text.")
+    assert capsys.readouterr().out == ""
 
 
 def test_a_single_text_is_no_list_of_names() -> None:

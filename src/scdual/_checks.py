@@ -113,11 +113,13 @@ def check_flag(name: str, value: Any, *, optional: bool = False) -> None:
         raise TypeError(msg)
 
 
-def check_type(name: str, value: Any, *kinds: type, optional: bool = False) -> None:
-    """Raise ``TypeError`` unless the value is of one of these types."""
+def check_type(name: str, value: Any, *kinds: type, optional: bool = False, advice: str = "") -> None:
+    """Raise ``TypeError`` unless the value is of one of these types; the advice is a sentence on what to do."""
     if not (isinstance(value, kinds) or (optional and value is None)):
         expected = " or ".join([kind.__name__ for kind in kinds] + (["None"] if optional else []))
-        msg = f"`{name}` is {shown(value)} of type {type(value).__name__}, expected {expected}."
+        # Others are long as text, or print themselves, as models do.
+        found = f"{shown(value)} " if type(value).__module__ in ("builtins", "numpy") else ""
+        msg = f"`{name}` is {found}of type {type(value).__name__}, expected {expected}.{advice and f' {advice}'}"
         raise TypeError(msg)
 
 

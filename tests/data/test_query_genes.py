@@ -101,3 +101,19 @@ def test_queries_without_cells_or_shared_genes_or_with_repeated_ones_are_errors(
         with_genes_of(query(["A"]), pd.Index(["X", "Y"]))
     with pytest.raises(ValueError, match="1 gene names occur more than once"):
         names_as_in(pd.Index(["A", "A"]), pd.Index(["A"]))
+
+
+def test_names_that_differ_in_capitals_only_are_an_error() -> None:
+    mouse = query(["Gata1", "Spi1", "Tal1", "Xist", "mt-Nd1"])
+    with pytest.raises(ValueError, match="None of the 2 .*'GATA1' and 'Gata1' differ in capitals only"):
+        with_genes_of(mouse, pd.Index(["GATA1", "TAL1"]))
+    with pytest.raises(ValueError, match="3 of 4 genes .* but 2 of them .* similar name. .* use the same organism"):
+        with_genes_of(mouse, pd.Index(["GATA1", "OTHER", "TAL1", "Xist"]))
+    with pytest.warns(UserWarning, match="1 of 6 genes .* 'XIST' and 'Xist' differ in capitals only"):
+        with_genes_of(mouse, pd.Index(["Gata1", "Spi1", "Tal1", "XIST", "mt-Nd1", "Xist"]))
+
+
+def test_versions_that_are_not_clear_are_an_error() -> None:
+    several = query([f"{name}.{version}" for name in IDS[:2] for version in (1, 2)] + ["A"])
+    with pytest.raises(ValueError, match=r"2 of 3 genes .* could be each of .*give the version you mean"):
+        with_genes_of(several, pd.Index([*IDS[:2], "A"]))

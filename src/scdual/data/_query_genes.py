@@ -15,6 +15,7 @@ from scipy import sparse
 
 from scdual._warning import warn
 from scdual.data._fields import check_unique
+from scdual.grn._names import naming_advice, without_version
 
 _N_EXAMPLES = 3
 _LOW_SHARE = 0.8  # of the genes of the reference, below which scvi-tools warns
@@ -37,7 +38,8 @@ def with_genes_of(adata: AnnData, names: pd.Index) -> AnnData:
     Raises
     ------
     ValueError
-        If there are no cells, genes repeat, or none is shared.
+        If there are no cells, genes repeat, none is shared, or most of many that are missing are there under names that
+        differ in capitals or versions only.
     """
     if not adata.n_obs:
         msg = "The query has no cells; check how it was selected."
@@ -129,15 +131,32 @@ def _pairs(values: Any, position: np.ndarray) -> Any:
 
 
 def _report(missing: pd.Index, n_genes: int, found: pd.Index) -> None:
+    if not len(missing):
+        return
+    are_many = len(missing) > (1 - _LOW_SHARE) * n_genes
+    advice = naming_advice(missing, found)
     if len(missing) == n_genes:
         msg = (
             f"None of the {n_genes} genes of the reference is in the query, e.g. {list(missing[:_N_EXAMPLES])}; genes "
-            f"there look like {list(found[:_N_EXAMPLES])}. Use the same identifiers (symbols or Ensembl) in both."
+            f"there look like {list(found[:_N_EXAMPLES])}. {advice}"
         )
         raise ValueError(msg)
-    if len(missing):
-        poor = " With so many missing, the result may be poor." if len(missing) > (1 - _LOW_SHARE) * n_genes else ""
-        warn(
-            f"{len(missing)} of {n_genes} genes of the reference are not in the query and count as not expressed, "
-            f"e.g. {list(missing[:_N_EXAMPLES])}.{poor}"
+    n_alike = _n_alike(missing, found)
+    if are_many and n_alike > len(missing) / 2:
+        msg = (
+            f"{len(missing)} of {n_genes} genes of the reference are not in the query, but {n_alike} of them are there "
+            f"under a similar name. {advice}"
         )
+        raise ValueError(msg)
+    poor = " With so many missing, the result may be poor." if are_many else ""
+    poor += f" {advice}" if n_alike else ""
+    warn(
+        f"{len(missing)} of {n_genes} genes of the reference are not in the query and count as not expressed, "
+        f"e.g. {list(missing[:_N_EXAMPLES])}.{poor}"
+    )
+
+
+def _n_alike(missing: pd.Index, found: pd.Index) -> int:
+    """Return how many missing genes are there but for capitals, or for the version of an Ensembl id."""
+    plain = [pd.Index([without_version(str(name)).lower() for name in names]) for names in (missing, found)]
+    return int(plain[0].isin(plain[1]).sum())
