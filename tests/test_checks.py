@@ -1,6 +1,7 @@
 """Checks of arguments: what passes, and the sentence for what does not."""
 
 import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -112,6 +113,17 @@ def test_types_are_named() -> None:
         check_type("network", 3, str, list, optional=True)
 
 
+def test_what_prints_itself_is_named_by_its_type(capsys: pytest.CaptureFixture[str]) -> None:
+    class Model:
+        def __repr__(self) -> str:
+            sys.stdout.write("a long table")
+            return ""
+
+    with pytest.raises(TypeError, match=r"^`network` is of type Model, expected str. Pass a text\.$"):
+        check_type("network", Model(), str, advice="Pass a text.")
+    assert capsys.readouterr().out == ""
+
+
 def test_a_single_text_is_no_list_of_names() -> None:
     with pytest.raises(TypeError, match=r"Pass \['GATA1'\]"):
         check_names("gene_list", "GATA1")
@@ -142,6 +154,15 @@ def test_a_column_that_is_not_there(value: Any) -> None:
 def test_an_unknown_keyword_gets_the_nearest() -> None:
     with pytest.raises(TypeError, match="`SCDual` has no argument `n_head`. Did you mean 'n_heads'"):
         check_keywords(["n_head"], ["n_heads", "n_bins"], where="`SCDual`")
+
+
+def test_the_arguments_of_the_method_itself_are_nearer() -> None:
+    with pytest.raises(TypeError, match="Did you mean 'max_epochs'"):
+        check_keywords(["epochs"], ["min_epochs"], where="`train`", own=["max_epochs"])
+    with pytest.raises(TypeError, match="Did you mean 'early_stopping_patience'"):
+        check_keywords(["early_stopping_patiense"], ["early_stopping_patience"], where="f", own=["early_stopping"])
+    with pytest.raises(TypeError, match="`f` has no argument `batch_size`. Pass it to the method itself"):
+        check_keywords(["batch_size"], ["num_workers"], where="`f`", own=["batch_size"])
 
 
 def test_long_values_and_lists_are_cut() -> None:

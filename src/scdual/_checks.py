@@ -1,9 +1,10 @@
 """Check arguments before any work; each error is one sentence: what was found, what was expected, what to do."""
 
 import difflib
+import inspect
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from numbers import Integral, Real
 from reprlib import Repr
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 _MAX_LISTED = 12
+_NEAR = 0.6  # similarity of names that may be meant for each other, as in difflib
 _SHOWN = Repr()
 _SHOWN.maxstring = _SHOWN.maxother = 60  # characters of a value that a sentence quotes
 
@@ -111,11 +113,13 @@ def check_flag(name: str, value: Any, *, optional: bool = False) -> None:
         raise TypeError(msg)
 
 
-def check_type(name: str, value: Any, *kinds: type, optional: bool = False) -> None:
-    """Raise ``TypeError`` unless the value is of one of these types."""
+def check_type(name: str, value: Any, *kinds: type, optional: bool = False, advice: str = "") -> None:
+    """Raise ``TypeError`` unless the value is of one of these types; the advice is a sentence on what to do."""
     if not (isinstance(value, kinds) or (optional and value is None)):
         expected = " or ".join([kind.__name__ for kind in kinds] + (["None"] if optional else []))
-        msg = f"`{name}` is {shown(value)} of type {type(value).__name__}, expected {expected}."
+        # Others are long as text, or print themselves, as models do.
+        found = f"{shown(value)} " if type(value).__module__ in ("builtins", "numpy") else ""
+        msg = f"`{name}` is {found}of type {type(value).__name__}, expected {expected}.{advice and f' {advice}'}"
         raise TypeError(msg)
 
 
@@ -154,7 +158,7 @@ def check_column(name: str, value: Any, columns: Iterable[Any], *, table: str = 
         raise KeyError(msg)
 
 
-def check_keywords(given: Iterable[str], known: Iterable[str], *, where: str) -> None:
+def check_keywords(given: Iterable[str], known: Iterable[str], *, where: str, own: Iterable[str] = ()) -> None:
     """Raise ``TypeError`` if a name of ``**kwargs`` is unknown, as Python does for other arguments.
 
     Parameters
@@ -165,20 +169,39 @@ def check_keywords(given: Iterable[str], known: Iterable[str], *, where: str) ->
         Names that may be passed.
     where
         What takes them, such as ``"`train`"``.
+    own
+        Names of the other arguments of the function, one of which may have been meant.
     """
     known = list(known)
     unknown = [name for name in given if name not in known]
     if unknown:
-        advice = did_you_mean(unknown[0], known)
-        msg = f"{where} has no argument `{unknown[0]}`. {advice or f'It has {listed(known, most=None)}.'}"
+        names = list(dict.fromkeys([*own, *known]))
+        advice = did_you_mean(unknown[0], names) or f"It has {listed(names, most=None)}."
+        if unknown[0] in names:  # it came in a dictionary
+            advice = "Pass it to the method itself."
+        msg = f"{where} has no argument `{unknown[0]}`. {advice}"
         raise TypeError(msg)
 
 
+def argument_names(function: Callable[..., Any]) -> list[str]:
+    """Return the names of the arguments of a function, without ``*args`` and ``**kwargs``."""
+    parameters = inspect.signature(function).parameters.values()
+    return [each.name for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
+
+
 def did_you_mean(value: Any, choices: Iterable[Any]) -> str:
-    """Return a question that names the nearest choice, or nothing if none is near; case does not count."""
+    """Return a question that names the nearest choice, the first of several, or nothing if none is near; case does not count."""
     lowered = {str(choice).lower(): choice for choice in choices if isinstance(choice, str)}
-    near = difflib.get_close_matches(str(value).lower(), lowered, n=1) if isinstance(value, str) else []
-    return f"Did you mean {lowered[near[0]]!r}?" if near else ""
+    if not isinstance(value, str) or not lowered:
+        return ""
+    matcher = difflib.SequenceMatcher(b=value.lower())
+
+    def nearness(name: str) -> float:
+        matcher.set_seq1(name)
+        return matcher.ratio()
+
+    near = max(lowered, key=nearness)
+    return f"Did you mean {lowered[near]!r}?" if nearness(near) >= _NEAR else ""
 
 
 def listed(choices: Iterable[Any], *, most: int | None = _MAX_LISTED) -> str:

@@ -66,7 +66,7 @@ def read_manifest(folder: Path, *, prefix: str = "") -> dict[str, Any]:
     path = folder / f"{prefix}{CONTENT}"
     try:
         manifest = parse(path.read_text(encoding="utf-8"))
-        is_ours = manifest.get("format") == FORMAT and isinstance(manifest.get("version"), int)
+        is_ours = manifest.get("format") == FORMAT and type(manifest.get("version")) is int and manifest["version"] >= 0
     except (ValueError, AttributeError) as error:
         msg = f"{path} is damaged, for it is no JSON as scdual writes it ({error}); {_REPAIR}."
         raise ValueError(msg) from error
@@ -142,7 +142,14 @@ def check_overwritten(folder: Path, names: list[str], *, prefix: str = "") -> No
         owned = {CONTENT, *read_manifest(folder, prefix=prefix)["files"]}
     except ValueError:
         owned = {CONTENT, WEIGHTS} if _is_ours(folder / f"{prefix}{CONTENT}") else set()
-    if is_scvi_pickle(folder / f"{prefix}{PICKLE}"):
+    pickled = folder / f"{prefix}{PICKLE}"
+    if is_scvi_pickle(pickled) and not is_scvi_pickle(pickled, of="SCDual"):
+        msg = (
+            f"{pickled} is a model of another class of scvi-tools, which would be lost; choose another folder for the "
+            "model, or a `prefix=`."
+        )
+        raise ValueError(msg)
+    if is_scvi_pickle(pickled):
         owned |= set(DATA)
     foreign = [f"{prefix}{name}" for name in names if (folder / f"{prefix}{name}").exists() and name not in owned]
     if foreign:
@@ -153,14 +160,15 @@ def check_overwritten(folder: Path, names: list[str], *, prefix: str = "") -> No
         raise ValueError(msg)
 
 
-def is_scvi_pickle(path: Path) -> bool:
-    """Return whether a file looks like a model that scvi-tools saved; nothing in it is run."""
+def is_scvi_pickle(path: Path, *, of: str = "") -> bool:
+    """Return whether a file looks like a model that scvi-tools saved, of a class if one is named; nothing in it is run."""
     if not zipfile.is_zipfile(path):
         return False
     try:
         with zipfile.ZipFile(path) as archive:
             pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-            return any(b"attr_dict" in archive.read(name) for name in pickles)
+            contents = [archive.read(name) for name in pickles]
+            return any(b"attr_dict" in content and of.encode() in content for content in contents)
     except (zipfile.BadZipFile, NotImplementedError, OSError, RuntimeError):
         return False
 

@@ -38,6 +38,35 @@ def test_genes_are_sorted_left_out_and_filled_in_and_the_rest_is_kept(layout: Ca
     assert found.raw.shape == (3, 3)
 
 
+@pytest.mark.parametrize("layout", [csr_matrix, np.array])
+def test_what_belongs_to_genes_moves_with_them(layout: Callable, unchanged: Callable) -> None:
+    given, number = query(["C", "A", "Z"], layout), np.array([[1], [2], [3]])
+    given.var_names.name = "gene"
+    given.varm["PCs"], given.varm["count"], given.varm["sparse"] = number / 2, number, csr_matrix(number)
+    given.varm["table"] = pd.DataFrame({"share": number[:, 0] / 2, "is_tf": True}, index=given.var_names)
+    given.varp["correlation"], given.obsp["distances"] = layout(np.arange(1, 10).reshape(3, 3)), csr_matrix(np.eye(3))
+    with unchanged(given), pytest.warns(UserWarning, match=r"1 of 3 genes"):
+        found = with_genes_of(given, pd.Index(["A", "B", "C"]))
+    np.testing.assert_array_equal(found.varm["PCs"], [[1], [np.nan], [0.5]])
+    np.testing.assert_array_equal(found.varm["count"], [[2], [0], [1]])
+    np.testing.assert_array_equal(found.varm["sparse"].toarray(), [[2], [0], [1]])
+    np.testing.assert_array_equal(found.varm["table"]["share"], [1, np.nan, 0.5])
+    assert found.varm["table"]["is_tf"].tolist() == [True, False, True]
+    pairs = found.varp["correlation"]
+    assert (pairs.toarray() if layout is csr_matrix else pairs).tolist() == [[5, 0, 4], [0, 0, 0], [2, 0, 1]]
+    assert found.obsp["distances"].toarray().tolist() == np.eye(3).tolist()
+    assert found.var_names.name == "gene"
+
+
+def test_data_in_the_order_of_the_reference_stay_as_they_are(contents: Callable) -> None:
+    given = query(["A", "B", "C"])
+    given.var["n"], given.var["kind"] = [1, 2, 3], pd.Categorical(["x", "y", "x"])
+    given.varm["PCs"], given.varp["correlation"], given.obsp["distances"] = np.eye(3), csr_matrix(np.eye(3)), np.eye(3)
+    given.varm["table"] = pd.DataFrame({"share": [1.5, 2, 3]}, index=given.var_names)
+    given.raw = given
+    assert contents(with_genes_of(given, given.var_names)) == contents(given)
+
+
 @pytest.mark.filterwarnings("ignore:Observation names are not unique")
 def test_repeated_cell_names_do_not_matter() -> None:
     given = query(["B", "A"])
@@ -72,3 +101,19 @@ def test_queries_without_cells_or_shared_genes_or_with_repeated_ones_are_errors(
         with_genes_of(query(["A"]), pd.Index(["X", "Y"]))
     with pytest.raises(ValueError, match="1 gene names occur more than once"):
         names_as_in(pd.Index(["A", "A"]), pd.Index(["A"]))
+
+
+def test_names_that_differ_in_capitals_only_are_an_error() -> None:
+    mouse = query(["Gata1", "Spi1", "Tal1", "Xist", "mt-Nd1"])
+    with pytest.raises(ValueError, match="None of the 2 .*'GATA1' and 'Gata1' differ in capitals only"):
+        with_genes_of(mouse, pd.Index(["GATA1", "TAL1"]))
+    with pytest.raises(ValueError, match="3 of 4 genes .* but 2 of them .* similar name. .* use the same organism"):
+        with_genes_of(mouse, pd.Index(["GATA1", "OTHER", "TAL1", "Xist"]))
+    with pytest.warns(UserWarning, match="1 of 6 genes .* 'XIST' and 'Xist' differ in capitals only"):
+        with_genes_of(mouse, pd.Index(["Gata1", "Spi1", "Tal1", "XIST", "mt-Nd1", "Xist"]))
+
+
+def test_versions_that_are_not_clear_are_an_error() -> None:
+    several = query([f"{name}.{version}" for name in IDS[:2] for version in (1, 2)] + ["A"])
+    with pytest.raises(ValueError, match=r"2 of 3 genes .* could be each of .*give the version you mean"):
+        with_genes_of(several, pd.Index([*IDS[:2], "A"]))

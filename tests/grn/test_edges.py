@@ -102,7 +102,7 @@ def test_equal_names_and_blanks_give_no_warning() -> None:
 
 def test_repeated_pairs_are_an_error_that_names_them() -> None:
     with pytest.raises(
-        ValueError, match="1 of 3 edges of the prior have a pair that is repeated, e.g. .*GATA1 -> HBB.*mean"
+        ValueError, match="1 of 3 edges of the prior have a pair that is repeated, e.g. .*GATA1 -> HBB.*drop_duplicates"
     ):
         check_no_repeats(read_edges(pd.concat([TABLE, TABLE.head(1)])), role="prior")
     check_no_repeats(read_edges(TABLE), role="prior")

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
+from scdual.model import SCDual
 from scdual.model._cells import cell_positions, check_cells
 
 MASK = [True, False, True, False, False]
@@ -76,6 +77,64 @@ def test_minibatches_leave_nothing_to_choose(given: dict[str, Any], first: str) 
 
 
 def test_a_misspelt_argument_of_the_loader_gets_the_nearest() -> None:
-    check_cells(None, loader_kwargs={"num_workers": 0, "iter_ndarray": True})
+    check_cells(None, loader_kwargs={"num_workers": 0, "shuffle": False, "sampler": None, "in_order": True})
     with pytest.raises(TypeError, match="has no argument `num_worker`. Did you mean 'num_workers'"):
         check_cells(None, loader_kwargs={"num_worker": 0})
+
+
+@pytest.mark.parametrize(
+    "changing",
+    [
+        {"shuffle": True},
+        {"drop_last": True},
+        {"drop_dataset_tail": True},
+        {"sampler": [0, 1]},
+        {"batch_sampler": [[0]]},
+        {"distributed_sampler": True},
+        {"data_and_attributes": ["X"]},
+        {"collate_fn": list},
+        {"iter_ndarray": True},
+        {"in_order": False},
+    ],
+)
+def test_rows_of_a_result_are_those_of_the_data(changing: dict[str, Any]) -> None:
+    with pytest.raises(
+        ValueError, match=f"`{next(iter(changing))}` is .* Leave it out, and choose cells with `indices`"
+    ):
+        check_cells(None, loader_kwargs=changing)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "said"),
+    [
+        ([], ValueError, "is empty"),
+        ("loader", TypeError, "is 'loader' of type str"),
+        ({"X": 1}, TypeError, ".* of type dict"),
+        ([None], TypeError, "holds None of type NoneType"),
+        (3, TypeError, "is 3 of type int"),
+    ],
+)
+def test_what_is_no_minibatches(wrong: Any, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=f"`dataloader` {said}.* expected minibatches"):
+        check_cells(None, dataloader=wrong)
+
+
+def test_every_method_that_reads_cells_refuses_another_order(trained: SCDual) -> None:
+    names = ("get_elbo", "get_marginal_ll", "get_reconstruction_error", "get_normalized_expression")
+    for name in names:
+        with pytest.raises(ValueError, match="`shuffle` is True"):
+            getattr(trained, name)(data_loader_kwargs={"shuffle": True})
+    for name in ("get_latent_representation", "get_latent_library_size", "get_likelihood_parameters"):
+        with pytest.raises(ValueError, match="`drop_last` is True"):
+            getattr(trained, name)(drop_last=True)
+
+
+def test_a_misspelt_argument_of_the_method_gets_the_nearest(trained: SCDual) -> None:
+    with pytest.raises(TypeError, match="`batchsize`. Did you mean 'batch_size'"):
+        trained.get_latent_representation(batchsize=3)
+    with pytest.raises(TypeError, match="`give_meen`. Did you mean 'give_mean'"):
+        trained.get_latent_representation(give_meen=True)
+    with pytest.raises(TypeError, match="`epochs`. Did you mean 'max_epochs'"):
+        trained.train(epochs=3)
+    with pytest.raises(TypeError, match="`group_by`. Did you mean 'groupby'"):
+        trained.differential_expression(group_by="batch")

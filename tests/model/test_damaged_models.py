@@ -214,3 +214,43 @@ def test_a_forged_checksum_gives_a_sentence_when_values_do_not_fit(folders: tupl
         if path != ["var_names"]:
             with pytest.raises(ValueError, match=r"lacks what scdual writes"):
                 SCDual.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (["init_params_", "non_kwargs", "prior"], "/etc/passwd", "`prior` is of type str"),
+        (["init_params_", "non_kwargs", "regulators"], "auto", "not those the model was built with"),
+        (["gene_names_", 0], "OTHER", "`gene_names_` are not the genes of the registry"),
+        (["regulators_", 0], "OTHER", "`regulators_` are not genes"),
+        (["is_trained_"], "no", "`is_trained_` is 'no', expected True or False"),
+        (["get_normalized_function_name_"], "save", "`get_normalized_function_name_` is another method"),
+    ],
+)
+def test_values_of_other_types_or_that_contradict_each_other(
+    folders: tuple[Path, Path], tmp_path: Path, path: list[Any], value: Any, said: str
+) -> None:
+    from scdual._saved import _checksum
+
+    shutil.copytree(folders[0], tmp_path / "model")
+    manifest = json.loads((folders[0] / "model.json").read_text())
+    place = manifest["content"]["attributes"]
+    for name in path[:-1]:
+        place = place[name]
+    place[path[-1]] = value
+    del manifest["sha256"]
+    (tmp_path / "model" / "model.json").write_text(json.dumps(manifest | {"sha256": _checksum(manifest)}))
+    with pytest.raises(ValueError, match=f"scdual cannot have written .*{said}"):
+        SCDual.load(tmp_path / "model")
+
+
+@pytest.mark.parametrize("version", [-5, True, "0", 0.0])
+def test_versions_are_whole_numbers_from_zero(folders: tuple[Path, Path], tmp_path: Path, version: Any) -> None:
+    from scdual._saved import _checksum
+
+    shutil.copytree(folders[0], tmp_path / "model")
+    manifest = json.loads((folders[0] / "model.json").read_text()) | {"version": version}
+    del manifest["sha256"]
+    (tmp_path / "model" / "model.json").write_text(json.dumps(manifest | {"sha256": _checksum(manifest)}))
+    with pytest.raises(ValueError, match="written by another program, or is damaged"):
+        SCDual.load(tmp_path / "model")

@@ -226,6 +226,17 @@ def test_the_pickle_of_another_program_stays(tiny: SCDual, tmp_path: Path) -> No
     assert SCDual.load(tmp_path, adata=False, trust=True).is_trained
 
 
+def test_a_model_of_another_class_is_not_written_over(tiny: SCDual, tmp_path: Path) -> None:
+    adata = tiny.adata.copy()
+    scvi.model.SCVI.setup_anndata(adata)
+    scvi.model.SCVI(adata).save(tmp_path / "scvi", save_anndata=True)
+    before = contents(tmp_path / "scvi")
+    for save_anndata in (True, False):
+        with pytest.raises(ValueError, match=r"model\.pt is a model of another class .* choose another folder"):
+            tiny.save(tmp_path / "scvi", overwrite=True, save_anndata=save_anndata)
+    assert contents(tmp_path / "scvi") == before
+
+
 def test_other_files_in_the_folder_stay(tiny: SCDual, folder: Path) -> None:
     (folder / "notes").mkdir()
     (folder / "notes" / "thesis.txt").write_text("mine")
@@ -299,7 +310,29 @@ def test_old_data_that_were_cut_off_are_one_sentence(old_folder: Path) -> None:
 REFUSED = {
     "save_kwargs": (lambda model, path: model.save(path, save_kwargs={"a": 1}), "arguments of `torch.save`"),
     "legacy_mudata_format": (lambda model, path: model.save(path, legacy_mudata_format=True), "a format of scvi-tools"),
-    "unknown": (lambda model, path: model.save(path, overwritee=True), r"knows no \['overwritee'\]"),
+    "unknown": (
+        lambda model, path: model.save(path, overwritee=True),
+        r"knows no \['overwritee'\]. Did you mean 'overwrite'",
+    ),
+    "unknown_with_data": (
+        lambda model, path: model.save(path, save_anndata=True, overwite=True),
+        r"knows no \['overwite'\]. Did you mean 'overwrite'",
+    ),
+    "writes_data": (lambda model, path: model.save(path, compression="gzip"), "need `save_anndata=True`"),
+    "no_folder": (
+        lambda model, path: model.save(None),
+        "`dir_path` is None of type NoneType, expected str or PathLike",
+    ),
+    "load_number": (lambda model, path: model.load(3), "`dir_path` is 3 of type int, expected str or PathLike"),
+    "repeat_run": (
+        lambda model, path: model.repeat(model.adata, {"run": "x"}),
+        "`source` holds a 'run' that scdual cannot have written",
+    ),
+    "repeat_empty": (
+        lambda model, path: model.repeat(model.adata, {"run": "{}"}),
+        "`source` holds a 'run' that scdual cannot have written",
+    ),
+    "repeat": (lambda model, path: model.repeat(model.adata, 3), "`source` is 3 of type int, expected str or PathLike"),
     "prefix": (lambda model, path: model.save(path, prefix="a/b"), "expected the beginning of a file name"),
     "up": (lambda model, path: model.save(path, prefix="../x"), "expected the beginning of a file name"),
     "number": (lambda model, path: model.save(path, prefix=3), "expected the beginning of a file name"),

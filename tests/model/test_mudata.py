@@ -200,3 +200,49 @@ def test_printing_and_reading_methods_work(model: SCDual, capsys: pytest.Capture
     assert model.get_reconstruction_error()["reconstruction_loss"].ndim == 0
     assert isinstance(model.get_from_registry(model.adata, "batch"), np.ndarray)
     assert not isinstance(model.adata, AnnData)
+
+
+def test_the_other_kind_of_data_is_refused_and_the_old_stay(model: SCDual, mdata: MuData, tmp_path: Path) -> None:
+    adata = mdata["rna"].copy()
+    other_adata = adata.copy()
+    SCDual.setup_anndata(adata)
+    of_anndata = SCDual(adata, regulators="regulator")
+    of_anndata.is_trained_ = True
+    model.save(tmp_path / "mudata")
+    of_anndata.save(tmp_path / "anndata")
+    cases = [
+        (model, "mudata", other_adata, "is AnnData, but the model was set up with MuData, by `SCDual.setup_mudata`"),
+        (of_anndata, "anndata", mdata, r"is MuData, but the model was set up with AnnData.* `mdata.mod\['rna'\]`"),
+    ]
+    for each, folder, wrong, said in cases:
+        old = each.adata
+        without = SCDual.load(tmp_path / folder, adata=False)
+        for use in (
+            lambda each=each, wrong=wrong: each.get_latent_representation(wrong),
+            lambda without=without, wrong=wrong: without.get_latent_representation(wrong),
+            lambda each=each, wrong=wrong: setattr(each, "adata", wrong),
+            lambda folder=folder, wrong=wrong: SCDual.load(tmp_path / folder, wrong),
+            lambda each=each, wrong=wrong: SCDual.load_query_data(wrong, each),
+        ):
+            with pytest.raises(TypeError, match=said):
+                use()
+        with pytest.raises(TypeError, match="`adata` is int"):
+            each.adata = 3
+        assert each.adata is old
+
+
+def test_a_change_of_the_data_names_the_set_up_of_their_kind(mdata: MuData) -> None:
+    SCDual.setup_mudata(mdata, modalities={"rna_layer": "rna"})
+    model = SCDual(mdata, regulators="regulator")
+    mdata["rna"].X = mdata["rna"].X * 2
+    with pytest.raises(ValueError, match="call `SCDual.setup_mudata` again"):
+        model.train(1)
+
+
+def test_a_misspelt_argument_of_a_set_up_gets_the_nearest(mdata: MuData) -> None:
+    with pytest.raises(TypeError, match="`setup_anndata` has no argument `batchkey`. Did you mean 'batch_key'"):
+        SCDual.setup_anndata(mdata["rna"].copy(), batchkey="batch")
+    with pytest.raises(TypeError, match="`setup_mudata` has no argument `label_key`. Did you mean 'labels_key'"):
+        SCDual.setup_mudata(mdata, modalities={"rna_layer": "rna"}, label_key="x")
+    with pytest.raises(TypeError, match="`extend_categories` has no effect without `source_registry`"):
+        SCDual.setup_mudata(mdata, modalities={"rna_layer": "rna"}, extend_categories=True)

@@ -1,5 +1,7 @@
 """Query data are mapped onto a reference that does not change."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -336,3 +338,13 @@ def test_a_view_is_prepared_as_a_copy_only(reference: SCDual, query: AnnData, un
 def test_what_is_no_reference_is_an_error(query: AnnData, wrong: object) -> None:
     with pytest.raises((TypeError, ValueError, OSError), match="reference model|nowhere"):
         SCDual.load_query_data(query, wrong)
+
+
+def test_preparing_in_place_keeps_every_slot(reference: SCDual, query: AnnData, contents: Callable) -> None:
+    query = query[:, reference.gene_names].copy()
+    query.varm["PCs"], query.varp["correlation"] = np.ones((30, 2)), np.eye(30)
+    query.obsm["X_pca"], query.obsp["distances"] = np.ones((query.n_obs, 2)), np.eye(query.n_obs)
+    query.layers["counts"], query.raw = query.X.copy(), query
+    before = contents(query)
+    SCDual.prepare_query_anndata(query, reference)
+    assert contents(query) == before

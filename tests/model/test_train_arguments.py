@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from lightning.pytorch import Callback
 
 from scdual.model._train_arguments import check_hardware, check_plan, check_split, check_trainer, n_validation
 
@@ -44,6 +45,25 @@ def test_misspelt_arguments_get_the_nearest() -> None:
     with pytest.raises(TypeError, match="`plan_kwargs` has no argument `weightdecay`. Did you mean 'weight_decay'"):
         check_plan(None, {"weightdecay": 0.1})
     with pytest.raises(TypeError, match="`train` has no argument `max_epoch`. Did you mean 'max_epochs'"):
-        check_trainer(None, {"max_epoch": 3}, own={"max_epochs"})
+        check_trainer(None, {"max_epoch": 3}, own=["max_epochs"])
     with pytest.raises(TypeError, match="`datasplitter_kwargs` has no argument `droplast`. Did you mean 'drop_last'"):
         check_split(None, None, {"droplast": True})
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "said"),
+    [
+        ({"callbacks": 3}, TypeError, "`callbacks` is 3 of type int, expected list or tuple or None"),
+        ({"callbacks": Callback()}, TypeError, "`callbacks` is of type Callback, expected list .* Pass a list"),
+        ({"callbacks": [Callback(), "x"]}, TypeError, r"`callbacks\[1\]` is 'x' of type str, expected Callback"),
+        ({"logger": "x"}, TypeError, "`logger` is 'x' of type str, expected Logger or bool or None"),
+        ({"ckpt_path": 3}, TypeError, "`ckpt_path` is 3 of type int, expected str or PathLike or None"),
+        ({"ckpt_path": "nofile"}, ValueError, "`ckpt_path` is 'nofile', but there is no such file"),
+    ],
+)
+def test_what_the_trainer_would_break_on_later(given: dict[str, Any], error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        check_trainer(None, given, own=[])
+    fine = {"callbacks": [Callback()], "logger": False, "ckpt_path": "last"}
+    check_trainer(None, fine, own=[])
+    check_trainer(None, dict.fromkeys(fine), own=[])

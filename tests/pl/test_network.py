@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import FancyArrowPatch
 
 from scdual.grn import RegulatoryNetwork, from_frame
-from scdual.pl import network_graph
+from scdual.pl import network_graph, regulation_heatmap, regulator_ranking
 from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
 
 
@@ -111,3 +111,11 @@ def test_no_edge_to_draw_is_an_error(network: RegulatoryNetwork) -> None:
 def test_unknown_regulator_is_an_error(network: RegulatoryNetwork) -> None:
     with pytest.raises(ValueError, match=r"1 of 1 regulators are not in .* \['NOPE'\]"):
         network_graph(network, regulators=["NOPE"])
+
+
+def test_a_model_in_place_of_its_network_is_one_sentence() -> None:
+    for draw in (network_graph, regulator_ranking, regulation_heatmap):
+        with pytest.raises(
+            TypeError, match=r"`network` is a Figure, expected a RegulatoryNetwork\. Pass what `get_reg"
+        ):
+            draw(plt.figure())

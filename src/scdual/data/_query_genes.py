@@ -15,6 +15,7 @@ from scipy import sparse
 
 from scdual._warning import warn
 from scdual.data._fields import check_unique
+from scdual.grn._names import naming_advice, without_version
 
 _N_EXAMPLES = 3
 _LOW_SHARE = 0.8  # of the genes of the reference, below which scvi-tools warns
@@ -37,7 +38,8 @@ def with_genes_of(adata: AnnData, names: pd.Index) -> AnnData:
     Raises
     ------
     ValueError
-        If there are no cells, genes repeat, or none is shared.
+        If there are no cells, genes repeat, none is shared, or most of many that are missing are there under names that
+        differ in capitals or versions only.
     """
     if not adata.n_obs:
         msg = "The query has no cells; check how it was selected."
@@ -46,9 +48,7 @@ def with_genes_of(adata: AnnData, names: pd.Index) -> AnnData:
     position = found.get_indexer(names)
     _report(names[position < 0], len(names), found)
     known = adata.var.set_axis(found)
-    var = known.reindex(names)
-    for key in known.select_dtypes("bool"):
-        var[key] = known[key].reindex(names, fill_value=False)
+    var = _rows_of_table(known, names).rename_axis(index=adata.var_names.name)
     raw = None if adata.raw is None else {"X": adata.raw.X, "var": adata.raw.var, "varm": dict(adata.raw.varm)}
     return AnnData(
         X=None if adata.X is None else _columns(adata.X, position),
@@ -57,6 +57,8 @@ def with_genes_of(adata: AnnData, names: pd.Index) -> AnnData:
         uns=dict(adata.uns),
         obsm=dict(adata.obsm),
         obsp=dict(adata.obsp),
+        varm={key: _rows(adata.varm[key], found, names) for key in adata.varm},
+        varp={key: _pairs(adata.varp[key], position) for key in adata.varp},
         layers={key: _columns(adata.layers[key], position) for key in adata.layers if key is not None},
         raw=raw,
     )
@@ -101,16 +103,60 @@ def _columns(matrix: Any, position: np.ndarray) -> Any:
     return np.concatenate([matrix, np.zeros((len(matrix), 1), matrix.dtype)], axis=1)[:, position]
 
 
+def _rows_of_table(table: pd.DataFrame, names: pd.Index) -> pd.DataFrame:
+    """Return the rows of genes; a gene that is missing has False in a column of truth values, and no value in others."""
+    rows = table.reindex(names)
+    for key in table.select_dtypes("bool"):
+        rows[key] = table[key].reindex(names, fill_value=False)
+    return rows
+
+
+def _rows(values: Any, found: pd.Index, names: pd.Index) -> Any:
+    """Return the rows of genes; one that is missing has NaN in arrays of floats and tables, and zero in others."""
+    if isinstance(values, pd.DataFrame):
+        return _rows_of_table(values.set_axis(found), names)
+    position = found.get_indexer(names)
+    if sparse.issparse(values):
+        return _columns(values.T, position).T.tocsr()
+    rows = np.take(values, np.maximum(position, 0), axis=0)
+    if (position < 0).any():
+        rows[position < 0] = np.nan if np.issubdtype(rows.dtype, np.inexact) else np.zeros((), rows.dtype)
+    return rows
+
+
+def _pairs(values: Any, position: np.ndarray) -> Any:
+    """Return rows and columns of genes by genes, zeros for those that are missing."""
+    pairs = _columns(_columns(values, position).T, position).T
+    return pairs.tocsr() if sparse.issparse(pairs) else pairs
+
+
 def _report(missing: pd.Index, n_genes: int, found: pd.Index) -> None:
+    if not len(missing):
+        return
+    are_many = len(missing) > (1 - _LOW_SHARE) * n_genes
+    advice = naming_advice(missing, found)
     if len(missing) == n_genes:
         msg = (
             f"None of the {n_genes} genes of the reference is in the query, e.g. {list(missing[:_N_EXAMPLES])}; genes "
-            f"there look like {list(found[:_N_EXAMPLES])}. Use the same identifiers (symbols or Ensembl) in both."
+            f"there look like {list(found[:_N_EXAMPLES])}. {advice}"
         )
         raise ValueError(msg)
-    if len(missing):
-        poor = " With so many missing, the result may be poor." if len(missing) > (1 - _LOW_SHARE) * n_genes else ""
-        warn(
-            f"{len(missing)} of {n_genes} genes of the reference are not in the query and count as not expressed, "
-            f"e.g. {list(missing[:_N_EXAMPLES])}.{poor}"
+    n_alike = _n_alike(missing, found)
+    if are_many and n_alike > len(missing) / 2:
+        msg = (
+            f"{len(missing)} of {n_genes} genes of the reference are not in the query, but {n_alike} of them are there "
+            f"under a similar name. {advice}"
         )
+        raise ValueError(msg)
+    poor = " With so many missing, the result may be poor." if are_many else ""
+    poor += f" {advice}" if n_alike else ""
+    warn(
+        f"{len(missing)} of {n_genes} genes of the reference are not in the query and count as not expressed, "
+        f"e.g. {list(missing[:_N_EXAMPLES])}.{poor}"
+    )
+
+
+def _n_alike(missing: pd.Index, found: pd.Index) -> int:
+    """Return how many missing genes are there but for capitals, or for the version of an Ensembl id."""
+    plain = [pd.Index([without_version(str(name)).lower() for name in names]) for names in (missing, found)]
+    return int(plain[0].isin(plain[1]).sum())

@@ -90,7 +90,7 @@ def check_no_repeats(edges: pd.DataFrame, *, role: str) -> None:
     """Raise ``ValueError`` if a pair of source and target occurs twice."""
     repeated = edges.duplicated(["source", "target"]).to_numpy()
     if repeated.any():
-        advice = "expected each pair once. Merge them, e.g. `table.groupby(['source', 'target'], as_index=False)['weight'].mean()`."
+        advice = "expected each pair once. Keep one, e.g. with `table.drop_duplicates(['source', 'target'])`."
         raise ValueError(_wrong(edges, repeated, "a pair that is repeated", role, advice))
 
 

@@ -189,8 +189,15 @@ class RegulatoryNetwork:
         return replace(self, weight=np.where(self.evidence.q_value <= fdr, self.weight, 0))
 
 
-def check_network(network: RegulatoryNetwork) -> RegulatoryNetwork:
+def check_network(network: RegulatoryNetwork, *, name: str | None = None) -> RegulatoryNetwork:
     """Return the network.
+
+    Parameters
+    ----------
+    network
+        What was passed.
+    name
+        Name of the argument.
 
     Raises
     ------
@@ -207,7 +214,8 @@ def check_network(network: RegulatoryNetwork) -> RegulatoryNetwork:
             "Call `scdual.grn.from_frame(table, targets, regulators=regulators)` with all genes that were looked at, "
             "for a table does not say where an edge could have been."
         )
-    msg = f"Found a {type(network).__name__}, expected a RegulatoryNetwork. {advice}"
+    found = "Found a" if name is None else f"`{name}` is a"
+    msg = f"{found} {type(network).__name__}, expected a RegulatoryNetwork. {advice}"
     raise TypeError(msg)
 
 

@@ -16,6 +16,7 @@ from scvi.data import AnnDataManager
 from scvi.model.base import DifferentialComputation
 
 from scdual._checks import (
+    argument_names,
     check_choice,
     check_column,
     check_flag,
@@ -139,7 +140,7 @@ class DifferentialExpressionMixin(ExpressionMixin):
             check_flag(name, flag)
         check_type("importance_weighting_kwargs", importance_weighting_kwargs, Mapping, optional=True)
         check_weights(weights, importance_weighting_kwargs)
-        _check_bayes_factors(kwargs)
+        _check_bayes_factors(kwargs, own=argument_names(self.differential_expression))
         for name, batches in {"batchid1": batchid1, "batchid2": batchid2}.items():
             self._check_batches(name, batches)
             if batches is not None and not batch_correction:
@@ -278,11 +279,11 @@ def _positions(name: str, chosen: Any, adata: AnnData | MuData) -> np.ndarray:
     return cell_positions(adata, chosen, name=name)
 
 
-def _check_bayes_factors(given: Mapping[str, Any]) -> None:
+def _check_bayes_factors(given: Mapping[str, Any], *, own: list[str]) -> None:
     """Raise an error if a further argument is none of ``get_bayes_factors``, or wrong."""
     taken = {"self", "idx1", "idx2", "mode", "batchid1", "batchid2", "use_observed_batches", "delta"}
     known = set(inspect.signature(DifferentialComputation.get_bayes_factors).parameters) - taken
-    check_keywords(given, sorted(known | {"subset_idx"}), where="`differential_expression`")
+    check_keywords(given, sorted(known | {"subset_idx"}), where="`differential_expression`", own=own)
     for name, value in given.items():
         if name in _BAYES_FACTOR_CHECKS:
             _BAYES_FACTOR_CHECKS[name](name, value)

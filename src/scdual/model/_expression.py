@@ -15,7 +15,7 @@ from mudata import MuData
 from scipy.stats import rankdata
 from scvi import REGISTRY_KEYS
 
-from scdual._checks import check_choice, check_flag, check_names, check_number, check_whole
+from scdual._checks import argument_names, check_choice, check_flag, check_names, check_number, check_whole
 from scdual._types import CellWeights, CorrelationType
 from scdual.model._cells import cell_positions, check_cells, given_minibatches
 from scdual.model._importance import ImportanceMixin, check_weights
@@ -90,7 +90,8 @@ class ExpressionMixin(ImportanceMixin):
             If a gene or batch is unknown, another argument is wrong, or two of them do not go together.
         """
         self._check_if_trained(warn=False)
-        check_cells(adata, indices, batch_size, dataloader, data_loader_kwargs)
+        own = argument_names(self.get_normalized_expression)
+        check_cells(adata, indices, batch_size, dataloader, data_loader_kwargs, own=own)
         genes = self._gene_positions(gene_list)
         self._check_batches("transform_batch", transform_batch, dataloader)
         if library_size != "latent":
@@ -172,7 +173,8 @@ class ExpressionMixin(ImportanceMixin):
             As :meth:`get_normalized_expression`.
         """
         self._check_if_trained(warn=False)
-        check_cells(adata, indices, batch_size, dataloader, data_loader_kwargs)
+        own = argument_names(self.posterior_predictive_sample)
+        check_cells(adata, indices, batch_size, dataloader, data_loader_kwargs, own=own)
         self._check_batches("transform_batch", transform_batch, dataloader)
         check_whole("n_samples", n_samples, at_least=1)
         check_flag("silent", silent)
@@ -210,7 +212,8 @@ class ExpressionMixin(ImportanceMixin):
         ``mean``; for the negative binomial also ``dispersions``, and for the zero-inflated one ``dropout``.
         """
         self._check_if_trained(warn=False)
-        check_cells(adata, indices, batch_size, dataloader, data_loader_kwargs)
+        own = argument_names(self.get_likelihood_parameters)
+        check_cells(adata, indices, batch_size, dataloader, data_loader_kwargs, own=own)
         check_whole("n_samples", n_samples, at_least=1)
         check_flag("give_mean", give_mean)
         if self.module.gene_likelihood != "poisson":
@@ -311,7 +314,8 @@ class ExpressionMixin(ImportanceMixin):
         RuntimeError
             If the model is not trained, or ``give_mean`` is True.
         """
-        check_cells(adata, indices, batch_size, dataloader, data_loader_kwargs)
+        own = argument_names(self.get_latent_library_size)
+        check_cells(adata, indices, batch_size, dataloader, data_loader_kwargs, own=own)
         check_flag("give_mean", give_mean)
         return super().get_latent_library_size(adata, indices, give_mean, batch_size, dataloader, **data_loader_kwargs)
 

@@ -14,7 +14,7 @@ from anndata import AnnData
 from mudata import MuData
 from scvi.model.base import RNASeqMixin
 
-from scdual._checks import check_choice, check_flag, check_keywords, check_type, check_whole
+from scdual._checks import argument_names, check_choice, check_flag, check_keywords, check_type, check_whole
 from scdual._types import CellWeights
 from scdual.model._cells import cell_positions, check_cells
 from scdual.model._inherited import InheritedMixin
@@ -72,7 +72,7 @@ class ImportanceMixin(RNASeqMixin, InheritedMixin):
                 "where size factors are registered; pass `weights='uniform'`."
             )
             raise NotImplementedError(msg)
-        check_cells(adata, indices, loader_kwargs=data_loader_kwargs)
+        check_cells(adata, indices, loader_kwargs=data_loader_kwargs, own=argument_names(self.get_importance_weights))
         for name, value in {"qz": qz, "px": px}.items():
             check_type(name, value, torch.distributions.Distribution)
         check_type("zs", zs, torch.Tensor)

@@ -15,7 +15,7 @@ from mudata import MuData
 from scvi.model.base import EmbeddingMixin, VAEMixin
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, StudentT
 
-from scdual._checks import check_flag, check_keywords, check_number, check_type, check_whole
+from scdual._checks import argument_names, check_flag, check_keywords, check_number, check_type, check_whole
 from scdual.model._cells import check_cells
 from scdual.model._groups import group_names
 from scdual.model._interruption import how_far
@@ -85,7 +85,8 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, RegisteredDataMixin):
         TypeError, ValueError
             If an argument is unknown or wrong, or both minibatches and other cells are given.
         """
-        check_cells(adata, indices, batch_size, dataloader, data_loader_kwargs)
+        own = argument_names(self.get_latent_representation)
+        check_cells(adata, indices, batch_size, dataloader, data_loader_kwargs, own=own)
         check_flag("give_mean", give_mean)
         check_whole("mc_samples", mc_samples, at_least=1)
         check_flag("return_dist", return_dist)
@@ -135,7 +136,9 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, RegisteredDataMixin):
         check_cells(adata, indices, batch_size, dataloader, data_loader_kwargs)
         check_whole("n_mc_samples", n_mc_samples, at_least=1)
         check_flag("return_mean", return_mean)
-        check_keywords(kwargs, ["n_mc_samples_per_pass"], where="`get_marginal_ll`")
+        check_keywords(
+            kwargs, ["n_mc_samples_per_pass"], where="`get_marginal_ll`", own=argument_names(self.get_marginal_ll)
+        )
         check_whole("n_mc_samples_per_pass", kwargs.get("n_mc_samples_per_pass"), at_least=1, optional=True)
         values = super().get_marginal_ll(
             adata, indices, n_mc_samples, batch_size, False, dataloader, data_loader_kwargs, **kwargs
@@ -168,7 +171,7 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, RegisteredDataMixin):
         """
         check_cells(adata, indices, batch_size, dataloader, data_loader_kwargs)
         check_flag("return_mean", return_mean)
-        check_keywords(kwargs, _FORWARD_KEYWORDS, where="`get_elbo`")
+        check_keywords(kwargs, _FORWARD_KEYWORDS, where="`get_elbo`", own=argument_names(self.get_elbo))
         return super().get_elbo(adata, indices, batch_size, dataloader, return_mean, data_loader_kwargs, **kwargs)
 
     def get_reconstruction_error(
@@ -197,7 +200,12 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, RegisteredDataMixin):
         """
         check_cells(adata, indices, batch_size, dataloader, data_loader_kwargs)
         check_flag("return_mean", return_mean)
-        check_keywords(kwargs, _FORWARD_KEYWORDS, where="`get_reconstruction_error`")
+        check_keywords(
+            kwargs,
+            _FORWARD_KEYWORDS,
+            where="`get_reconstruction_error`",
+            own=argument_names(self.get_reconstruction_error),
+        )
         return super().get_reconstruction_error(
             adata, indices, batch_size, dataloader, return_mean, data_loader_kwargs, **kwargs
         )

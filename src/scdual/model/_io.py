@@ -14,13 +14,15 @@ from safetensors.torch import save as tensor_bytes
 from scvi.data import AnnDataManager
 from torch import distributed
 
+from scdual._checks import argument_names, did_you_mean
 from scdual._saved import CONTENT, DATA, PICKLE, WEIGHTS, check_overwritten, is_scvi_pickle, write_content
 from scdual._warning import warn
 from scdual._writing import lock, write_folder, write_hdf5
 from scdual.data._rollback import unchanged_on_error
 from scdual.model._inherited import InheritedMixin
 from scdual.model._record import Record, describe, record_now
-from scdual.model._saved_model import SavedModel, State, checked_prefix, data_name, read_saved
+from scdual.model._registered_data import check_data_kind
+from scdual.model._saved_model import SavedModel, State, checked_folder, checked_prefix, data_name, read_saved
 from scdual.model._scvi import SETUP_ARGS_KEY, SETUP_METHOD_KEY, parse_device_args
 
 _SETUP_METHODS = ("setup_anndata", "setup_mudata", "setup_datamodule")
@@ -69,21 +71,22 @@ class SavingMixin(InheritedMixin):
         Raises
         ------
         ValueError
-            If the folder exists, holds a file of that name that is not of a model, or there are no data to save.
+            If the folder exists, holds a file of that name that is not of a model or a model of another class, or there
+            are no data to save.
         TypeError
             If an argument is not known.
         BlockingIOError
             If another process writes the folder.
         """
+        folder, start = checked_folder(dir_path), checked_prefix(prefix)
         _check_save_arguments(save_kwargs, legacy_mudata_format, save_anndata, anndata_write_kwargs)
         if save_anndata:
             self._require_data()
         if _is_follower():
             return
-        start = checked_prefix(prefix)
         if isinstance(self.adata, MuData):
             self.registry_[SETUP_METHOD_KEY] = "setup_mudata"  # lost when `model.adata` was set
-        folder, content, weights = Path(dir_path), self._content(), tensor_bytes(self._tensors())
+        content, weights = self._content(), tensor_bytes(self._tensors())
         names = [CONTENT, WEIGHTS, *([data_name(self.registry_)] if save_anndata else [])]
         with lock(folder):
             check_overwritten(folder, names, prefix=start)
@@ -139,16 +142,19 @@ class SavingMixin(InheritedMixin):
         if datamodule is not None:
             msg = "`datamodule` is not needed to load a model; leave it out and pass it to `train`."
             raise ValueError(msg)
+        folder = checked_folder(dir_path)
         if not (adata is None or adata is False or isinstance(adata, AnnData | MuData)):
             msg = f"`adata` is of type {type(adata).__name__}, expected AnnData or MuData, None for the saved data, or False for none."
             raise TypeError(msg)
         place = parse_device_args(accelerator, device, return_device="torch", validate_single_device=True)[2]
-        saved = read_saved(dir_path, prefix=prefix, trust=trust, backup_url=backup_url)
+        saved = read_saved(folder, prefix=prefix, trust=trust, backup_url=backup_url)
         _check_class(saved, [cls.__name__, *(allowed_classes_names_list or [])])
         data = saved.read_data() if adata is None else adata
         if data is None:
             _warn_no_data(saved)
         data = None if data is False else data
+        if data is not None:
+            check_data_kind(data, saved.registry)
         with nullcontext() if data is None else unchanged_on_error(data):
             model = cls._build(saved, data)
             model.to_device(place)
@@ -273,8 +279,10 @@ def _check_save_arguments(
     if legacy_mudata_format:
         msg = "`legacy_mudata_format` names a format of scvi-tools, which is not written here; leave it out."
         raise ValueError(msg)
-    if write_kwargs and not save_anndata:
-        msg = f"`save` knows no {sorted(write_kwargs)}; arguments that write data need `save_anndata=True`."
+    nearest = next(filter(None, (did_you_mean(name, argument_names(SavingMixin.save)) for name in write_kwargs)), "")
+    if nearest or (write_kwargs and not save_anndata):
+        advice = nearest or "Arguments that write data need `save_anndata=True`."
+        msg = f"`save` knows no {sorted(write_kwargs)}. {advice}"
         raise TypeError(msg)
 
 

@@ -28,6 +28,7 @@ from scdual.model._new_rows import (
     with_rows_of,
 )
 from scdual.model._record import query_record
+from scdual.model._registered_data import check_data_kind
 from scdual.model._scvi import (
     FIELD_REGISTRIES_KEY,
     SETUP_ARGS_KEY,
@@ -115,6 +116,7 @@ class QueryMixin(ArchesMixin, InheritedMixin):
             raise NotImplementedError(msg)
         reference = cls._reference(reference_model)
         if adata is not None:
+            check_data_kind(adata, reference.registry_ if reference.adata is None else reference.adata)
             with unchanged_on_error(adata):
                 reference._register_query(adata, subset=inplace_subset_query_vars, new_batches=transfer_batch)
         elif registry is not None and not transfer_batch:

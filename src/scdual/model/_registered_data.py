@@ -1,6 +1,6 @@
 """Data that a model knows: registered, checked for changes, looked up, forgotten."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -16,7 +16,28 @@ from scvi.model.base import BaseModelClass
 from scdual.data._rollback import unchanged_on_error
 from scdual.model._cells import cell_positions
 from scdual.model._managers import WeakStores, keep_with_data
-from scdual.model._scvi import SETUP_ARGS_KEY, UUID_KEY
+from scdual.model._scvi import SETUP_ARGS_KEY, SETUP_METHOD_KEY, UUID_KEY
+
+
+def check_data_kind(data: Any, known: AnnData | MuData | Mapping[str, Any]) -> None:
+    """Raise ``TypeError`` unless data are of the same kind as those a model was set up with.
+
+    Parameters
+    ----------
+    data
+        Data that were passed.
+    known
+        Data of the model, or its registry if it has none.
+    """
+    is_mudata = (
+        known.get(SETUP_METHOD_KEY) == "setup_mudata" if isinstance(known, Mapping) else isinstance(known, MuData)
+    )
+    kind, method = (MuData, "setup_mudata") if is_mudata else (AnnData, "setup_anndata")
+    if not isinstance(data, kind):
+        advice = "MuData with the same modalities" if is_mudata else "AnnData"
+        given = advice if not isinstance(data, MuData) else "AnnData of the RNA, such as `mdata.mod['rna']`"
+        msg = f"`adata` is {type(data).__name__}, but the model was set up with {kind.__name__}, by `SCDual.{method}`. Pass {given}."
+        raise TypeError(msg)
 
 
 class RegisteredDataMixin(BaseModelClass, metaclass=WeakStores):
@@ -103,11 +124,14 @@ class RegisteredDataMixin(BaseModelClass, metaclass=WeakStores):
 
         Raises
         ------
+        TypeError
+            If the data are of another kind than those the model was set up with.
         ValueError
             If the model's own data have changed. Other data are registered anew.
         """
         self._require_data(adata)
         data = self.adata if adata is None else adata
+        check_data_kind(data, self.registry_ if self.adata is None else self.adata)
         if not data.n_obs:  # scvi-tools takes empty data for none
             msg = "The data have no cells; check how they were selected."
             raise ValueError(msg)
@@ -116,8 +140,9 @@ class RegisteredDataMixin(BaseModelClass, metaclass=WeakStores):
             manager = self.get_anndata_manager(data, required=True)
             changes = manager.changes()
             if changes and manager is self.adata_manager:
+                method = "setup_mudata" if isinstance(data, MuData) else "setup_anndata"
                 msg = (
-                    f"The data changed after they were set up: {changes}; undo that, or call `SCDual.setup_anndata` again "
+                    f"The data changed after they were set up: {changes}; undo that, or call `SCDual.{method}` again "
                     "and build a new model."
                 )
                 raise ValueError(msg)

@@ -1,15 +1,17 @@
 """Repeat a recorded run."""
 
 from collections.abc import Mapping
+from json import JSONDecodeError
 from os import PathLike
 from typing import Any, Self
 
 from anndata import AnnData
 from mudata import MuData
 
+from scdual._checks import check_type
 from scdual._warning import warn
 from scdual.model._inherited import InheritedMixin
-from scdual.model._record import Record, Step, chance_of, data_hash, versions
+from scdual.model._record import RUN_KEY, Record, Step, chance_of, data_hash, versions
 from scdual.model._saved_model import read_saved
 
 _SETUP_METHODS, _TRAININGS = ("setup_anndata", "setup_mudata"), ("train", "train_ensemble")
@@ -69,7 +71,12 @@ class RepeatMixin(InheritedMixin):
 def _read(source: str | PathLike[str] | Mapping[str, Any]) -> tuple[Record, Any]:
     """Return the record, and the prior if the source holds it."""
     if isinstance(source, Mapping):
-        return Record.from_uns(source), None
+        try:
+            return Record.from_uns(source), None
+        except (KeyError, TypeError, AttributeError, JSONDecodeError) as error:
+            msg = f"`source` holds a {RUN_KEY!r} that scdual cannot have written ({error!r}); pass `adata.uns['scdual']` as it was, or the folder of the saved model."
+            raise ValueError(msg) from error
+    check_type("source", source, str, PathLike, Mapping)
     saved = read_saved(source, with_weights=False)
     record = saved.attributes["record_"]
     if record is None:

@@ -8,16 +8,25 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from anndata import AnnData, read_h5ad
 from mudata import MuData, read_h5mu
 from safetensors import SafetensorError
 from safetensors.torch import load as read_tensors
+from scvi import REGISTRY_KEYS
 
+from scdual._checks import check_type
 from scdual._saved import CONTENT, DATA, PICKLE, WEIGHTS, check_file, check_folder, read_checked, read_manifest
 from scdual._writing import finish_folder
 from scdual.model._record import Record
-from scdual.model._scvi import SETUP_METHOD_KEY, checkpoints_read_by, read_pickled
+from scdual.model._scvi import (
+    FIELD_REGISTRIES_KEY,
+    SETUP_METHOD_KEY,
+    STATE_REGISTRY_KEY,
+    checkpoints_read_by,
+    read_pickled,
+)
 
 State = dict[str, torch.Tensor]
 
@@ -111,7 +120,7 @@ def read_saved(
     ValueError
         If there is no model, or it is damaged.
     """
-    folder, start = Path(dir_path), checked_prefix(prefix)
+    folder, start = checked_folder(dir_path), checked_prefix(prefix)
     finish_folder(folder)
     if trust and not (folder / f"{start}{CONTENT}").exists():
         return _read_pickle(folder, start, backup_url)
@@ -156,8 +165,35 @@ def _from_manifest(folder: Path, prefix: str, manifest: Mapping[str, Any], *, wi
         state = _part(tensors, "module.")
     described = files.get(data_name(attributes["registry_"]))
     saved = SavedModel(folder, prefix, attributes, state, described)
-    _ = saved.arguments  # raises if they are not there
+    _check_consistency(saved)
     return saved
+
+
+def _check_consistency(saved: SavedModel) -> None:
+    """Raise ``ValueError`` if values are of other types than those that are saved, or contradict each other."""
+    attributes, arguments = saved.attributes, saved.arguments
+    genes, regulators = attributes["gene_names_"], attributes["regulators_"]
+    registered = saved.registry[FIELD_REGISTRIES_KEY][REGISTRY_KEYS.X_KEY][STATE_REGISTRY_KEY]["column_names"]
+    prior = arguments.get("prior")
+    wrong = {
+        "`gene_names_` are not the genes of the registry": genes != [str(name) for name in registered],
+        "`regulators_` are not genes, or not those the model was built with": not isinstance(regulators, list)
+        or not set(regulators) <= set(genes)
+        or regulators != arguments["regulators"],
+        f"`prior` is of type {type(prior).__name__}, expected a table or None": not (
+            prior is None or isinstance(prior, Mapping | pd.DataFrame)
+        ),
+        f"`is_trained_` is {attributes['is_trained_']!r}, expected True or False": not isinstance(
+            attributes["is_trained_"], bool
+        ),
+        "`get_normalized_function_name_` is another method": attributes["get_normalized_function_name_"]
+        != "get_normalized_expression",
+    }
+    reason = next((reason for reason, is_wrong in wrong.items() if is_wrong), None)
+    if reason is not None:
+        path = saved.folder / f"{saved.prefix}{CONTENT}"
+        msg = f"{path} holds values that scdual cannot have written ({reason}); take another copy of the folder, or save the model again."
+        raise ValueError(msg)
 
 
 def _read_pickle(folder: Path, prefix: str, backup_url: str | None) -> SavedModel:
@@ -209,6 +245,12 @@ def _name_today(name: str, format_version: int) -> str:
 
 def _part(tensors: State, beginning: str) -> State:
     return {name.removeprefix(beginning): values for name, values in tensors.items() if name.startswith(beginning)}
+
+
+def checked_folder(dir_path: str | PathLike[str], *, name: str = "dir_path") -> Path:
+    """Return the path of a folder; raise ``TypeError`` if it is none."""
+    check_type(name, dir_path, str, PathLike)
+    return Path(dir_path)
 
 
 def checked_prefix(prefix: str | None) -> str:

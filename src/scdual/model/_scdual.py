@@ -11,7 +11,7 @@ from anndata import AnnData
 from mudata import MuData
 from scvi import REGISTRY_KEYS
 
-from scdual._checks import check_keywords, check_names, check_type
+from scdual._checks import argument_names, check_keywords, check_names, check_type
 from scdual._types import Dispersion, GeneLikelihood
 from scdual._warning import warn
 from scdual.data._categories import (
@@ -41,8 +41,10 @@ from scdual.model._query import QueryMixin
 from scdual.model._record import first_record, generator_state
 from scdual.model._regulation import RegulationMixin
 from scdual.model._repeat import RepeatMixin
-from scdual.model._scvi import FIELD_REGISTRIES_KEY, SETUP_ARGS_KEY, STATE_REGISTRY_KEY
+from scdual.model._scvi import FIELD_REGISTRIES_KEY, SETUP_ARGS_KEY, SETUP_METHOD_KEY, STATE_REGISTRY_KEY
 from scdual.module import MODULE_CHECKS, SCDualModule, check_module
+
+_TRANSFER_KEYWORDS = ("source_registry", "extend_categories", "allow_missing_labels")
 
 
 class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixin, SavingMixin, RepeatMixin):
@@ -210,7 +212,8 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
             Whether values that are no integers are an error. False insists on data that are no counts, such as
             simulated real values or estimated counts.
         **kwargs
-            Passed on to the data manager of scvi-tools.
+            ``source_registry``, the registry of a model whose categories count, and with it ``extend_categories`` and
+            ``allow_missing_labels``.
 
         Raises
         ------
@@ -269,7 +272,7 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
         require_counts
             As in :meth:`setup_anndata`.
         **kwargs
-            Passed on to the data manager of scvi-tools.
+            As in :meth:`setup_anndata`.
 
         Raises
         ------
@@ -320,6 +323,13 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
     def _register(
         cls, data_fields: list[Any], setup_method_args: dict[str, Any], data: AnnData | MuData, **kwargs: Any
     ) -> None:
+        method = setup_method_args[SETUP_METHOD_KEY]
+        own = argument_names(getattr(cls, method))
+        check_keywords(kwargs, _TRANSFER_KEYWORDS, where=f"`{method}`", own=own)
+        lonely = [name for name in kwargs if name != "source_registry"]
+        if lonely and kwargs.get("source_registry") is None:
+            msg = f"`{lonely[0]}` has no effect without `source_registry`, the registry of a model. Pass both, or neither."
+            raise TypeError(msg)
         adata_manager = CellManager(fields=data_fields, setup_method_args=setup_method_args)
         adata_manager.register_fields(data, **kwargs)
         cls.register_manager(adata_manager)

@@ -5,10 +5,14 @@ import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from numbers import Integral
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch
+from lightning.pytorch import Callback
 from lightning.pytorch.accelerators import Accelerator, AcceleratorRegistry
+from lightning.pytorch.loggers import Logger
 from scvi.dataloaders import DataSplitter
 from scvi.train import Trainer
 
@@ -37,6 +41,31 @@ _METRICS = tuple(
 )
 _MONITORED = ("validation_loss", "train_loss", *_METRICS)
 
+
+def _check_callbacks(name: str, value: Any) -> None:
+    """Raise ``TypeError`` unless these are None or several callbacks."""
+    check_type(name, value, list, tuple, optional=True, advice="Pass a list of callbacks of Lightning.")
+    for k, each in enumerate(value or ()):
+        check_type(f"{name}[{k}]", each, Callback)
+
+
+def _check_logger(name: str, value: Any) -> None:
+    """Raise ``TypeError`` unless this is a logger, several of them, True, False, or None."""
+    for each in value if isinstance(value, list | tuple) else [value]:
+        check_type(name, each, Logger, bool, optional=True, advice="Pass a logger of Lightning, or leave it out.")
+
+
+def _check_checkpoint(name: str, value: Any) -> None:
+    """Raise an error unless this is None, a file that is there, an address, or a word that Lightning knows."""
+    check_type(name, value, str, PathLike, optional=True)
+    is_word = isinstance(value, str) and (
+        value in ("best", "hpc", "last") or "://" in value or value.startswith("registry")
+    )
+    if value is not None and not is_word and not Path(value).exists():
+        msg = f"`{name}` is {shown(str(value))}, but there is no such file; pass the path of a checkpoint that Lightning wrote."
+        raise ValueError(msg)
+
+
 TRAINER_CHECKS: dict[str, Callable[[str, Any], None]] = {
     **dict.fromkeys(("early_stopping_monitor", "checkpointing_monitor"), partial(check_choice, choices=_MONITORED)),
     "early_stopping_mode": partial(check_choice, choices=("min", "max")),
@@ -51,8 +80,11 @@ TRAINER_CHECKS: dict[str, Callable[[str, Any], None]] = {
         ("enable_checkpointing", "enable_model_summary", "enable_progress_bar", "simple_progress_bar"), check_flag
     ),
     "learning_rate_monitor": check_flag,
+    "callbacks": _check_callbacks,
+    "logger": _check_logger,
+    "ckpt_path": _check_checkpoint,
 }
-"""Arguments that the Trainer of scvi-tools has of its own; Lightning checks the rest when the Trainer is made."""
+"""Arguments that the Trainer of scvi-tools has of its own, and those on which it breaks off late; Lightning checks the rest when the Trainer is made."""
 
 
 def check_hardware(accelerator: Any, devices: Any) -> None:
@@ -92,7 +124,7 @@ def check_plan(plan_config: KwargsLike | None, plan_kwargs: KwargsLike | None) -
     check_arguments(plan, PLAN_CHECKS)
 
 
-def check_trainer(trainer_config: KwargsLike | None, trainer_kwargs: Mapping[str, Any], *, own: set[str]) -> None:
+def check_trainer(trainer_config: KwargsLike | None, trainer_kwargs: Mapping[str, Any], *, own: list[str]) -> None:
     """Raise an error if an argument of the Trainer is unknown, or one of those of scvi-tools is wrong.
 
     Parameters
@@ -104,8 +136,8 @@ def check_trainer(trainer_config: KwargsLike | None, trainer_kwargs: Mapping[str
     """
     trainer = _merged("trainer", trainer_config, trainer_kwargs)
     kinds = (Trainer, lightning.pytorch.Trainer)
-    known = {name for kind in kinds for name in inspect.signature(kind).parameters} | own | {"ckpt_path"}
-    check_keywords(trainer, sorted(known - {"kwargs", "self"}), where="`train`")
+    known = {name for kind in kinds for name in inspect.signature(kind).parameters} | set(own) | {"ckpt_path"}
+    check_keywords(trainer, sorted(known - {"kwargs", "self"}), where="`train`", own=own)
     check_arguments(trainer, TRAINER_CHECKS)
 
 

@@ -1,6 +1,5 @@
 """Train SCDual."""
 
-import inspect
 import math
 from typing import Any
 
@@ -8,7 +7,7 @@ import torch
 from lightning import LightningDataModule
 from scvi.model.base import UnsupervisedTrainingMixin
 
-from scdual._checks import check_flag, check_type
+from scdual._checks import argument_names, check_flag, check_type
 from scdual.model._devices import choose_strategy, n_devices
 from scdual.model._interruption import whole_or_undone
 from scdual.model._record import Record, recorded
@@ -125,7 +124,7 @@ class TrainingMixin(UnsupervisedTrainingMixin):
         for name, flag in flags.items():
             check_flag(name, flag)
         check_plan(plan_config, plan_kwargs)
-        check_trainer(trainer_config, trainer_kwargs, own=set(inspect.signature(self.train).parameters))
+        check_trainer(trainer_config, trainer_kwargs, own=argument_names(self.train))
         check_type("datamodule", datamodule, LightningDataModule, optional=True)
         self._check_can_learn(datamodule)
         config = merge_kwargs(trainer_config, None, name="trainer")

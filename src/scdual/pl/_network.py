@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from scdual._checks import check_names, check_type, check_whole
+from scdual._checks import check_names, check_whole
 from scdual._installed import check_installed
 from scdual.grn import RegulatoryNetwork
+from scdual.grn._network import check_network
 from scdual.pl._axes import check_axes
 from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
 
@@ -59,7 +60,7 @@ def network_graph(
         If matplotlib or networkx is not installed.
     """
     check_installed("matplotlib", "networkx")
-    check_type("network", network, RegulatoryNetwork)
+    check_network(network, name="network")
     check_whole("top", top, at_least=1)
     regulators = None if regulators is None else check_names("regulators", regulators)
     check_axes(ax)

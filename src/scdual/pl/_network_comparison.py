@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import isotonic_regression
 
-from scdual._checks import check_type, check_whole
+from scdual._checks import check_whole
 from scdual._installed import check_installed
 from scdual.grn import RegulatoryNetwork, align_networks
+from scdual.grn._network import check_network
 from scdual.pl._axes import check_axes
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ def network_comparison(
         If matplotlib is not installed.
     """
     check_installed("matplotlib")
-    check_type("first", first, RegulatoryNetwork)
-    check_type("second", second, RegulatoryNetwork)
+    check_network(first, name="first")
+    check_network(second, name="second")
     check_whole("n_labels", n_labels, at_least=0)
     check_axes(ax)
     first, second = align_networks(first, second)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.cluster.hierarchy import leaves_list, linkage
 
-from scdual._checks import check_type, check_whole
+from scdual._checks import check_whole
 from scdual._installed import check_installed
 from scdual.grn import RegulatoryNetwork
+from scdual.grn._network import check_network
 from scdual.pl._axes import check_axes
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def regulation_heatmap(
         If matplotlib is not installed.
     """
     check_installed("matplotlib")
-    check_type("network", network, RegulatoryNetwork)
+    check_network(network, name="network")
     check_whole("n_regulators", n_regulators, at_least=1)
     check_whole("n_targets", n_targets, at_least=1)
     check_axes(ax)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scdual._checks import check_type, check_whole
+from scdual._checks import check_whole
 from scdual._installed import check_installed
 from scdual.grn import RegulatoryNetwork
+from scdual.grn._network import check_network
 from scdual.pl._axes import check_axes
 from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
 
@@ -45,7 +46,7 @@ def regulator_ranking(network: RegulatoryNetwork, *, n: int = 20, ax: "Axes | No
         If matplotlib is not installed.
     """
     check_installed("matplotlib")
-    check_type("network", network, RegulatoryNetwork)
+    check_network(network, name="network")
     check_whole("n", n, at_least=1)
     check_axes(ax)
     strength = _strongest(network, n)

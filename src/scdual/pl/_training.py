@@ -57,7 +57,7 @@ def training_curves(history: Mapping[str, pd.DataFrame], *, axes: np.ndarray | N
 
 
 def _check_history(history: Mapping[str, pd.DataFrame]) -> None:
-    check_type("history", history, Mapping)
+    check_type("history", history, Mapping, advice="Pass `model.history`.")
     known = [name for names in _PANELS.values() for name in names]
     if not any(name in history for name in known):
         msg = f"`history` has {sorted(history)}, expected some of {known}. Pass the `history` of a trained model."
