@@ -60,7 +60,7 @@ def test_a_single_cell_is_left_out_with_a_warning(obs: pd.DataFrame) -> None:
 
 def test_nothing_but_single_cells_is_an_error(obs: pd.DataFrame) -> None:
     obs["own"] = obs.index
-    with pytest.raises(ValueError, match="None of the 6 groups has a map, because a single cell"):
+    with pytest.raises(ValueError, match="None of the 6 groups of `groupby` has a map, because a single cell"):
         group_cells("own", obs)
 
 

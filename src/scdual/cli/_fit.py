@@ -80,11 +80,24 @@ def _write(model: "SCDual", out: Path, model_dir: Path | None, *, labels_key: st
             failed = error
     is_saved = model_dir is not None and failed is None
     with tell_if_interrupted(f"the model is in {model_dir}" if is_saved else "the model is not saved"):
-        model.annotate(groupby=labels_key)
+        _annotate(model, labels_key)
         write_h5ad(model.adata, out)
     if failed is not None:
         msg = f"{failed} The results are in {out}."
         raise OSError(msg) from failed
+
+
+def _annotate(model: "SCDual", labels_key: str | None) -> None:
+    """Write the results into the data; if no label has a network, those of all cells are not lost."""
+    from scdual._warning import warn
+
+    try:
+        model.annotate(groupby=labels_key)
+    except ValueError as error:
+        if labels_key is None:
+            raise
+        warn(f"There are no networks by label: {error}")
+        model.annotate()
 
 
 def _check_files(path: Path, out: Path, *, prior: Path | None, regulators: str, model_dir: Path | None) -> None:

@@ -105,7 +105,7 @@ def leave_out(left_out: Sequence[str], groups: Collection[str], reason: str) -> 
         If they are all groups.
     """
     if len(left_out) == len(groups):
-        msg = f"None of the {len(groups)} groups has a map, because {reason}. Name a column of `obs` with fewer, larger groups."
+        msg = f"None of the {len(groups)} groups of `groupby` has a map, because {reason}. Name a column of `obs` with fewer, larger groups."
         raise ValueError(msg)
     warn(
         f"{len(left_out)} of {len(groups)} groups have no map and are left out, because {reason}: {listed(left_out)}. "
