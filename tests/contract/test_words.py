@@ -106,7 +106,7 @@ SETUP: dict[str, tuple[Callable[[AnnData], None], dict[str, Any], type[Exception
     "size factor 0": (column("depth", 0.0), {"size_factor_key": "depth"}, ValueError, "40 values .* not finite and above 0"),
     "size factor NaN": (gap("depth", float), {"size_factor_key": "depth"}, ValueError, "2 values .* not finite and above 0"),
     "repeated genes": (lambda a: setattr(a, "var_names", ["A"] * N_GENES), {}, ValueError, "1 gene names occur more than once"),
-    "unknown argument": (nothing, {"batch": "batch"}, TypeError, "unexpected keyword arguments"),
+    "unknown argument": (nothing, {"batch": "batch"}, TypeError, "has no argument `batch`. Did you mean 'batch_key'"),
 }  # fmt: skip
 
 

@@ -91,13 +91,13 @@ class LabelField(CategoryField):
     def register_field(self, adata: AnnData) -> dict[str, Any]:
         """Write the code of each cell's label."""
         state = super().register_field(adata)
-        if self._unlabeled is not None and not (adata.obs[self._original_attr_key] == self._unlabeled).any():
-            found = used_categories(adata.obs[self._original_attr_key])
-            advice = did_you_mean(self._unlabeled, found) or "Check how it is written, if some should have it."
-            warn(
-                f"No cell has the label {self._unlabeled!r} that `unlabeled_category` names, so all count as labelled; "
-                f"the labels are {_examples(found)}. {advice}"
-            )
+        column = adata.obs[self._original_attr_key] if self._unlabeled is not None else None
+        if column is not None and not (column == self._unlabeled).any():  # a reference may be fully labelled
+            meant = did_you_mean(self._unlabeled, used_categories(column))
+            if meant:
+                warn(
+                    f"No cell has the label {self._unlabeled!r} that `unlabeled_category` names, so all count as labelled. {meant}"
+                )
         return state
 
     def transfer_field(
