@@ -172,5 +172,5 @@ def test_a34_two_processes_train_one_model(tmp_path: Path) -> None:
     )
     assert run.returncode == 0, run.stderr[-3000:]
     results = sorted(line.split()[1:] for line in run.stdout.splitlines() if line.startswith("RESULT"))
-    assert [result[:4] for result in results] == [["0", "True", "150", "30"], ["1", "True", "150", "30"]]
+    assert [result[:4] for result in results] == [["0", "True", "150", "20"], ["1", "True", "150", "20"]]
     assert float(results[0][4]) == pytest.approx(float(results[1][4]), rel=1e-4)
