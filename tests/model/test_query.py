@@ -182,7 +182,8 @@ def test_new_categories_of_every_kind_are_new_rows(cells: AnnData, query: AnnDat
     assert "cell_state.pooling_effects.categorical.1" in learning
     assert "cell_state.pooling_effects.categorical.0" not in learning  # effects of the learnt vector stay
     model.train(1)
-    np.testing.assert_array_equal(model.get_latent_representation(data.copy()), expected)
+    # tables with more rows may be multiplied in another order
+    np.testing.assert_allclose(model.get_latent_representation(data.copy()), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_dropout_can_be_stopped(reference: SCDual, query: AnnData) -> None:
