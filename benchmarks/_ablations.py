@@ -20,12 +20,12 @@ class Ablation(NamedTuple):
 
 
 def _without_gene_branch(model: "SCDual") -> None:
-    model.module.gene_branch.blocks = model.module.gene_branch.blocks[:0]
+    model.module.map.gene_branch.blocks = model.module.map.gene_branch.blocks[:0]
 
 
 def _without_gate(model: "SCDual") -> None:
     """Let every message through unchanged, from the first step on."""
-    gate = model.module.gate
+    gate = model.module.map.gate
     gate.forward = lambda target_state, regulator_state, target: target_state.new_ones(
         len(target), len(regulator_state)
     )
@@ -34,12 +34,12 @@ def _without_gate(model: "SCDual") -> None:
 
 def _without_start(model: "SCDual") -> None:
     model.module.fit_scale(model._make_data_loader(model.adata, batch_size=512))
-    model.module.gate.pair_offset.data.zero_()
-    model.module.gene_embedding.shift.zero_()
+    model.module.map.gate.pair_offset.data.zero_()
+    model.module.map.gene_embedding.shift.zero_()
 
 
 def _without_depth(model: "SCDual") -> None:
-    model.module.scale.depth = lambda counts, *_: counts.new_zeros(len(counts), 2)
+    model.module.map.values.scale.depth = lambda counts, *_: counts.new_zeros(len(counts), 2)
 
 
 ABLATIONS = {

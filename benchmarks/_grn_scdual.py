@@ -60,9 +60,7 @@ def scdual_ensemble(data: DataSet) -> Maps:
     model = build(data)
     model.train(enable_progress_bar=False)
     model.train_ensemble(5)
-    with torch.inference_mode():
-        members = [model._map_arrays(model._member(state), model.adata, None, None) for state in model.ensemble_]
-    return {"scdual ensemble": np.mean([maps["regulation"].T for maps in members], axis=0)}
+    return {"scdual ensemble": np.mean([network.weight for network in model.ensemble_networks()], axis=0)}
 
 
 def scdual_warm_start(data: DataSet) -> Maps:
@@ -76,7 +74,7 @@ def scdual_untrained(data: DataSet) -> Maps:
     """Return the map of random weights: the scale of the values is learnt, and the start of the gate thrown away."""
     model = build(data)
     model.module.fit_scale(model._make_data_loader(model.adata, batch_size=512))
-    torch.nn.init.normal_(model.module.gate.pair_offset, std=0.1)
+    torch.nn.init.normal_(model.module.map.gate.pair_offset, std=0.1)
     model.module.eval()
     model.is_trained = True
     return {"scdual untrained": weight(model)}

@@ -31,7 +31,7 @@ class Spoiler(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: torch.nn.Module) -> None:
         if trainer.current_epoch == 2:
             with torch.no_grad():
-                pl_module.module.gene_embedding.weight.fill_(torch.nan)
+                pl_module.module.map.gene_embedding.weight.fill_(torch.nan)
 
 
 def losses(model: SCDual, key: str = "train_loss") -> np.ndarray:

@@ -62,7 +62,7 @@ def with_genes_in_order(model: SCDual, order: np.ndarray) -> SCDual:
             if size in places:
                 values = values.index_select(axis, torch.from_numpy(places[size]))
         state[name] = values
-    state["regulator_index"] = twin.module.regulator_index.clone()
+    state["map.values.regulator_index"] = twin.module.map.regulator_index.clone()
     twin.module.load_state_dict(state)
     twin.module.eval()
     twin.is_trained = True

@@ -54,6 +54,24 @@ def test_true_edges_are_called_with_support(adata: AnnData, trained: SCDual) -> 
     assert 0 < network.evidence.sd[hit].mean() < np.abs(network.weight[hit]).mean()
 
 
+def test_members_are_read_as_networks(trained: SCDual) -> None:
+    networks, network = trained.ensemble_networks(), trained.get_regulation()
+    assert len(networks) == 3
+    weights = np.stack([member.weight for member in networks])
+    assert all(member.targets.equals(network.targets) for member in networks)
+    np.testing.assert_allclose(weights.std(axis=0, ddof=1), network.evidence.sd, rtol=1e-4, atol=1e-6)
+    some = trained.ensemble_networks(indices=[0, 1, 2])
+    assert not np.allclose(some[0].weight, weights[0])
+
+
+def test_without_an_ensemble_there_are_no_members(adata: AnnData) -> None:
+    SCDual.setup_anndata(adata)
+    model = SCDual(adata, regulators="regulator", n_hidden=16)
+    model.train(1, enable_progress_bar=False)
+    with pytest.raises(RuntimeError, match=r"no ensemble; call `train_ensemble` first"):
+        model.ensemble_networks()
+
+
 def test_fewer_edges_beat_genes_permuted_within_cell_types(trained: SCDual) -> None:
     n_over_all = trained.get_regulation().called().n_edges
     trained.train_ensemble(2, max_epochs=4, permute_within="cell_type", enable_progress_bar=False)

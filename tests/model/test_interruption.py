@@ -127,7 +127,9 @@ def test_interrupted_before_the_first_step_it_is_not_trained(
     model: SCDual, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before, handler = weights_of(model), signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(type(model.module.mixture), "fit", lambda *args, **kwargs: ctrl_c())  # in the warm start
+    monkeypatch.setattr(
+        type(model.module.map.values.mixture), "fit", lambda *args, **kwargs: ctrl_c()
+    )  # in the warm start
     with pytest.raises(KeyboardInterrupt, match="before its first step, so the model is as it was before"):
         model.train(5)
     assert signal.getsignal(signal.SIGINT) is handler  # Lightning leaves it switched off here

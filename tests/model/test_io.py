@@ -135,7 +135,7 @@ def test_other_tools_can_read_the_weights(tiny: SCDual, folder: Path) -> None:
 
 def test_a_weight_that_was_renamed_is_found(folder: Path, tiny: SCDual, monkeypatch: pytest.MonkeyPatch) -> None:
     path = folder / "model.safetensors"
-    old = {name.replace("module.gate.", "module.door."): values for name, values in load_file(path).items()}
+    old = {name.replace("module.map.gate.", "module.door."): values for name, values in load_file(path).items()}
     from safetensors.torch import save_file
 
     save_file(old, path)
@@ -149,15 +149,17 @@ def test_a_weight_that_was_renamed_is_found(folder: Path, tiny: SCDual, monkeypa
         SCDual.load(folder, adata)
     assert "_scvi_uuid" not in adata.uns
     assert "_scvi_batch" not in adata.obs
-    monkeypatch.setattr(_saved_model, "RENAMED_WEIGHTS", {0: {"door.": "gate."}})
+    monkeypatch.setattr(_saved_model, "RENAMED_WEIGHTS", {_saved.VERSION: {"door.": "map.gate."}})
     assert same_weights(SCDual.load(folder), tiny)
 
 
 def test_names_of_older_versions_go_through_every_change(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_saved_model, "RENAMED_WEIGHTS", {0: {"door.": "gate.", "do": "x"}, 1: {"gate.": "map.gate."}})
+    changes = {0: {"door.": "map.gate.", "do": "x"}, 1: {"map.gate.": "map.sign."}}
+    monkeypatch.setattr(_saved_model, "RENAMED_WEIGHTS", changes)
     today = _saved_model._name_today
-    assert today("module.door.a", 0) == "module.map.gate.a"
-    assert today("ensemble.10.gate.a", 1) == "ensemble.10.map.gate.a"
+    assert today("module.door.a", 0) == "module.map.sign.a"
+    assert today("ensemble.10.door.a", 0) == "ensemble.10.sign.a"  # in version 0 named as in the module
+    assert today("ensemble.10.gate.a", 1) == "ensemble.10.sign.a"  # since then as in the map
     assert today("null.gate.a", 2) == "null.gate.a"
     assert today("module.cell.door.a", 0) == "module.cell.door.a"
 

@@ -12,7 +12,7 @@ from scdual.datasets import simulate
 from scdual.model import SCDual
 
 NEW_TABLES = {
-    "regulation_decoder.effects.categorical.0",
+    "map.regulation_decoder.effects.categorical.0",
     "cell_state.pooling_effects.categorical.0",
     "cell_state.decoder.effects.categorical.0",
 }
@@ -161,9 +161,9 @@ def test_a_query_from_known_batches_has_nothing_to_learn(reference: SCDual, cell
 def test_everything_learns_when_unfrozen(reference: SCDual, query: AnnData) -> None:
     model = SCDual.load_query_data(query, reference, unfrozen=True)
     assert all(parameter.requires_grad for parameter in model.module.parameters())
-    before = model.module.gene_embedding.weight.detach().clone()
+    before = model.module.map.gene_embedding.weight.detach().clone()
     model.train(1)
-    assert not torch.equal(model.module.gene_embedding.weight, before)
+    assert not torch.equal(model.module.map.gene_embedding.weight, before)
 
 
 def test_new_categories_of_every_kind_are_new_rows(cells: AnnData, query: AnnData) -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import anndata
 import numpy as np
@@ -12,7 +13,7 @@ from scipy.sparse import csr_matrix, issparse
 from scdual.datasets import simulate
 from scdual.grn import RegulatoryNetwork, consensus_network, from_varp
 from scdual.model import SCDual
-from scdual.module import residual_correlation
+from scdual.module.map import correlation
 
 KINDS = ("regulation", "attention", "gate", "consensus")
 
@@ -60,7 +61,8 @@ def test_minibatches_and_the_order_of_cells_do_not_matter(trained: SCDual, kind:
 
 def test_targets_in_several_chunks_give_the_same_maps(trained: SCDual, monkeypatch: pytest.MonkeyPatch) -> None:
     weight = trained.get_regulation().weight
-    monkeypatch.setattr("scdual.model._regulation._TARGET_CHUNK", 5)
+    chunked = replace(trained.module.map.settings, target_chunk=5)
+    monkeypatch.setattr(trained.module.map, "settings", chunked)
     np.testing.assert_allclose(trained.get_regulation().weight, weight, atol=1e-5)
 
 
@@ -78,7 +80,7 @@ def test_consensus_has_the_signs_of_the_regulation_and_ranks_by_correlation_too(
     regulation, consensus = trained.get_regulation(), trained.get_regulation(kind="consensus")
     np.testing.assert_array_equal(np.sign(consensus.weight), np.sign(regulation.weight))
     loader = trained._make_data_loader(trained.adata, batch_size=50)
-    expected = consensus_network(regulation, residual_correlation(trained.module, loader).numpy().T)
+    expected = consensus_network(regulation, correlation(trained.module.map, trained.module.map_batches(loader)).T)
     np.testing.assert_allclose(consensus.weight, expected.weight, atol=1e-5)
 
 
@@ -87,7 +89,7 @@ def test_consensus_of_a_group_is_that_of_its_own_map_and_cells(trained: SCDual) 
     for name, regulation in trained.get_regulation(groupby="cell_type").items():
         cells = np.flatnonzero(trained.adata.obs["cell_type"] == name)
         loader = trained._make_data_loader(trained.adata, indices=cells)
-        expected = consensus_network(regulation, residual_correlation(trained.module, loader).numpy().T)
+        expected = consensus_network(regulation, correlation(trained.module.map, trained.module.map_batches(loader)).T)
         np.testing.assert_allclose(by_group[name].weight, expected.weight, atol=1e-5)
         assert by_group[name].group == name
 
@@ -108,7 +110,7 @@ def permute_genes(state: dict[str, torch.Tensor], model: SCDual, order: np.ndarr
     """Return weights of a model whose genes are in another order: every axis over genes or regulators is permuted."""
     n_genes, n_regulators = model.module.n_input, len(model.regulators)
     place = torch.as_tensor(order)  # new position -> old
-    old = model.module.regulator_index.tolist()
+    old = model.module.map.regulator_index.tolist()
     new = [gene for gene in order.tolist() if gene in old]
     regulator_place = torch.tensor([old.index(gene) for gene in new])
     permuted = {}
@@ -119,7 +121,7 @@ def permute_genes(state: dict[str, torch.Tensor], model: SCDual, order: np.ndarr
             elif size == n_regulators:
                 tensor = tensor.index_select(axis, regulator_place)
         permuted[key] = tensor
-    permuted["regulator_index"] = torch.tensor([order.tolist().index(gene) for gene in new])
+    permuted["map.values.regulator_index"] = torch.tensor([order.tolist().index(gene) for gene in new])
     return permuted
 
 
@@ -316,14 +318,14 @@ def test_what_a_trusted_prior_says_counts_in_every_map(adata: AnnData) -> None:
     model = SCDual(adata, regulators="regulator", prior=true)
     model.train(2)
     model.train_ensemble(2, max_epochs=2)
-    factor = model.module.prior_factor.numpy().copy().T
+    factor = model.module.map.prior_factor.numpy().copy().T
     assert factor.std() > 0.1
 
     def everything() -> list[RegulatoryNetwork]:
         return [model.get_regulation(), *model.get_regulation(groupby="cell_type").values()]
 
     told = everything()
-    model.module.prior_factor.fill_(1.0)
+    model.module.map.prior_factor.fill_(1.0)
     for with_reach, without in zip(told, everything(), strict=True):
         np.testing.assert_allclose(with_reach.weight, without.weight * factor, rtol=1e-5)
         np.testing.assert_allclose(with_reach.evidence.sd, without.evidence.sd * factor, rtol=1e-4, atol=1e-9)

@@ -174,7 +174,7 @@ def test_the_prior_is_saved(adata: AnnData, tmp_path: Path, columns: list[str]) 
     model.save(tmp_path / "model")
     loaded = SCDual.load(tmp_path / "model", adata=adata)  # a warning would be an error here
     assert same_weights(loaded, model)
-    assert int((loaded._new_module().prior_strength != 0).sum()) == 2
+    assert int((loaded._new_module().map.prior_strength != 0).sum()) == 2
     np.testing.assert_array_equal(loaded.get_regulation().weight, model.get_regulation().weight)
     loaded.train(1)
     assert "prior_disagreement_train" in loaded.history

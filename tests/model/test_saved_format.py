@@ -1,6 +1,6 @@
-"""The model in ``saved_model`` was written once and must be read by every later version, with the same results.
+"""The models in ``saved_model``, one of each version of the format, must be read by every later version, with the same results.
 
-It is written anew only when ``scdual._saved.VERSION`` rises to 1; from then on a folder for each version stays. In Python:
+Each was written once. When ``scdual._saved.VERSION`` rises, a folder is added and the older ones stay. In Python:
 
     import numpy as np, scvi, torch
     from scdual.datasets import simulate
@@ -15,17 +15,21 @@ It is written anew only when ``scdual._saved.VERSION`` rises to 1; from then on 
     model = SCDual(adata, "regulator", prior, n_embed=8, n_hidden=8, n_latent=2, n_pool=2, n_heads=1)
     model.train(2)
     model.train_ensemble(2, max_epochs=1)
-    model.save("tests/model/saved_model", overwrite=True, save_anndata=True, compression="gzip")
-    np.savez("tests/model/saved_model/expected.npz", latent=model.get_latent_representation(),
+    model.save("tests/model/saved_model/version_1", overwrite=True, save_anndata=True, compression="gzip")
+    np.savez("tests/model/saved_model/version_1/expected.npz", latent=model.get_latent_representation(),
              regulation=model.get_regulation().weight, sd=model.get_regulation().evidence.sd)
 """
 
+import copy
 import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
+from scvi.model.base import BaseModelClass
 
 from scdual._saved import VERSION
 from scdual.model import SCDual
@@ -34,10 +38,15 @@ FOLDER = Path(__file__).parent / "saved_model"
 TOLERANCE = 1e-4  # processors differ
 
 
+@pytest.fixture(params=range(VERSION + 1))
+def version(request: pytest.FixtureRequest) -> int:
+    return request.param
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(version: int, tmp_path: Path) -> Path:
     """Return a copy, so that nothing is written beside the original."""
-    return shutil.copytree(FOLDER, tmp_path / "model")
+    return shutil.copytree(FOLDER / f"version_{version}", tmp_path / "model")
 
 
 def test_it_gives_what_it_gave(folder: Path) -> None:
@@ -58,5 +67,31 @@ def test_it_remembers_how_it_was_made(folder: Path) -> None:
     assert model.record_.prior is not None
 
 
-def test_its_version_is_known(folder: Path) -> None:
-    assert json.loads((folder / "model.json").read_text())["version"] <= VERSION
+def test_its_version_is_that_of_its_folder(folder: Path, version: int) -> None:
+    assert json.loads((folder / "model.json").read_text())["version"] == version
+
+
+def test_a_model_of_scvi_tools_with_the_weights_of_version_0_is_read(tmp_path: Path) -> None:
+    """Early copies of scdual saved so: members were attributes, and all names those of version 0."""
+    original = FOLDER / "version_0"
+    model = SCDual.load(original)
+    tensors = load_file(original / "model.safetensors")
+    parts = {"module": {}, "ensemble.0": {}, "ensemble.1": {}, "null": {}}
+    for name, values in tensors.items():
+        part = next(part for part in parts if name.startswith(f"{part}."))
+        parts[part][name.removeprefix(f"{part}.")] = values
+    assert "gate.pair_offset" in parts["module"]
+    assert "gate.pair_offset" in parts["null"]
+    members = copy.deepcopy(model.ensemble_), model.null_
+    model.ensemble_, model.null_ = [parts["ensemble.0"], parts["ensemble.1"]], parts["null"]
+    BaseModelClass.save(model, str(tmp_path / "old"))
+    pickled = torch.load(tmp_path / "old" / "model.pt", weights_only=False)
+    pickled["model_state_dict"] = parts["module"]
+    torch.save(pickled, tmp_path / "old" / "model.pt")
+    loaded = SCDual.load(tmp_path / "old", model.adata, accelerator="cpu", trust=True)
+    for name, values in model.module.state_dict().items():
+        assert torch.equal(loaded.module.state_dict()[name], values), name
+    for found, expected in zip([*loaded.ensemble_, loaded.null_], [*members[0], members[1]], strict=True):
+        assert found.keys() == expected.keys() == loaded.module.map.state_dict().keys()
+    expected = np.load(original / "expected.npz")
+    np.testing.assert_allclose(loaded.get_regulation().evidence.sd, expected["sd"], atol=TOLERANCE)

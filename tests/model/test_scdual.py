@@ -142,7 +142,7 @@ def test_regulators_by_column_by_name_or_all(
     assert sorted(model.regulators) == sorted(adata.var_names if expected is None else expected)
     assert model.regulators == [name for name in adata.var_names if name in model.regulators]
     assert model.gene_names == list(adata.var_names)
-    np.testing.assert_array_equal(adata.var_names[model.module.regulator_index.numpy()], model.regulators)
+    np.testing.assert_array_equal(adata.var_names[model.module.map.regulator_index.numpy()], model.regulators)
 
 
 @pytest.mark.parametrize(("organism", "spelling"), [("human", str.upper), ("mouse", str.capitalize)])
@@ -179,7 +179,7 @@ def test_regulators_that_are_not_among_the_genes_are_listed(adata: AnnData) -> N
 def test_a_prior_becomes_strengths_and_signs_of_target_by_regulator(adata: AnnData) -> None:
     SCDual.setup_anndata(adata)
     model = SCDual(adata, regulators="regulator", prior=PRIOR)
-    strength, sign = model.module.prior_strength, model.module.prior_sign
+    strength, sign = model.module.map.prior_strength, model.module.map.prior_sign
     for source, target, expected in [("REG01", "GENE001", 1.0), ("REG02", "GENE002", -0.5)]:
         place = model.gene_names.index(target), model.regulators.index(source)
         assert float(strength[place] * sign[place]) == pytest.approx(expected)
@@ -209,7 +209,7 @@ def test_arguments_reach_the_module(adata: AnnData) -> None:
     model.train(1)
     assert model.get_latent_representation().shape == (150, 3)
     assert model.module.gene_likelihood == "zinb"
-    assert model.module.expr_embedding.n_bins == 5
+    assert model.module.map.expr_embedding.n_bins == 5
 
 
 def test_the_summary_names_sizes_parameters_and_status(trained: SCDual, capsys: pytest.CaptureFixture[str]) -> None:

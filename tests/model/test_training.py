@@ -201,7 +201,7 @@ def test_an_interrupted_training_can_be_resumed(model: SCDual, adata: AnnData, t
     resumed.train(3, ckpt_path=keep.last_model_path, callbacks=[Spy()])
     assert list(resumed.history["train_loss"].index) == [2]
     assert resumed.module.is_scaled
-    torch.testing.assert_close(resumed.module.scale.mean, model.module.scale.mean)
+    torch.testing.assert_close(resumed.module.map.values.scale.mean, model.module.map.values.scale.mean)
 
 
 def test_an_unknown_argument_of_the_plan_is_an_error(model: SCDual) -> None:

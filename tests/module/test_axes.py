@@ -1,5 +1,7 @@
 """Distances in the embedding count differences in the latent state and in decoded expression."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,11 @@ def model() -> SCDual:
     model = SCDual(cells, regulators="regulator", n_latent=4)
     model.train(30)
     return model
+
+
+def refit(model: SCDual, dataloader: Iterable[dict[str, torch.Tensor]]) -> None:
+    module = model.module
+    fit_axes(module.cell_state, module.map.values.scale.log_library_size, module.latent_states(dataloader))
 
 
 def random_metric(n_latent: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -69,7 +76,7 @@ def test_distances_count_the_latent_state_and_decoded_expression_alike(model: SC
     (tensors,) = model._make_data_loader(model.adata, batch_size=n_cells)
     inferred = module.inference(**module._get_inference_input(tensors))
     moves = step * torch.randn(50, 1, 4, generator=torch.Generator().manual_seed(0))
-    inferred["library"] = module.scale.log_library_size.expand(n_cells, 1)
+    inferred["library"] = module.map.values.scale.log_library_size.expand(n_cells, 1)
 
     def decoded(z: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
@@ -104,7 +111,7 @@ def test_means_variances_and_samples_share_the_axes(model: SCDual) -> None:
 def test_a_frozen_decoder_keeps_its_axes(model: SCDual) -> None:
     weight, before = model.module.cell_state.decoder.latent_proj.weight, model.module.cell_state.axes.clone()
     weight.requires_grad_(False)
-    fit_axes(model.module, [])
+    refit(model, [])
     weight.requires_grad_(True)
     assert torch.equal(model.module.cell_state.axes, before)
 
@@ -114,7 +121,7 @@ def test_a_decoder_that_diverged_leaves_the_axes_alone(model: SCDual) -> None:
     good = bias.detach().clone()
     with torch.no_grad():
         bias.fill_(torch.nan)
-    fit_axes(model.module, model._make_data_loader(model.adata))
+    refit(model, model._make_data_loader(model.adata))
     with torch.no_grad():
         bias.copy_(good)
     assert torch.equal(model.module.cell_state.axes, before)
@@ -122,12 +129,12 @@ def test_a_decoder_that_diverged_leaves_the_axes_alone(model: SCDual) -> None:
 
 def test_a_single_cell_leaves_the_axes_alone(model: SCDual) -> None:
     before = model.module.cell_state.axes.clone()
-    fit_axes(model.module, model._make_data_loader(model.adata, indices=[0]))
+    refit(model, model._make_data_loader(model.adata, indices=[0]))
     assert torch.equal(model.module.cell_state.axes, before)
 
 
 def test_axes_are_the_same_whatever_the_batch_size(model: SCDual) -> None:
-    fit_axes(model.module, model._make_data_loader(model.adata, batch_size=200))
+    refit(model, model._make_data_loader(model.adata, batch_size=200))
     whole = model.module.cell_state.axes.clone()
-    fit_axes(model.module, model._make_data_loader(model.adata, batch_size=7))
+    refit(model, model._make_data_loader(model.adata, batch_size=7))
     torch.testing.assert_close(model.module.cell_state.axes, whole, atol=1e-4, rtol=1e-4)

@@ -6,7 +6,7 @@ import pytest
 
 from scdual.module import SCDualModule, SCDualTrainingPlan
 
-# genes, pull of the prior, hidden genes
+# genes, weight of the KL divergence, hidden genes
 ONE_BATCH = [(50, 0.2, 0.1), (500, 0.2, 0.1), (750, 0.354, 0.1), (1_200, 0.716, 0.41), (1_500, 1, 1), (30_000, 1, 1)]
 BATCHES = [(50, 0.4, 0.4), (400, 0.4, 0.4), (600, 0.6, 0.6), (1_000, 1, 1), (30_000, 1, 1)]
 COVARIATES: list[dict[str, Any]] = [{"n_batch": 2}, {"n_cats_per_cov": [3]}, {"n_continuous_cov": 1}]
@@ -17,15 +17,15 @@ def build(n_genes: int, **kwargs: Any) -> SCDualModule:
 
 
 @pytest.mark.parametrize(
-    ("n_genes", "pull", "hidden", "covariates"),
+    ("n_genes", "kl", "hidden", "covariates"),
     [(*case, {}) for case in ONE_BATCH] + [(*case, covariates) for case in BATCHES for covariates in COVARIATES],
 )
-def test_few_genes_are_hidden_less_and_pulled_less(
-    n_genes: int, pull: float, hidden: float, covariates: dict[str, Any]
+def test_few_genes_are_hidden_less_and_kled_less(
+    n_genes: int, kl: float, hidden: float, covariates: dict[str, Any]
 ) -> None:
     module = build(n_genes, **covariates)
     assert module.cell_state.pooling.dropout_rate == pytest.approx(0.5 * hidden, rel=1e-2)
-    assert SCDualTrainingPlan(module).max_kl_weight == pytest.approx(2 * pull, rel=1e-2)
+    assert SCDualTrainingPlan(module).max_kl_weight == pytest.approx(2 * kl, rel=1e-2)
 
 
 def test_what_is_given_is_taken() -> None:

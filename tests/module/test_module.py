@@ -1,10 +1,9 @@
-"""The module keeps its promises at the level of counts: leave-one-out, likelihoods, invariances, gradients.
+"""The module keeps its promises at the level of counts: likelihoods, covariates, invariances, gradients.
 
 Dimension key
     B  cells      G  genes      R  regulators      T  targets      Z  latent dimensions
 """
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,8 @@ from scvi.module.base import LossOutput
 from torch import nn
 from torch.distributions import Normal
 
-from scdual.module import Hidden, SCDualModule
-from scdual.nn import GeneBranch
+from scdual.module import SCDualModule
+from scdual.nn import NetworkMaps
 
 B, G, Z = 5, 13, 3  # no other size equals G
 REGULATORS = [9, 2, 5, 0]
@@ -42,7 +41,7 @@ def prepare(module: SCDualModule, cells: Tensors) -> SCDualModule:
     """Return the module in evaluation mode, with a scale and with weights under which every path matters."""
     module.fit_scale([cells])
     for name, parameter in module.named_parameters():
-        nn.init.normal_(parameter, std=1.0 if name.startswith("gate") else 0.4)
+        nn.init.normal_(parameter, std=1.0 if name.startswith("map.gate") else 0.4)
     return module.eval()
 
 
@@ -78,12 +77,6 @@ def prior_strength() -> torch.Tensor:
     return strength
 
 
-def change_counts(tensors: Tensors, gene: int) -> Tensors:
-    x = tensors[REGISTRY_KEYS.X_KEY].clone()
-    x[:, gene] = x[:, gene] * 3 + 20
-    return tensors | {REGISTRY_KEYS.X_KEY: x}
-
-
 def rows(tensors: Tensors, index: list[int]) -> Tensors:
     return {key: value[index] for key, value in tensors.items()}
 
@@ -92,69 +85,13 @@ def posterior_of(module: SCDualModule, tensors: Tensors) -> Normal:
     return module.inference(**module._get_inference_input(tensors))["qz"]
 
 
+def maps_of(module: SCDualModule, tensors: Tensors, target: torch.Tensor) -> NetworkMaps:
+    log_expr = module.map.values.log_expr(module.map_cells(tensors))
+    return module.map.maps(module.map.regulator_values(log_expr), target)
+
+
 def loss_of(module: SCDualModule, tensors: Tensors, **kwargs: Any) -> LossOutput:
     return module(tensors, loss_kwargs=kwargs)[2]
-
-
-# ---- leave-one-out ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("n_layers", LAYERS)
-@pytest.mark.parametrize("denoised_weight", [0.0, 1.0])
-@pytest.mark.parametrize("gene", [9, 0, 4])
-def test_counts_of_a_target_do_not_move_its_prediction(
-    cells: Tensors, tensors: Tensors, n_layers: int, denoised_weight: float, gene: int
-) -> None:
-    module = prepare(build_module(n_layers=n_layers, denoised_weight=denoised_weight), cells)
-    hidden = Hidden(torch.tensor([gene, 1, 2, 7]), torch.ones(1, R, dtype=torch.bool))
-    before = module.predict_targets(tensors, hidden)
-    difference = (module.predict_targets(change_counts(tensors, gene), hidden) - before).abs().amax(0)
-    assert difference[0] < 1e-6
-    if gene in REGULATORS:
-        assert (difference[1:] > 1e-4).all()
-    else:
-        assert (difference[1:] < 1e-6).all()  # neither library size nor denoising tells the others
-
-
-@pytest.mark.parametrize("n_layers", LAYERS)
-def test_genes_that_are_no_targets_move_predictions(cells: Tensors, tensors: Tensors, n_layers: int) -> None:
-    module = prepare(build_module(n_layers=n_layers), cells)
-    hidden = Hidden(torch.tensor([9, 1, 2, 7]), torch.ones(1, R, dtype=torch.bool))
-    for gene in (5, 6):  # a regulator, and a gene that denoises regulators
-        change = module.predict_targets(change_counts(tensors, gene), hidden) - module.predict_targets(tensors, hidden)
-        assert (change.abs().amax(0) > 1e-4).all()
-
-
-@pytest.mark.parametrize("n_layers", LAYERS)
-def test_hidden_regulators_do_not_move_predictions(cells: Tensors, tensors: Tensors, n_layers: int) -> None:
-    module = prepare(build_module(n_layers=n_layers, denoised_weight=0.0), cells)
-    target = torch.tensor([2, 7, 9, 5, 0])  # all regulators among them, so none counts towards the library size
-    visible = torch.tensor([[False, True, True, True]])
-    before = module.predict_targets(tensors, Hidden(target, visible))
-    after = module.predict_targets(change_counts(tensors, REGULATORS[0]), Hidden(target, visible))
-    torch.testing.assert_close(after, before)
-
-
-def test_covariates_enter_predictions_as_one_hot_columns(cells: Tensors, tensors: Tensors) -> None:
-    more = {
-        REGISTRY_KEYS.CAT_COVS_KEY: torch.randint(CATEGORIES[0], (60, 1)),
-        REGISTRY_KEYS.CONT_COVS_KEY: torch.randn(60, N_CONTINUOUS),
-    }
-    module = prepare(build_module(n_cats_per_cov=CATEGORIES, n_continuous_cov=N_CONTINUOUS), cells | more)
-    tensors = tensors | rows(more, list(range(B)))
-    found = module.predict_targets(tensors, module.hiding.fixed())
-    effects, target = module.regulation_decoder.effects, module.hiding.fixed().target
-    of_batch, of_category, slope = (table.detach().clone() for table in (*effects.categorical, effects.continuous))
-    for table in effects.parameters():
-        nn.init.zeros_(table)
-    without = module.predict_targets(tensors, module.hiding.fixed())
-    depth = module.scale.depth(tensors[REGISTRY_KEYS.X_KEY], target) @ slope[N_CONTINUOUS:]
-    for b in range(B):
-        batch, category = (int(tensors[key][b]) for key in (REGISTRY_KEYS.BATCH_KEY, REGISTRY_KEYS.CAT_COVS_KEY))
-        expected = of_batch[batch] + of_category[category] + depth[b]
-        expected = expected + tensors[REGISTRY_KEYS.CONT_COVS_KEY][b, 0] * slope[0]
-        torch.testing.assert_close(found[b] - without[b], expected[target], **CLOSE)
-    assert torch.isfinite(loss_of(module, tensors).loss)
 
 
 # ---- loss -------------------------------------------------------------------------------------------------------------
@@ -174,7 +111,7 @@ def test_fresh_module_starts_to_learn(cells: Tensors, tensors: Tensors) -> None:
     module.fit_scale([cells])
     loss_of(module, tensors).loss.backward()
     latent_mean = "cell_state.posterior.mean_proj.weight"
-    for name in ("gate.target_proj.weight", "gate.pair_offset", "gene_embedding.weight", latent_mean):
+    for name in ("map.gate.target_proj.weight", "map.gate.pair_offset", "map.gene_embedding.weight", latent_mean):
         assert module.get_parameter(name).grad.abs().sum() > 0
 
 
@@ -184,14 +121,6 @@ def test_loss_is_the_sum_of_its_parts(module: SCDualModule, tensors: Tensors) ->
     extra = out.extra_metrics
     penalty = 0.5 * extra["regulation_loss"] + 0.1 * extra["edge_sparsity"]
     torch.testing.assert_close(out.loss, elbo.mean() + G * penalty)
-
-
-def test_regulation_loss_is_the_error_on_the_fixed_targets(module: SCDualModule, tensors: Tensors) -> None:
-    hidden = module.hiding.fixed()
-    log_expr = module.scale.log_expr(tensors[REGISTRY_KEYS.X_KEY], hidden.target)
-    error = module.predict_targets(tensors, hidden) - module.target_values(log_expr, hidden.target)
-    found = loss_of(module, tensors).extra_metrics["regulation_loss"]
-    np.testing.assert_allclose(found.item(), (error.detach().numpy() ** 2).mean(), rtol=1e-5)
 
 
 def test_kl_divergence_agrees_with_its_closed_form(module: SCDualModule, tensors: Tensors) -> None:
@@ -214,15 +143,6 @@ def test_only_the_sample_of_the_latent_state_is_random_at_evaluation(module: SCD
     first, second = (module.loss(tensors, inference, generative) for _ in range(2))
     assert torch.equal(first.loss, second.loss)
     assert torch.equal(posterior_of(module, tensors).mean, inference["qz"].mean)
-
-
-def test_what_is_hidden_is_random_only_while_training(module: SCDualModule, tensors: Tensors) -> None:
-    module.train()
-    losses = {loss_of(module, tensors).extra_metrics["regulation_loss"].item() for _ in range(5)}
-    assert len(losses) > 1
-    target, visible = module.hiding.draw(400)
-    assert len(target) == len(set(target.tolist())) == round(0.4 * G)
-    assert abs(visible.float().mean() - 0.5) < 0.05
 
 
 def test_autotune_payload_holds_the_latent_state(cells: Tensors, tensors: Tensors) -> None:
@@ -373,13 +293,9 @@ def test_last_minibatch_of_one_cell_trains(module: SCDualModule, tensors: Tensor
 @pytest.mark.parametrize("n_layers", LAYERS)
 def test_other_cells_of_the_minibatch_do_not_matter(cells: Tensors, tensors: Tensors, n_layers: int) -> None:
     module = prepare(build_module(n_layers=n_layers), cells)
-    posterior, hidden = posterior_of(module, tensors), module.hiding.fixed()
-    prediction, values = module.predict_targets(tensors, hidden), module.regulator_values(tensors)
+    posterior = posterior_of(module, tensors)
     for b in range(B):
-        alone = rows(tensors, [b])
-        torch.testing.assert_close(posterior_of(module, alone).mean[0], posterior.mean[b], **CLOSE)
-        torch.testing.assert_close(module.predict_targets(alone, hidden)[0], prediction[b], **CLOSE)
-        torch.testing.assert_close(module.regulator_values(alone).value[0], values.value[b], **CLOSE)
+        torch.testing.assert_close(posterior_of(module, rows(tensors, [b])).mean[0], posterior.mean[b], **CLOSE)
 
 
 def test_sparse_minibatches_give_the_same_loss(module: SCDualModule, tensors: Tensors) -> None:
@@ -405,167 +321,15 @@ def test_order_of_genes_does_not_matter(
         for axis, size in enumerate(tensor.shape):
             if size == G:  # also the principal components, in whose order nothing lies
                 state[name] = state[name].index_select(axis, order)
-    state["regulator_index"] = order.argsort()[module.regulator_index]
-    regulators = state["regulator_index"].tolist()
+    index = order.argsort()[module.map.regulator_index]
+    state["map.values.regulator_index"], regulators = index, index.tolist()
     other = build_module(prior_strength=torch.zeros(G, R), regulators=regulators, **sizes).eval()
     other.load_state_dict(state)
     permuted = tensors | {REGISTRY_KEYS.X_KEY: tensors[REGISTRY_KEYS.X_KEY][:, order]}
     found, expected = posterior_of(other, permuted), posterior_of(module, tensors)
     torch.testing.assert_close(found.mean, expected.mean, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(found.stddev, expected.stddev, rtol=1e-4, atol=1e-5)
-    maps = other.maps(other.regulator_values(permuted), ALL_GENES)
-    expected_maps = module.maps(module.regulator_values(tensors), order)
+    maps = maps_of(other, permuted, ALL_GENES)
+    expected_maps = maps_of(module, tensors, order)
     for part, expected_part in zip(maps, expected_maps, strict=True):
         torch.testing.assert_close(part, expected_part, rtol=1e-5, atol=1e-5)
-
-
-def test_maps_have_targets_as_rows_and_regulators_as_columns(module: SCDualModule, tensors: Tensors) -> None:
-    values = module.regulator_values(tensors)
-    maps = module.maps(values, ALL_GENES)
-    self_edges = sorted([gene, i] for i, gene in enumerate(REGULATORS))
-    for part in (maps.regulation, maps.attention):
-        assert part.shape == (G, R)
-        assert (part == 0).nonzero().tolist() == self_edges
-    some = torch.tensor([7, 2])
-    torch.testing.assert_close(module.maps(values, some).regulation, maps.regulation[some], **CLOSE)
-
-
-def test_without_a_list_all_genes_are_regulators() -> None:
-    module = build_module(regulators=None)
-    assert module.regulator_index.tolist() == list(range(G))
-    assert module.gate.pair_offset.shape == (G, G)
-
-
-def test_regulator_values_are_mixed_values_and_bins_of_the_counts(module: SCDualModule, tensors: Tensors) -> None:
-    log_expr = module.scale.log_expr(tensors[REGISTRY_KEYS.X_KEY])
-    values = module.regulator_values(tensors)
-    assert torch.equal(values.state, module.expr_embedding.state_of(log_expr)[:, REGULATORS])
-    observed = module.scale.rank_score(log_expr, ALL_GENES)[:, REGULATORS]
-    expected = module.mixture(observed, module.scale.standardise(log_expr))
-    torch.testing.assert_close(values.value, expected)
-    torch.testing.assert_close(module.mixed_values(log_expr), expected)
-
-
-@pytest.fixture
-def gene_passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return a list that grows by one entry with each pass of the gene branch."""
-    passes, forward = [], GeneBranch.forward
-
-    def spy(branch: GeneBranch, *args: Any) -> torch.Tensor:
-        passes.append(1)
-        return forward(branch, *args)
-
-    monkeypatch.setattr(GeneBranch, "forward", spy)
-    return passes
-
-
-def test_gene_state_is_computed_once_at_inference(
-    module: SCDualModule, tensors: Tensors, gene_passes: list[int]
-) -> None:
-    expected = posterior_of(module, tensors).mean
-    gene_passes.clear()
-    with torch.inference_mode():
-        for _ in range(3):
-            found = posterior_of(module, tensors).mean
-            module.maps(module.regulator_values(tensors), ALL_GENES)
-    assert len(gene_passes) == 1
-    torch.testing.assert_close(found, expected)
-
-
-def test_gene_state_is_computed_once_in_a_training_step(
-    module: SCDualModule, tensors: Tensors, gene_passes: list[int]
-) -> None:
-    module.train()
-    for step in (1, 2):
-        loss_of(module, tensors).loss.backward()
-        assert len(gene_passes) == step
-
-
-def test_gene_state_is_never_kept_outside_of_inference(module: SCDualModule, gene_passes: list[int]) -> None:
-    with torch.inference_mode():
-        module.gene_state()
-    gene_passes.clear()
-    module.gene_state().sum().backward()  # gradients need a state of their own
-    assert len(gene_passes) == 1
-    module.train()
-    with torch.inference_mode():
-        module.gene_state()
-        module.gene_state()
-    assert len(gene_passes) == 3
-
-
-def test_gene_state_follows_new_weights(module: SCDualModule) -> None:
-    state = copy.deepcopy(module.state_dict())
-    with torch.inference_mode():
-        before = module.gene_state()
-    nn.init.normal_(module.gene_embedding.weight)
-    module.train()
-    module.eval()
-    with torch.inference_mode():
-        assert not torch.allclose(module.gene_state(), before)
-    module.load_state_dict(state)
-    with torch.inference_mode():
-        torch.testing.assert_close(module.gene_state(), before)
-    module.double()
-    with torch.inference_mode():
-        assert module.gene_state().dtype == torch.float64
-
-
-# ---- prior and scale --------------------------------------------------------------------------------------------------
-
-
-def test_prior_raises_attention_on_its_edges(cells: Tensors, tensors: Tensors, prior_strength: torch.Tensor) -> None:
-    module = prepare(build_module(prior_strength=prior_strength, prior_sign=torch.zeros(G, R)), cells)
-    module.prior_strength.copy_(prior_strength)  # full trust
-    values = module.regulator_values(tensors)
-    told = module.maps(values, ALL_GENES)
-    module.prior_weight = 0.0
-    change = told.attention - module.maps(values, ALL_GENES).attention
-    self_edges = ALL_GENES[:, None] == module.regulator_index
-    has_edge = prior_strength.sum(1) > 0
-    assert (change[(prior_strength > 0) & ~self_edges] > 0.01).all()
-    assert (change[has_edge[:, None] & (prior_strength == 0) & ~self_edges] < 0).all()
-    torch.testing.assert_close(change[~has_edge], torch.zeros(int((~has_edge).sum()), R))
-
-
-@pytest.mark.parametrize("prior_weight", [0.0, 2.0])
-def test_disagreement_with_the_prior_enters_the_loss(
-    cells: Tensors, tensors: Tensors, prior_strength: torch.Tensor, prior_weight: float
-) -> None:
-    prior = {"prior_strength": prior_strength, "prior_sign": -torch.ones(G, R), "prior_weight": prior_weight}
-    module = prepare(build_module(**prior, target_share=1.0), cells)
-    module.prior_strength.copy_(0.5 * prior_strength)  # half the trust
-    out = loss_of(module, tensors)
-    state = module.gene_state()
-    gate = module.gate(state, state[module.regulator_index], ALL_GENES)
-    expected = 0.4 * gate[[1, 5, 12], [0, 1, 3]].relu().mean()  # three edges of strength 0.8, told to repress
-    assert expected > 0
-    torch.testing.assert_close(out.extra_metrics["prior_disagreement"], expected)
-    parts = out.extra_metrics
-    penalty = 0.5 * parts["regulation_loss"] + 0.1 * parts["edge_sparsity"] + prior_weight * expected
-    elbo = out.reconstruction_loss["reconstruction_loss"] + out.kl_local["kl_divergence_z"]
-    torch.testing.assert_close(out.loss, elbo.mean() + G * penalty)
-
-
-def test_without_a_prior_there_is_no_disagreement(module: SCDualModule, tensors: Tensors) -> None:
-    assert set(loss_of(module, tensors).extra_metrics) == {"regulation_loss", "edge_sparsity"}
-
-
-def test_scale_is_saved_and_loaded(module: SCDualModule, tensors: Tensors) -> None:
-    other = build_module()
-    assert not other.is_scaled
-    other.load_state_dict(module.state_dict())
-    assert other.is_scaled
-    other.eval()
-    expected = module.predict_targets(tensors, module.hiding.fixed())
-    torch.testing.assert_close(other.predict_targets(tensors, other.hiding.fixed()), expected)
-
-
-def test_scale_does_not_depend_on_minibatches(cells: Tensors) -> None:
-    module = build_module()
-    other = copy.deepcopy(module)
-    module.fit_scale([cells])
-    other.fit_scale([rows(cells, list(range(start, min(start + 7, 60)))) for start in range(0, 60, 7)])
-    expected = dict(module.named_buffers())
-    for name, buffer in other.named_buffers():
-        torch.testing.assert_close(buffer, expected[name], **CLOSE)

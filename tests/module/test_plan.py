@@ -26,23 +26,24 @@ def module() -> SCDualModule:
 
 
 class Cells(LightningDataModule):
-    """Random counts in minibatches."""
+    """Random counts in minibatches; the cells of validation are deeper."""
 
     def __init__(self) -> None:
         super().__init__()
         self.counts = torch.poisson(torch.rand(N, G) * 4)
+        self.validation_counts = torch.poisson(torch.rand(N_PER_BATCH, G) * 40)
 
-    def _loader(self) -> DataLoader:
+    def _loader(self, counts: torch.Tensor) -> DataLoader:
         batch, label = torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)
         keys = (REGISTRY_KEYS.X_KEY, REGISTRY_KEYS.BATCH_KEY, REGISTRY_KEYS.LABELS_KEY)
-        cells = [dict(zip(keys, (x, batch, label), strict=True)) for x in self.counts]
+        cells = [dict(zip(keys, (x, batch, label), strict=True)) for x in counts]
         return DataLoader(cells, batch_size=N_PER_BATCH)
 
     def train_dataloader(self) -> DataLoader:
-        return self._loader()
+        return self._loader(self.counts)
 
     def val_dataloader(self) -> DataLoader:
-        return self._loader()
+        return self._loader(self.validation_counts)
 
 
 class Watched(SCDualTrainingPlan):
@@ -130,9 +131,10 @@ def test_tables_and_vectors_are_not_decayed(module: SCDualModule) -> None:
     assert isinstance(optimizer, torch.optim.AdamW)
     found = settings_of(module, optimizer)
     tables = ("gene_embedding.weight", "regulation_decoder.effects.categorical.0", "gate.pair_offset")
+    tables = tuple(f"map.{name}" for name in tables)
     for name, parameter in module.named_parameters():
         is_table = parameter.ndim <= 1 or name in tables
-        if name.startswith(("gene", "gate", "regulation_decoder", "expr_branch")):
+        if name.startswith("map.") and not name.startswith("map.expr_embedding"):
             assert found[name][1] == (0 if is_table or name.endswith("effects.continuous") else DECAY), name
     assert found["cell_state.decoder.proportion_proj.weight"][1] == DECAY
     assert found["cell_state.pooling_effects.categorical.0"][1] == found["cell_state.pooling.gene_value"][1] == 0
@@ -144,7 +146,7 @@ def test_the_cell_state_learns_fast_and_the_start_of_the_gate_slowly_in_every_st
     optimizer, scheduler = found["optimizer"], found["lr_scheduler"]["scheduler"]
     share = {name: share for name, (share, _) in settings_of(module, optimizer).items()}
     for name, value in share.items():
-        expected = 10 / 3 if name.startswith("cell_state") else 0.1 if name == "gate.pair_offset" else 1.0
+        expected = 10 / 3 if name.startswith("cell_state") else 0.1 if name == "map.gate.pair_offset" else 1.0
         assert value == pytest.approx(expected), name
     start = [group["initial_lr"] for group in optimizer.param_groups]
     for factor in schedule_of(4, 60):
@@ -161,9 +163,9 @@ def test_every_beginning_the_module_names_exists(module: SCDualModule) -> None:
 
 
 def test_frozen_parameters_are_left_out(module: SCDualModule) -> None:
-    module.gene_embedding.weight.requires_grad_(False)
+    module.map.gene_embedding.weight.requires_grad_(False)
     optimizer = configured(SCDualTrainingPlan(module), 100)["optimizer"]
-    assert not any(p is module.gene_embedding.weight for group in optimizer.param_groups for p in group["params"])
+    assert not any(p is module.map.gene_embedding.weight for group in optimizer.param_groups for p in group["params"])
 
 
 def test_unknown_argument_is_refused(module: SCDualModule) -> None:
@@ -194,16 +196,17 @@ def test_module_trains_in_training_mode_in_every_fit(module: SCDualModule) -> No
         module.eval()  # as scvi-tools does after a fit
 
 
-def test_scale_is_learnt_from_the_training_cells_once(module: SCDualModule) -> None:
+def test_scale_is_learnt_once_from_training_and_validation_cells(module: SCDualModule) -> None:
     cells = Cells()
     fit(SCDualTrainingPlan(module, lr=LR), cells, max_epochs=1)
     assert module.is_scaled
-    log_library_size = cells.counts.sum(1).clamp_min(1).log().mean()
-    torch.testing.assert_close(module.scale.log_library_size, log_library_size)
+    counts = torch.cat([cells.counts, cells.validation_counts])
+    log_library_size = counts.sum(1).clamp_min(1).log().mean()
+    torch.testing.assert_close(module.map.values.scale.log_library_size, log_library_size)
     deeper = Cells()
     deeper.counts = deeper.counts * 10
     fit(SCDualTrainingPlan(module, lr=LR), deeper, max_epochs=1)
-    torch.testing.assert_close(module.scale.log_library_size, log_library_size)
+    torch.testing.assert_close(module.map.values.scale.log_library_size, log_library_size)
 
 
 def test_a_fit_moves_every_parameter_in_use(module: SCDualModule) -> None:

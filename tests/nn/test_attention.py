@@ -39,15 +39,13 @@ def torch_attention(full_rank: MultiHeadLatentAttention) -> nn.MultiheadAttentio
 
 
 @pytest.mark.parametrize("leading", LEADING[:2])
-@pytest.mark.parametrize("has_bias", [False, True])
 def test_full_rank_latent_attention_is_multi_head_attention(
-    full_rank: MultiHeadLatentAttention, torch_attention: nn.MultiheadAttention, leading: tuple[int], has_bias: bool
+    full_rank: MultiHeadLatentAttention, torch_attention: nn.MultiheadAttention, leading: tuple[int]
 ) -> None:
     query, memory = torch.randn(*leading, T, D), torch.randn(*leading, R, D)
-    bias = torch.randn(T, R) if has_bias else None
-    out, attn = torch_attention(query, memory, memory, attn_mask=bias, average_attn_weights=False)
-    torch.testing.assert_close(full_rank(query, memory, bias), out, **CLOSE)
-    torch.testing.assert_close(full_rank.attention(query, memory, bias), attn, **CLOSE)
+    out, attn = torch_attention(query, memory, memory, average_attn_weights=False)
+    torch.testing.assert_close(full_rank(query, memory), out, **CLOSE)
+    torch.testing.assert_close(full_rank.attention(query, memory), attn, **CLOSE)
 
 
 @pytest.mark.parametrize("leading", LEADING)
@@ -97,8 +95,7 @@ def block() -> TransformerBlock:
     return block
 
 
-@pytest.mark.parametrize("has_bias", [False, True])
-def test_block_is_the_standard_encoder_layer(block: TransformerBlock, has_bias: bool) -> None:
+def test_block_is_the_standard_encoder_layer(block: TransformerBlock) -> None:
     layer = nn.TransformerEncoderLayer(
         D, H, dim_feedforward=4 * D, dropout=0, activation="gelu", norm_first=False, batch_first=True
     )
@@ -107,8 +104,8 @@ def test_block_is_the_standard_encoder_layer(block: TransformerBlock, has_bias: 
     layer.linear2.load_state_dict(block.feed_forward[3].state_dict())
     layer.norm1.load_state_dict(block.attn_norm.state_dict())
     layer.norm2.load_state_dict(block.feed_forward_norm.state_dict())
-    states, bias = torch.randn(3, T, D), torch.randn(T, T) if has_bias else None
-    torch.testing.assert_close(block(states, logit_bias=bias), layer(states, src_mask=bias), **CLOSE)
+    states = torch.randn(3, T, D)
+    torch.testing.assert_close(block(states), layer(states), **CLOSE)
 
 
 def test_block_attends_to_the_memory_it_is_given(block: TransformerBlock) -> None:

@@ -10,11 +10,10 @@ from scdual.nn import SignedGate
 
 G, R, D, Q = 12, 4, 6, 3
 TARGET = torch.tensor([7, 0, 3, 11, 5])
-TEMPERATURES = [None, 0.7]
 
 
-def build_gate(temperature: float | None = None) -> SignedGate:
-    gate = SignedGate(G, R, n_embed=D, n_rank=Q, temperature=temperature)
+def build_gate() -> SignedGate:
+    gate = SignedGate(G, R, n_embed=D, n_rank=Q)
     for parameter in gate.parameters():
         nn.init.normal_(parameter, std=0.7)
     return gate
@@ -46,42 +45,26 @@ def test_gate_is_probability_to_activate_minus_to_repress(states: tuple[torch.Te
     torch.testing.assert_close(gate(*states, TARGET), loop_gate(gate, *states))
 
 
-@pytest.mark.parametrize("temperature", TEMPERATURES)
-def test_gate_is_the_expectation_at_evaluation(
-    states: tuple[torch.Tensor, torch.Tensor], temperature: float | None
-) -> None:
-    gate = build_gate(temperature).eval()
+def test_gate_is_the_expectation_at_evaluation(states: tuple[torch.Tensor, torch.Tensor]) -> None:
+    gate = build_gate().eval()
     torch.testing.assert_close(gate(*states, TARGET), loop_gate(gate, *states))
     assert torch.equal(gate(*states, TARGET), gate(*states, TARGET))
 
 
-@pytest.mark.parametrize("temperature", TEMPERATURES)
-def test_gate_stays_between_minus_one_and_one(
-    states: tuple[torch.Tensor, torch.Tensor], temperature: float | None
-) -> None:
-    gate = build_gate(temperature)
+def test_gate_stays_between_minus_one_and_one(states: tuple[torch.Tensor, torch.Tensor]) -> None:
+    gate = build_gate()
     nn.init.normal_(gate.pair_offset, std=50)
     assert gate(*states, TARGET).abs().max() <= 1 + 1e-6
 
 
-def test_gate_is_sampled_while_training_with_a_temperature(states: tuple[torch.Tensor, torch.Tensor]) -> None:
-    gate = build_gate(0.7)
-    n_draws = 2000
-    samples = gate(states[0].repeat(n_draws, 1), states[1], TARGET.repeat(n_draws)).detach().unflatten(0, (n_draws, -1))
-    torch.testing.assert_close(samples, samples.round(), rtol=0, atol=1e-5)
-    assert set(samples.round().unique().tolist()) == {-1, 0, 1}
-    torch.testing.assert_close(samples.mean(0), loop_gate(gate, *states), rtol=0, atol=0.08)
-
-
-def test_gate_without_a_temperature_is_never_sampled(states: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_gate_is_never_sampled(states: tuple[torch.Tensor, torch.Tensor]) -> None:
     gate = build_gate()
     assert gate.training
     assert torch.equal(gate(*states, TARGET), gate(*states, TARGET))
 
 
-@pytest.mark.parametrize("temperature", TEMPERATURES)
-def test_gradients_reach_all_parameters(states: tuple[torch.Tensor, torch.Tensor], temperature: float | None) -> None:
-    gate = build_gate(temperature)
+def test_gradients_reach_all_parameters(states: tuple[torch.Tensor, torch.Tensor]) -> None:
+    gate = build_gate()
     (gate(*states, TARGET) * torch.randn(len(TARGET), R)).sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in gate.parameters())
     seen = gate.pair_offset.grad.abs().sum(1) > 0

@@ -6,6 +6,7 @@ Dimension key
 
 import warnings
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from scdual.model._scvi import parse_device_args
 from scdual.model._train_arguments import check_hardware, check_lengths, check_plan
 from scdual.model._trainer import QuietTrainer
 from scdual.model._training import TrainingMixin, default_max_epochs
-from scdual.module import RegulationTrainingPlan, SCDualModule
+from scdual.module import RegulationMap, RegulationTrainingPlan
 
 State = dict[str, torch.Tensor]
 
@@ -131,7 +132,7 @@ class EnsembleMixin(TrainingMixin):
                     f"The ensemble was interrupted after {len(states)} of {len(runs)} members; the model is as it was."
                 )
                 raise KeyboardInterrupt(msg)
-            states.append(_map_state(module))
+            states.append(_on_cpu(module.map.state_dict()))
         *self.ensemble_, self.null_ = states
 
     def _permuted(self, rng: np.random.Generator, groups: np.ndarray | None) -> AnnDataManager:
@@ -152,11 +153,11 @@ class EnsembleMixin(TrainingMixin):
             warnings.simplefilter("ignore", UserWarning)  # a permuted cell may have no counts
             return self.adata_manager.transfer_fields(data)
 
-    def _member(self, state: State) -> SCDualModule:
-        """Return a module that holds the map of a member."""
-        module = self._new_module()
-        module.load_state_dict({**module.state_dict(), **state})  # encoder and count decoder take no part
-        return module.eval().to(self.device)
+    def _member(self, state: State) -> RegulationMap:
+        """Return the map of a member."""
+        member = deepcopy(self.module.map)  # draws no random weights, which would be written over
+        member.load_state_dict(state)
+        return member.eval()
 
 
 def _permutation_groups(permute_within: str | Sequence[str], obs: pd.DataFrame) -> np.ndarray:
@@ -168,10 +169,5 @@ def _permutation_groups(permute_within: str | Sequence[str], obs: pd.DataFrame) 
     return groups
 
 
-def _map_state(module: SCDualModule) -> State:
-    """Return the part of the state on which the map depends, on the CPU."""
-    return {
-        name: values.detach().cpu().clone()
-        for name, values in module.state_dict().items()
-        if name.partition(".")[0] not in module.embedding_names
-    }
+def _on_cpu(state: State) -> State:
+    return {name: values.detach().cpu().clone() for name, values in state.items()}

@@ -137,8 +137,8 @@ class QueryMixin(ArchesMixin, InheritedMixin):
             model.module.classifier.requires_grad_(True)
         if freeze_dropout:
             stop_dropout(model.module)
-        model.ensemble_ = [with_rows_of(model.module, state) for state in model.ensemble_]
-        model.null_ = with_rows_of(model.module, model.null_)
+        model.ensemble_ = [with_rows_of(model.module.map, state) for state in model.ensemble_]
+        model.null_ = with_rows_of(model.module.map, model.null_)
         model.is_trained = True
         how = {"unfrozen": unfrozen, "freeze_dropout": freeze_dropout, "freeze_classifier": freeze_classifier}
         model.record_ = query_record(model, reference_state, how)

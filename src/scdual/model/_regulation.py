@@ -1,19 +1,19 @@
 """Read the regulatory map and the gene embedding off a trained SCDual, and write results into the data.
 
 Dimension key
-    C  cells      G  genes      R  regulators      T  targets of one chunk      D  embedding width
+    C  cells      G  genes      R  regulators      D  embedding width
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any, get_args, overload
 
 import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
 from mudata import MuData
-from scvi import REGISTRY_KEYS
+from scvi import REGISTRY_KEYS, settings
 
 from scdual._checks import check_choice
 from scdual._constants import ORIENTATION, RESULT_KEYS, regulation_key
@@ -24,13 +24,33 @@ from scdual.model._ensemble import EnsembleMixin
 from scdual.model._groups import group_cells, leave_out
 from scdual.model._record import describe
 from scdual.model._results import Results, replace_results
-from scdual.module import SCDualModule, group_map, residual_correlation
-
-_TARGET_CHUNK = 512
+from scdual.module.map import MapCells, RegulationMap, correlation, gate, group_maps, mean_maps, with_prior
 
 
 class RegulationMixin(EnsembleMixin):
     """Methods of SCDual that return or write the regulatory map."""
+
+    @overload
+    def get_regulation(
+        self,
+        adata: AnnData | MuData | None = None,
+        *,
+        indices: Sequence[int] | None = None,
+        groupby: None = None,
+        kind: MapKind = "regulation",
+        batch_size: int | None = None,
+    ) -> RegulatoryNetwork: ...
+
+    @overload
+    def get_regulation(
+        self,
+        adata: AnnData | MuData | None = None,
+        *,
+        indices: Sequence[int] | None = None,
+        groupby: str | Sequence[str],
+        kind: MapKind = "regulation",
+        batch_size: int | None = None,
+    ) -> dict[str, RegulatoryNetwork]: ...
 
     @torch.inference_mode()
     def get_regulation(
@@ -96,7 +116,8 @@ class RegulationMixin(EnsembleMixin):
         check_cells(adata, indices, batch_size)
         adata = self._validate_anndata(adata)
         if groupby is None:
-            return self._network(adata, indices, batch_size, kind)
+            network = self._network(adata, indices, batch_size, kind)
+            return self._with_evidence(network, adata, indices, batch_size) if kind == "regulation" else network
         groups = group_cells(groupby, adata.obs, None if indices is None else cell_positions(adata, indices))
         if kind == "regulation":
             return self._group_networks(adata, groups, batch_size)
@@ -105,7 +126,7 @@ class RegulationMixin(EnsembleMixin):
             return {
                 name: self._consensus(network, adata, groups[name], batch_size) for name, network in networks.items()
             }
-        return {name: self._maps(adata, cells, batch_size, group=name)[kind] for name, cells in groups.items()}
+        return {name: self._network(adata, cells, batch_size, kind, group=name) for name, cells in groups.items()}
 
     @torch.inference_mode()
     def get_gene_embedding(self) -> pd.DataFrame:
@@ -117,7 +138,7 @@ class RegulationMixin(EnsembleMixin):
             If the model is not trained.
         """
         self._check_if_trained(warn=False)
-        states = self.module.gene_state().cpu().numpy().copy()
+        states = self.module.map.gene_state().cpu().numpy().copy()
         return pd.DataFrame(states, index=pd.Index(self.gene_names))
 
     @torch.inference_mode()
@@ -161,11 +182,14 @@ class RegulationMixin(EnsembleMixin):
         groups = {} if groupby is None else group_cells(groupby, adata.obs)
         by_group = self._group_networks(adata, groups, batch_size)
         latent = self.get_latent_representation(adata, batch_size=batch_size)
-        maps = self._maps(adata, None, batch_size)
+        maps = mean_maps(self.module.map, self._batches(adata, None, batch_size))
 
         rna = adata.mod[self._rna_modality] if isinstance(adata, MuData) else adata
-        keys = {"regulation": RESULT_KEYS.REGULATION, "attention": RESULT_KEYS.ATTENTION, "gate": RESULT_KEYS.GATE}
-        networks = {key: maps[kind] for kind, key in keys.items()}
+        networks = {
+            RESULT_KEYS.REGULATION: self._named(with_prior(self.module.map, maps.regulation)),
+            RESULT_KEYS.ATTENTION: self._named(maps.attention),
+            RESULT_KEYS.GATE: self._named(gate(self.module.map)),
+        }
         networks |= {regulation_key(name): network for name, network in by_group.items()}
         results = Results(
             obsm={RESULT_KEYS.LATENT: latent},
@@ -176,26 +200,67 @@ class RegulationMixin(EnsembleMixin):
         )
         replace_results(adata, rna, results)
 
+    @torch.inference_mode()
+    def ensemble_networks(
+        self,
+        adata: AnnData | MuData | None = None,
+        *,
+        indices: Sequence[int] | None = None,
+        batch_size: int | None = None,
+    ) -> list[RegulatoryNetwork]:
+        """Return the network of each member of the ensemble, in the order in which they were trained.
+
+        Parameters
+        ----------
+        adata, indices, batch_size
+            As in :meth:`get_regulation`.
+
+        Raises
+        ------
+        RuntimeError
+            If the model is not trained, or has no ensemble.
+        ValueError
+            If ``indices`` or ``batch_size`` is not valid.
+        """
+        self._check_if_trained(warn=False)
+        if not self.ensemble_:
+            msg = "The model has no ensemble; call `train_ensemble` first. Training the model again throws it away."
+            raise RuntimeError(msg)
+        check_cells(adata, indices, batch_size)
+        adata = self._validate_anndata(adata)
+        return [
+            self._named(self._regulation_of(self._member(state), adata, indices, batch_size))
+            for state in self.ensemble_
+        ]
+
     def _network(
-        self, adata: AnnData | MuData, indices: Any, batch_size: int | None, kind: MapKind
+        self, adata: AnnData | MuData, indices: Any, batch_size: int | None, kind: MapKind, group: str | None = None
     ) -> RegulatoryNetwork:
-        """Return one map averaged over the cells at ``indices``, with its evidence if there is any."""
-        maps = self._maps(adata, indices, batch_size)
-        if kind == "consensus":
-            return self._consensus(maps["regulation"], adata, indices, batch_size)
-        network = maps[kind]
-        if kind != "regulation" or not self.ensemble_:
+        """Return one map over the cells at ``indices``, without evidence."""
+        if kind == "gate":
+            return self._named(gate(self.module.map), group)
+        maps = mean_maps(self.module.map, self._batches(adata, indices, batch_size))
+        if kind == "attention":
+            return self._named(maps.attention, group)
+        regulation = self._named(with_prior(self.module.map, maps.regulation), group)
+        return self._consensus(regulation, adata, indices, batch_size) if kind == "consensus" else regulation
+
+    def _with_evidence(
+        self, network: RegulatoryNetwork, adata: AnnData | MuData, indices: Any, batch_size: int | None
+    ) -> RegulatoryNetwork:
+        """Return the regulation with what members and permuted genes say about it, if there is an ensemble."""
+        if not self.ensemble_:
             return network
-        modules = (self._member(state) for state in (*self.ensemble_, self.null_))
-        *members, null = (self._map_arrays(module, adata, indices, batch_size)[kind].T for module in modules)
+        maps = (self._member(state) for state in (*self.ensemble_, self.null_))
+        *members, null = (self._regulation_of(member, adata, indices, batch_size).T for member in maps)
         return replace(network, evidence=edge_evidence(network.weight, np.stack(members), null))
 
     def _consensus(
         self, network: RegulatoryNetwork, adata: AnnData | MuData, indices: Any, batch_size: int | None
     ) -> RegulatoryNetwork:
         """Return the consensus of a network with the correlations among the cells at ``indices``."""
-        loader = self._make_data_loader(adata=adata, indices=indices, batch_size=batch_size or 512)
-        return consensus_network(network, residual_correlation(self.module, loader).cpu().numpy().T)
+        found = correlation(self.module.map, self._batches(adata, indices, batch_size))
+        return consensus_network(network, found.T)
 
     def _group_networks(
         self, adata: AnnData | MuData, groups: dict[str, np.ndarray], batch_size: int | None
@@ -205,12 +270,13 @@ class RegulationMixin(EnsembleMixin):
         if not (networks and self.ensemble_):
             return networks
         groups = {name: groups[name] for name in networks}
+        seed = settings.seed or 0
         members = []
-        for seed, state in enumerate(self.ensemble_):  # a member sees half of the cells, here as in training
-            rng = np.random.default_rng(seed)
+        for k, state in enumerate(self.ensemble_):  # a member sees half of the cells, here as in training
+            rng = np.random.default_rng([seed, k])
             halves = {name: np.sort(rng.permutation(cells)[: (len(cells) + 1) // 2]) for name, cells in groups.items()}
             members.append(self._group_arrays(self._member(state), adata, halves, batch_size))
-        null = self._group_arrays(self._member(self.null_), adata, groups, batch_size, shuffle=True)
+        null = self._group_arrays(self._member(self.null_), adata, groups, batch_size, shuffle_seed=seed)
         for name, network in networks.items():
             stacked = np.stack([member[name].T for member in members])
             networks[name] = replace(network, evidence=edge_evidence(network.weight, stacked, null[name].T))
@@ -222,71 +288,44 @@ class RegulationMixin(EnsembleMixin):
         """Return the regulation of each group that has one, without evidence."""
         if not groups:
             return {}
-        weights = self._group_arrays(self.module, adata, groups, batch_size)
+        weights = self._group_arrays(self.module.map, adata, groups, batch_size)
         without = [name for name, weight in weights.items() if not weight.any()]
         if without:
             leave_out(without, groups, "no regulator varies in them beyond covariates and depth")
-        names = self.regulators, self.gene_names
-        return {
-            name: from_attention_layout(weights[name], *names, group=name) for name in groups if name not in without
-        }
+        return {name: self._named(weights[name], name) for name in groups if name not in without}
 
     def _group_arrays(
         self,
-        module: SCDualModule,
+        regulation_map: RegulationMap,
         adata: AnnData | MuData,
         groups: dict[str, np.ndarray],
         batch_size: int | None,
         *,
-        shuffle: bool = False,
+        shuffle_seed: int | None = None,
     ) -> dict[str, np.ndarray]:
-        """Return the regulation of a module in each group, row = target, each ``(G, R)``."""
+        """Return the regulation in each group, what the prior says included, row = target, each ``(G, R)``."""
         grouped = np.sort(np.concatenate(list(groups.values())))  # on disk, cells are read in their order
-        regulation = torch.as_tensor(
-            self._mean_maps(module, adata, grouped, batch_size)["regulation"], device=module.device
+        of_all = mean_maps(regulation_map, self._batches(adata, grouped, batch_size)).regulation
+        by_group = {name: self._batches(adata, cells, batch_size) for name, cells in groups.items()}
+        found = group_maps(regulation_map, by_group, of_all, shuffle_seed=shuffle_seed)
+        return {name: with_prior(self.module.map, regulation) for name, regulation in found.items()}
+
+    def _regulation_of(
+        self, regulation_map: RegulationMap, adata: AnnData | MuData, indices: Any, batch_size: int | None
+    ) -> np.ndarray:
+        """Return the signed influence of a map, what the prior says included, row = target, shape ``(G, R)``."""
+        maps = mean_maps(regulation_map, self._batches(adata, indices, batch_size))
+        return with_prior(self.module.map, maps.regulation)
+
+    def _batches(self, adata: AnnData | MuData, indices: Any, batch_size: int | None) -> Iterable[MapCells]:
+        """Return the minibatches of the cells at ``indices`` as the map takes them."""
+        return self.module.map_batches(
+            self._make_data_loader(adata=adata, indices=indices, batch_size=batch_size or 512)
         )
-        arrays = {}
-        for name, cells in groups.items():
-            loader = self._make_data_loader(adata=adata, indices=cells, batch_size=batch_size or 512)
-            arrays[name] = self._told(group_map(module, loader, regulation, shuffle=shuffle).cpu().numpy())
-        return arrays
 
-    def _maps(
-        self, adata: AnnData | MuData, indices: Any, batch_size: int | None, group: str | None = None
-    ) -> dict[str, RegulatoryNetwork]:
-        """Return the three maps averaged over the cells at ``indices``."""
-        maps = self._map_arrays(self.module, adata, indices, batch_size)
-        names = self.regulators, self.gene_names
-        return {kind: from_attention_layout(matrix, *names, group=group) for kind, matrix in maps.items()}
-
-    def _map_arrays(
-        self, module: SCDualModule, adata: AnnData | MuData, indices: Any, batch_size: int | None
-    ) -> dict[str, np.ndarray]:
-        """Return the three maps of a module, what the prior says included, each ``(G, R)``."""
-        maps = self._mean_maps(module, adata, indices, batch_size)
-        return maps | {"regulation": self._told(maps["regulation"])}
-
-    def _told(self, regulation: np.ndarray) -> np.ndarray:
-        """Return a map, of a member or of permuted genes as well, with what the prior of the model says."""
-        factor = self.module.prior_factor
-        return regulation if factor is None else regulation * factor.cpu().numpy()
-
-    def _mean_maps(
-        self, module: SCDualModule, adata: AnnData | MuData, indices: Any, batch_size: int | None
-    ) -> dict[str, np.ndarray]:
-        """Return the three maps of a module, averaged over cells, row = target, each ``(G, R)``."""
-        genes = torch.arange(module.n_input, device=module.device)
-        total = {kind: np.zeros((len(genes), len(self.regulators))) for kind in ("regulation", "attention", "gate")}
-        n_cells = 0
-        for tensors in self._make_data_loader(adata=adata, indices=indices, batch_size=batch_size or 512):
-            values = module.regulator_values(tensors)
-            n_cells += len(values.value)
-            for target in genes.split(_TARGET_CHUNK):
-                maps = module.maps(values, target)._asdict()
-                for kind, matrix in total.items():
-                    matrix[target.cpu().numpy()] += len(values.value) * maps[kind].cpu().numpy()
-        total["gate"] *= module.gene_context(genes).keep_mask.cpu().numpy()
-        return {kind: matrix / n_cells for kind, matrix in total.items()}
+    def _named(self, weight: np.ndarray, group: str | None = None) -> RegulatoryNetwork:
+        """Return a map ``(G, R)`` as a network."""
+        return from_attention_layout(weight, self.regulators, self.gene_names, group=group)
 
     def _parameters(self, groupby: str | Sequence[str] | None, groups: list[str]) -> dict[str, Any]:
         """Return what ``uns["scdual"]`` holds; plain values only, so that ``write_h5ad`` can store it."""

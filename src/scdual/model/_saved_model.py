@@ -30,8 +30,15 @@ from scdual.model._scvi import (
 
 State = dict[str, torch.Tensor]
 
-# What a weight was called in an older version: version of the format -> beginning of its name -> beginning today.
-RENAMED_WEIGHTS: dict[int, dict[str, str]] = {}
+_OF_THE_MAP = ("hiding.", "gene_embedding.", "expr_embedding.", "gene_branch.", "gate.", "expr_branch.")
+
+# What a weight of the module was called: version of the format -> beginning of its name -> beginning in the next version.
+RENAMED_WEIGHTS: dict[int, dict[str, str]] = {
+    0: {
+        **{name: f"map.{name}" for name in (*_OF_THE_MAP, "regulation_decoder.", "prior_")},
+        **{name: f"map.values.{name}" for name in ("scale.", "mixture.", "regulator_index")},
+    }
+}
 
 
 @dataclass(frozen=True)
@@ -206,7 +213,9 @@ def _read_pickle(folder: Path, prefix: str, backup_url: str | None) -> SavedMode
             fspath(folder), False, prefix=prefix, map_location="cpu", backup_url=backup_url
         )
         state = {name: values for name, values in state.items() if name != "pyro_param_store"}
-        renamed = {_name_today(f"module.{name}", 0).removeprefix("module."): values for name, values in state.items()}
+        renamed = _renamed(state, "module")
+        attributes["ensemble_"] = [_renamed(member, "null") for member in attributes.get("ensemble_", [])]
+        attributes["null_"] = _renamed(attributes.get("null_", {}), "null")
         is_model = {"registry_", "init_params_"} <= set(attributes)
     except (EOFError, KeyError, RuntimeError, TypeError, AttributeError, ValueError, pickle.UnpicklingError) as error:
         reason = " ".join(str(error).split())
@@ -229,18 +238,29 @@ def _parse_tensors(path: Path, described: Mapping[str, Any] | None) -> State:
 
 
 def _name_today(name: str, format_version: int) -> str:
-    """Return what a weight is called in this version of the format."""
+    """Return what a weight is called in this version of the format.
+
+    Members of an ensemble are maps. In version 0 their weights had the names they have in a module.
+    """
     part, _, inside = name.partition(".")
+    is_member = part != "module"
     if part == "ensemble":
         index, _, inside = inside.partition(".")
         part = f"{part}.{index}"
+    if is_member and format_version > 0:
+        inside = f"map.{inside}"
     for version in sorted(RENAMED_WEIGHTS):
         if version >= format_version:
             for old, new in RENAMED_WEIGHTS[version].items():
                 if inside.startswith(old):
                     inside = f"{new}{inside.removeprefix(old)}"
                     break
-    return f"{part}.{inside}"
+    return f"{part}.{inside.removeprefix('map.') if is_member else inside}"
+
+
+def _renamed(state: State, part: str) -> State:
+    """Return the state of a module or of a member as it was in version 0 with the names of today."""
+    return {_name_today(f"{part}.{name}", 0).removeprefix(f"{part}."): values for name, values in state.items()}
 
 
 def _part(tensors: State, beginning: str) -> State:

@@ -149,7 +149,7 @@ class TrainingMixin(UnsupervisedTrainingMixin):
             defaults["check_val_every_n_epoch"] = 1
         elif datamodule is None and train_size is None and validation_size is None:
             train_size = 1.0  # below ten cells scvi-tools would move some to a validation set that is not there
-        map_learns = any(parameter.requires_grad for parameter in self.module.gate.parameters())
+        map_learns = any(parameter.requires_grad for parameter in self.module.map.gate.parameters())
         trainer_kwargs = {key: value for key, value in defaults.items() if config.get(key) is None} | trainer_kwargs
         callbacks: Any = trainer_kwargs.get("callbacks") or config.get("callbacks") or ()
         with whole_or_undone(self, callbacks):

@@ -1,16 +1,25 @@
 """The probabilistic model, its losses and its training plan."""
 
 from scdual.module._arguments import MODULE_CHECKS, PLAN_CHECKS, check_arguments, check_module
-from scdual.module._correlation import residual_correlation
-from scdual.module._group_map import group_map
-from scdual.module._hiding import Hidden, Hiding
 from scdual.module._likelihood import batch_evidence
 from scdual.module._losses import classification_loss, edge_sparsity, prior_disagreement, regulation_loss
-from scdual.module._mixture import ValueMixture
 from scdual.module._module import SCDualModule
 from scdual.module._plan import RegulationTrainingPlan, SCDualTrainingPlan
-from scdual.module._prior import prior_factor, prior_reach, prior_trust
-from scdual.module._scale import ExpressionScale
+from scdual.module.map import (
+    ExpressionScale,
+    Hidden,
+    Hiding,
+    MapCells,
+    MapSettings,
+    MapValues,
+    RegulationMap,
+    ValueMixture,
+    group_map,
+    prior_factor,
+    prior_reach,
+    prior_trust,
+    residual_correlation,
+)
 
 __all__ = [
     "MODULE_CHECKS",
@@ -18,6 +27,10 @@ __all__ = [
     "ExpressionScale",
     "Hidden",
     "Hiding",
+    "MapCells",
+    "MapSettings",
+    "MapValues",
+    "RegulationMap",
     "RegulationTrainingPlan",
     "SCDualModule",
     "SCDualTrainingPlan",

@@ -2,22 +2,23 @@
 
 Dimension key
     B  cells      G  genes      Z  latent dimensions
+    U  covariates, the batch first: one-hot or as a learnt vector
 """
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 
-if TYPE_CHECKING:
-    from scdual.module._module import SCDualModule
+from scdual.module._cell_state import CellState
 
 _N_CELLS, _N_AT_ONCE = 1_000, 32
 
 
 @torch.no_grad()
-def fit_axes(module: "SCDualModule", dataloader: Iterable[dict[str, torch.Tensor]]) -> None:
+def fit_axes(
+    cell_state: CellState, log_library_size: torch.Tensor, states: Iterable[tuple[torch.Tensor, torch.Tensor]]
+) -> None:
     r"""Choose the coordinates of the embedding: axes :math:`A` that weigh the prior and decoded expression equally.
 
     .. math:: A A^\top = \frac{1}{2} \left( I + \frac{\mathrm{tr}(C)}{\mathrm{tr}(M C)} M \right)
@@ -28,25 +29,25 @@ def fit_axes(module: "SCDualModule", dataloader: Iterable[dict[str, torch.Tensor
 
     Parameters
     ----------
-    module
-        A trained module.
-    dataloader
-        Minibatches of the cells; the first 1,000 cells count.
+    cell_state
+        Trained encoder and count decoder.
+    log_library_size
+        Log of the library size at which expression is decoded.
+    states
+        Minibatches of latent states ``(B, Z)`` and covariates ``(B, U)``; the first 1,000 cells count.
     """
-    axes, decoder, log_size = module.cell_state.axes, module.cell_state.decoder, module.scale.log_library_size
+    axes, decoder = cell_state.axes, cell_state.decoder
     if not decoder.latent_proj.weight.requires_grad:
         return
 
     def log_expr(covariates: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-        return torch.log1p(log_size.exp() * decoder.proportion(decoder.hidden(z, covariates)))
+        return torch.log1p(log_library_size.exp() * decoder.proportion(decoder.hidden(z, covariates)))
 
     metric, latent = torch.zeros_like(axes), []
-    for tensors in dataloader:
-        inputs = module._get_inference_input(tensors)
-        covariates = module.cell_covariates(inputs["covariates"].to(module.device))
-        latent.append(module.inference(**inputs)["qz"].loc)
-        for z, known in zip(latent[-1].split(_N_AT_ONCE), covariates.split(_N_AT_ONCE), strict=True):
-            metric += expression_metric(partial(log_expr, known), z) * len(z)
+    for state, covariates in states:
+        latent.append(state)
+        for z, of_cells in zip(state.split(_N_AT_ONCE), covariates.split(_N_AT_ONCE), strict=True):
+            metric += expression_metric(partial(log_expr, of_cells), z) * len(z)
         if sum(map(len, latent)) >= _N_CELLS:
             break
     covariance = torch.cat(latent).T.cov(correction=0)

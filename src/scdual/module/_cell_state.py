@@ -19,14 +19,14 @@ from scdual.nn import CountDecoder, CovariateEffects, LatentPooling, PosteriorHe
 class Regularisation(NamedTuple):
     """How much of the regularisation for many genes a cell state bears, each at most 1."""
 
-    pull: float  # of the prior
-    hidden: float  # genes
+    kl: float  # weight of the KL divergence
+    hidden: float  # share of the genes that is hidden
 
 
 def regularisation(n_genes: int, *, has_batches: bool) -> Regularisation:
     """Return how much of the regularisation for many genes a cell state bears.
 
-    The likelihood sums over genes while the KL divergence does not, so of few genes the pull of the prior leaves less
+    The likelihood sums over genes while the KL divergence does not, so of few genes a full weight of the latter leaves less
     :cite:p:`Higgins17`; and of few genes fewer can be hidden.
 
     Parameters
@@ -35,14 +35,14 @@ def regularisation(n_genes: int, *, has_batches: bool) -> Regularisation:
         Number of genes.
     has_batches
         Whether batches or other covariates have to be kept out of the state. Regularisation does that, so both shares
-        are the number of genes over 1,000, and not below 0.4. Else the pull is the number over 1,500 to the power of
+        are the number of genes over 1,000, and not below 0.4. Else the weight is the number over 1,500 to the power of
         1.5, not below 0.2, and what is hidden the same number to the power of 4, not below 0.1.
     """
     if has_batches:
-        pull = hidden = max(0.4, n_genes / 1_000)
+        kl = hidden = max(0.4, n_genes / 1_000)
     else:
-        pull, hidden = max(0.2, (n_genes / 1_500) ** 1.5), max(0.1, (n_genes / 1_500) ** 4)
-    return Regularisation(min(1.0, pull), min(1.0, hidden))
+        kl, hidden = max(0.2, (n_genes / 1_500) ** 1.5), max(0.1, (n_genes / 1_500) ** 4)
+    return Regularisation(min(1.0, kl), min(1.0, hidden))
 
 
 class CellState(nn.Module):
@@ -85,7 +85,7 @@ class CellState(nn.Module):
     ) -> None:
         super().__init__()
         n_width = n_embed // 2
-        known: dict[str, Any] = {"n_categories": n_categories, "n_continuous": n_continuous}
+        covariate_sizes: dict[str, Any] = {"n_categories": n_categories, "n_continuous": n_continuous}
         has_batches = max(n_categories) > 1 or n_continuous > 0
         self.regularisation = regularisation(n_genes, has_batches=has_batches)
         if dropout_rate is None:
@@ -93,10 +93,10 @@ class CellState(nn.Module):
         self.pooling = LatentPooling(
             n_genes, n_embed=n_embed, n_pool=n_pool, n_width=n_width, n_heads=n_heads, dropout_rate=dropout_rate
         )
-        self.pooling_effects = CovariateEffects(n_pool * n_width, **known)
+        self.pooling_effects = CovariateEffects(n_pool * n_width, **covariate_sizes)
         self.posterior = PosteriorHead(n_pool * n_width, n_latent)
         self.decoder = CountDecoder(
-            CovariateEffects(n_hidden, **known),
+            CovariateEffects(n_hidden, **covariate_sizes),
             n_latent=n_latent,
             n_genes=n_genes,
             n_hidden=n_hidden,

@@ -6,18 +6,31 @@ Dimension key
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import torch
 from scvi import REGISTRY_KEYS
 from torch.distributions import Normal, kl_divergence
 
-if TYPE_CHECKING:
-    from scdual.module._module import SCDualModule
+Tensors = dict[str, torch.Tensor]
+
+
+class CountModel(Protocol):
+    """What the likelihood needs of a module: its posterior, and counts given latent states."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+
+    def infer(self, tensors: Tensors, n_samples: int = 1) -> dict[str, Any]:
+        """Return the posterior ``qz`` and samples ``z`` of it."""
+
+    def generate(self, tensors: Tensors, inferred: dict[str, Any]) -> dict[str, Any]:
+        """Return the distribution of the counts ``px``."""
 
 
 def marginal_log_likelihood(
-    module: "SCDualModule", tensors: dict[str, torch.Tensor], *, n_samples: int, n_samples_per_pass: int
+    model: CountModel, tensors: Tensors, *, n_samples: int, n_samples_per_pass: int
 ) -> torch.Tensor:
     r"""Return the marginal log-likelihood of each cell, shape ``(B,)``, by importance sampling.
 
@@ -25,7 +38,7 @@ def marginal_log_likelihood(
 
     Parameters
     ----------
-    module
+    model
         The model, in evaluation mode.
     tensors
         A minibatch with dense counts ``(B, G)``.
@@ -34,12 +47,12 @@ def marginal_log_likelihood(
     n_samples_per_pass
         Samples held in memory at once, each of size ``B * G``.
     """
-    x = tensors[REGISTRY_KEYS.X_KEY].to(module.device)
+    x = tensors[REGISTRY_KEYS.X_KEY].to(model.device)
     log_weights = []
     for first in range(0, n_samples, n_samples_per_pass):
         n_pass = min(n_samples_per_pass, n_samples - first)
-        sampled = module.inference(**module._get_inference_input(tensors), n_samples=n_pass)
-        generated = module.generative(**module._get_generative_input(tensors, sampled))
+        sampled = model.infer(tensors, n_pass)
+        generated = model.generate(tensors, sampled)
         z = sampled["z"]  # (S, B, Z), without S for one sample
         log_weight = generated["px"].log_prob(x).sum(-1)
         log_weight = log_weight + (Normal(0.0, 1.0).log_prob(z) - sampled["qz"].log_prob(z)).sum(-1)
@@ -48,14 +61,12 @@ def marginal_log_likelihood(
 
 
 @torch.inference_mode()
-def batch_evidence(
-    module: "SCDualModule", dataloader: Iterable[dict[str, torch.Tensor]], *, n_batches: int
-) -> torch.Tensor:
+def batch_evidence(model: CountModel, dataloader: Iterable[Tensors], *, n_batches: int) -> torch.Tensor:
     """Return how well each of the first batches explains cells: the evidence lower bound as if they came from it.
 
     Parameters
     ----------
-    module
+    model
         The model, in evaluation mode.
     dataloader
         Minibatches of the cells.
@@ -68,14 +79,14 @@ def batch_evidence(
     """
     evidence = []
     for tensors in dataloader:
-        x, batch = tensors[REGISTRY_KEYS.X_KEY].to(module.device), tensors[REGISTRY_KEYS.BATCH_KEY]
+        x, batch = tensors[REGISTRY_KEYS.X_KEY].to(model.device), tensors[REGISTRY_KEYS.BATCH_KEY]
         moved = [tensors | {REGISTRY_KEYS.BATCH_KEY: torch.full_like(batch, code)} for code in range(n_batches)]
-        evidence.append(torch.stack([_evidence(module, x, cells) for cells in moved], dim=1))
+        evidence.append(torch.stack([_evidence(model, x, cells) for cells in moved], dim=1))
     return torch.cat(evidence)
 
 
-def _evidence(module: "SCDualModule", x: torch.Tensor, tensors: dict[str, torch.Tensor]) -> torch.Tensor:
-    inferred = module.inference(**module._get_inference_input(tensors))
+def _evidence(model: CountModel, x: torch.Tensor, tensors: Tensors) -> torch.Tensor:
+    inferred = model.infer(tensors)
     inferred["z"] = inferred["qz"].loc
-    generated = module.generative(**module._get_generative_input(tensors, inferred))
+    generated = model.generate(tensors, inferred)
     return generated["px"].log_prob(x).sum(-1) - kl_divergence(inferred["qz"], Normal(0.0, 1.0)).sum(-1)

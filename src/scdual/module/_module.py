@@ -1,18 +1,16 @@
 """The probabilistic model behind SCDual, in the scvi-tools module contract.
 
-Inside tensors row = target, column = regulator.
-
 Dimension key
-    B  cells in the minibatch      G  genes      R  regulators      T  targets      L  labels
-    D  embedding width      S  expression states      Z  latent dimensions      U  covariates after one-hot coding
+    B  cells in the minibatch      G  genes      R  regulators      L  labels
+    D  embedding width      Z  latent dimensions      U  covariates after one-hot coding
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from scvi import REGISTRY_KEYS
-from scvi.module.base import EmbeddingModuleMixin, LossOutput, auto_move_data
+from scvi.module.base import BaseModuleClass, EmbeddingModuleMixin, LossOutput, auto_move_data
 from torch import nn
 from torch.distributions import Normal, kl_divergence
 
@@ -20,42 +18,25 @@ from scdual._constants import LOSS_KEYS
 from scdual._types import BatchRepresentation, Dispersion, GeneLikelihood
 from scdual.module._arguments import check_module
 from scdual.module._cell_state import CellState
-from scdual.module._covariates import batch_of, dispersion_group, move_to_batch
-from scdual.module._fit import dense, fit_before_training
-from scdual.module._hiding import Hidden, Hiding
+from scdual.module._covariates import batch_of, covariate_columns, dispersion_group, move_to_batch
 from scdual.module._likelihood import marginal_log_likelihood
 from scdual.module._losses import classification_loss
-from scdual.module._map_inputs import MapInputs
-from scdual.module._mixture import ValueMixture
-from scdual.module._objective import predict, regulation_objective
-from scdual.module._scale import N_DEPTH, ExpressionScale
-from scdual.nn import (
-    CovariateEffects,
-    ExpressionBranch,
-    ExpressionEmbedding,
-    GeneBranch,
-    GeneContext,
-    GeneEmbedding,
-    NetworkMaps,
-    RegulationDecoder,
-    RegulatorValues,
-    SignedGate,
-)
+from scdual.module._minibatch import MapBatches, dense
+from scdual.module.map import DEFAULT_SETTINGS, MapCells, RegulationMap
 
 Tensors = dict[str, torch.Tensor]
 
 
-class SCDualModule(EmbeddingModuleMixin, MapInputs):
-    r"""Variational model of counts whose encoder is a dual-branch transformer, with a regulation decoder beside it.
+class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
+    r"""Variational model of counts, ``cell_state``, beside a regulatory map, ``map``.
 
     The loss of a minibatch is, in nats per cell,
 
     .. math::
-        -\mathrm{ELBO} + G \left( \frac{\lambda}{2} \, \mathrm{MSE} + \lambda_s \, \mathrm{sparsity}
-        + \lambda_p \, \mathrm{disagreement} \right)
+        -\mathrm{ELBO} + \mathrm{objective\ of\ the\ map}
 
-    where the MSE is that of the sampled targets predicted from their visible regulators. With labels, the cross-entropy
-    of a linear classifier of the latent state is added.
+    with the objective of :class:`~scdual.module.RegulationMap`. With labels, the cross-entropy of a linear classifier of
+    the latent state is added.
 
     Parameters
     ----------
@@ -118,12 +99,13 @@ class SCDualModule(EmbeddingModuleMixin, MapInputs):
 
     # beginnings of names: tables are not decayed, nor is what starts at its best linear value, which is slow to change
     table_names = (
-        *("gene_embedding", "cell_state.pooling.gene_value", "cell_state.pooling.query"),
+        *("map.gene_embedding", "cell_state.pooling.gene_value", "cell_state.pooling.query"),
         *("cell_state.pooling_effects", "cell_state.decoder.effects", "cell_state.decoder.log_inverse_dispersion"),
-        *("regulation_decoder.effects", "_embeddings_dict"),
+        *("map.regulation_decoder.effects", "_embeddings_dict"),
     )
-    warm_started_names = ("gate.pair_offset",)
+    warm_started_names = ("map.gate.pair_offset",)
     embedding_names = ("cell_state", "classifier", "_embeddings_dict")  # the map does without
+    map_settings = DEFAULT_SETTINGS
 
     def __init__(  # noqa: PLR0913 - the builder: the only place where all sizes meet
         self,
@@ -162,37 +144,41 @@ class SCDualModule(EmbeddingModuleMixin, MapInputs):
         check_module(locals())
         super().__init__()
         n_cats_per_cov = list(n_cats_per_cov or [])
-        index = torch.arange(n_input) if regulators is None else torch.as_tensor(list(regulators), dtype=torch.int64)
         self.n_input, self.n_batch, self.n_labels, self.n_latent = n_input, n_batch, n_labels, n_latent
         self.n_cats_per_cov, self.gene_likelihood, self.dispersion = n_cats_per_cov, gene_likelihood, dispersion
         self.use_size_factor_key, self.extra_payload_autotune = use_size_factor_key, extra_payload_autotune
-        self.regulation_weight, self.sparsity_weight = regulation_weight, sparsity_weight
-        self.prior_weight, self.classification_weight = prior_weight, classification_weight
-        self.register_buffer("regulator_index", index)
-        self.register_buffer("prior_strength", None if prior_strength is None else prior_strength.clone())
-        self.register_buffer("prior_sign", None if prior_sign is None else prior_sign.clone())
-        self.register_buffer("prior_factor", None if prior_strength is None else torch.ones_like(prior_strength))
-
-        self.hiding = Hiding(n_input, len(index), target_share=target_share, visible_share=visible_share)
-        self.scale = ExpressionScale(n_input)
-        self.mixture = ValueMixture(n_input, index, denoised_weight=denoised_weight)
-        self.gene_embedding = GeneEmbedding(n_input, n_embed)
-        self.expr_embedding = ExpressionEmbedding(n_embed, n_bins=n_bins)
-        attention = {"n_heads": n_heads, "n_kv_latent": n_embed // 2, "n_layers": n_layers}
-        self.gene_branch = GeneBranch(n_embed, **attention)
-        self.gate = SignedGate(n_input, len(index), n_embed=n_embed)
-        self.expr_branch = ExpressionBranch(n_embed, n_head_width=n_embed // n_heads, **attention)
-        known: dict[str, Any] = {"n_categories": [n_batch, *n_cats_per_cov], "n_continuous": n_continuous_cov}
-        effects = CovariateEffects(n_input, **{**known, "n_continuous": n_continuous_cov + N_DEPTH})
-        self.regulation_decoder = RegulationDecoder(effects, n_input)
+        self.classification_weight = classification_weight
+        covariate_sizes: dict[str, Any] = {
+            "n_categories": [n_batch, *n_cats_per_cov],
+            "n_continuous": n_continuous_cov,
+        }
+        self.map = RegulationMap(
+            n_input,
+            regulators=regulators,
+            prior_strength=prior_strength,
+            prior_sign=prior_sign,
+            **covariate_sizes,
+            n_layers=n_layers,
+            n_embed=n_embed,
+            n_heads=n_heads,
+            n_bins=n_bins,
+            visible_share=visible_share,
+            target_share=target_share,
+            denoised_weight=denoised_weight,
+            regulation_weight=regulation_weight,
+            sparsity_weight=sparsity_weight,
+            prior_weight=prior_weight,
+            settings=self.map_settings,
+        )
 
         self.has_batch_embedding = batch_representation == "embedding"
         if self.has_batch_embedding:
             self.init_embedding(REGISTRY_KEYS.BATCH_KEY, n_batch, **(batch_embedding_kwargs or {}))
-            known["n_categories"] = [self.get_embedding(REGISTRY_KEYS.BATCH_KEY).embedding_dim, *n_cats_per_cov]
+            width = self.get_embedding(REGISTRY_KEYS.BATCH_KEY).embedding_dim
+            covariate_sizes["n_categories"] = [width, *n_cats_per_cov]
         self.cell_state = CellState(
             n_input,
-            **known,
+            **covariate_sizes,
             n_embed=n_embed,
             n_heads=n_heads,
             n_pool=n_pool,
@@ -205,33 +191,38 @@ class SCDualModule(EmbeddingModuleMixin, MapInputs):
         self.n_classes = n_labels - has_unlabeled
         self.classifier = nn.Linear(n_latent, self.n_classes) if self.n_classes > 1 else None
 
+    # ---- what the map takes ---------------------------------------------------------------------------------------
+
     @property
     def is_scaled(self) -> bool:
-        """Whether the scale of the expression values has been learnt."""
-        return bool(self.scale.is_fitted)
+        """Whether the map has learnt from the cells what is not left to gradients."""
+        return self.map.is_fitted
 
     def fit_scale(self, dataloader: Iterable[Tensors]) -> None:
         """Learn from the cells the scale of the values, how much to hide, and where the gate starts."""
-        fit_before_training(self, dataloader)
+        self.map.fit(self.map_batches(dataloader))
 
-    # ---- genes, once per step -------------------------------------------------------------------------------------
+    def regulation_objective(self, tensors: Tensors) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return what the regulatory map is trained on, in nats per cell, and its parts."""
+        return self.map.objective(self.map_cells(tensors))
 
-    def gene_state(self) -> torch.Tensor:
-        """Return the gene states ``(G, D)``; at inference they are computed once and kept."""
-        return self.gene_branch.states(self.gene_embedding, self.regulator_index)
+    def map_cells(self, tensors: Tensors) -> MapCells:
+        """Return a minibatch as the map takes it, on the device of the module."""
+        counts, size_factor = dense(tensors[REGISTRY_KEYS.X_KEY]), self.size_factor(tensors)
+        return MapCells(counts.to(self.device), self.covariates(tensors).to(self.device), size_factor)
 
-    def gene_context(self, target: torch.Tensor) -> GeneContext:
-        """Return what the expression branch needs of targets ``(T,)`` and of all regulators."""
-        state = self.gene_state()
-        target_state, regulator_state = state[target], state[self.regulator_index]
-        return GeneContext(
-            target_state=target_state,
-            regulator_state=regulator_state,
-            expr_states=self.expr_embedding.states(),
-            gate=self.gate(target_state, regulator_state, target),
-            keep_mask=target[:, None] != self.regulator_index,
-            logit_bias=None if self.prior_strength is None else self.prior_weight * self.prior_strength[target],
-        )
+    def map_batches(self, dataloader: Iterable[Tensors]) -> MapBatches:
+        """Return the minibatches of a loader as the map takes them."""
+        return MapBatches(self.map_cells, dataloader)
+
+    def size_factor(self, tensors: Tensors) -> torch.Tensor | None:
+        """Return the registered size factors, shape ``(B, 1)``, None if the library size serves."""
+        size_factor = tensors.get(REGISTRY_KEYS.SIZE_FACTOR_KEY) if self.use_size_factor_key else None
+        return None if size_factor is None else size_factor.to(self.device)
+
+    def covariates(self, tensors: Tensors) -> torch.Tensor:
+        """Return one-hot batches and categories, then continuous covariates, shape ``(B, U)``."""
+        return covariate_columns(tensors, n_batch=self.n_batch, n_cats_per_cov=self.n_cats_per_cov)
 
     # ---- scvi-tools contract --------------------------------------------------------------------------------------
 
@@ -257,13 +248,14 @@ class SCDualModule(EmbeddingModuleMixin, MapInputs):
 
     def encode(self, x: torch.Tensor, covariates: torch.Tensor, size_factor: torch.Tensor | None = None) -> Normal:
         """Return the posterior, batch shape ``(B, Z)``, of counts ``(B, G)`` with covariates ``(B, U)``."""
-        log_expr = self.scale.log_expr(x, size_factor=size_factor)
+        scale, expr_embedding = self.map.values.scale, self.map.expr_embedding
+        log_expr = scale.log_expr(x, size_factor=size_factor)
         return self.cell_state.encode(
-            log_expr / self.scale.std.sqrt(),
-            self.expr_embedding.state_of(log_expr),
+            log_expr / scale.std.sqrt(),
+            expr_embedding.state_of(log_expr),
             self.cell_covariates(covariates),
-            gene_emb=self.gene_embedding.weight,
-            expr_states=self.expr_embedding.states(),
+            gene_emb=self.map.gene_embedding.weight,
+            expr_states=expr_embedding.states(),
         )
 
     def _get_generative_input(self, tensors: Tensors, inference_outputs: dict[str, Any]) -> dict[str, Any]:
@@ -336,7 +328,7 @@ class SCDualModule(EmbeddingModuleMixin, MapInputs):
         if self.classifier is None:
             msg = "The model knows no labels; register at least two with `labels_key` of `setup_anndata`."
             raise ValueError(msg)
-        state = self.inference(**self._get_inference_input(tensors))
+        state = self.infer(tensors)
         return self.classifier(state["qz"].loc if use_posterior_mean else state["z"]).softmax(-1)
 
     @torch.inference_mode()
@@ -344,34 +336,23 @@ class SCDualModule(EmbeddingModuleMixin, MapInputs):
         self, tensors: Tensors, n_mc_samples: int, return_mean: bool = False, n_mc_samples_per_pass: int = 25
     ) -> torch.Tensor | float:
         """Return the marginal log-likelihood of each cell ``(B,)``, or its mean."""
-        values = marginal_log_likelihood(
-            self, tensors, n_samples=n_mc_samples, n_samples_per_pass=n_mc_samples_per_pass
-        ).cpu()
+        passes = {"n_samples": n_mc_samples, "n_samples_per_pass": n_mc_samples_per_pass}
+        values = marginal_log_likelihood(self, tensors, **passes).cpu()
         return values.mean().item() if return_mean else values
 
-    # ---- regulation -----------------------------------------------------------------------------------------------
+    def infer(self, tensors: Tensors, n_samples: int = 1) -> dict[str, Any]:
+        """Return what :meth:`inference` does for a minibatch."""
+        return self.inference(**self._get_inference_input(tensors), n_samples=n_samples)
 
-    @auto_move_data
-    def predict_targets(self, tensors: Tensors, hidden: Hidden) -> torch.Tensor:
-        """Return standardised targets predicted from the visible regulators, shape ``(B, T)``.
+    def generate(self, tensors: Tensors, inferred: dict[str, Any]) -> dict[str, Any]:
+        """Return what :meth:`generative` does for a minibatch with these latent states."""
+        return self.generative(**self._get_generative_input(tensors, inferred))
 
-        Neither the count of a target nor its part of the library size takes part in its prediction.
-        """
-        return predict(self, tensors, self.log_expr(tensors, hidden.target), self.gene_context(hidden.target), hidden)
-
-    @auto_move_data
-    def regulator_values(self, tensors: Tensors) -> RegulatorValues:
-        """Return values and expression states of all regulators, each ``(B, R)``."""
-        return self.regulator_values_of(self.log_expr(tensors))
-
-    def maps(self, values: RegulatorValues, target: torch.Tensor) -> NetworkMaps:
-        """Return the maps of targets ``(T,)``, each ``(T, R)``, averaged over cells with these regulator values."""
-        return self.expr_branch.maps(self.gene_context(target), values, float(self.hiding.visible_share))
-
-    @auto_move_data
-    def regulation_objective(self, tensors: Tensors) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Return what the regulatory map is trained on, in nats per cell, and its parts."""
-        return regulation_objective(self, tensors)
+    def latent_states(self, dataloader: Iterable[Tensors]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield mean latent states ``(B, Z)`` and covariates, as encoder and count decoder see them."""
+        for tensors in dataloader:
+            covariates = self.cell_covariates(self.covariates(tensors).to(self.device))
+            yield self.infer(tensors)["qz"].loc, covariates
 
     def cell_covariates(self, covariates: torch.Tensor) -> torch.Tensor:
         """Return covariates as encoder and count decoder see them: the batch may be a learnt vector."""

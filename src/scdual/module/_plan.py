@@ -59,7 +59,7 @@ class SCDualTrainingPlan(TrainingPlan):
         Whether metrics are logged per step and per epoch.
     """
 
-    fast_factor, slow_factor = 10 / 3, 0.1
+    fast_factor = 10 / 3  # of encoder and count decoder; that of the gate's offsets is in the settings of the map
 
     def __init__(  # noqa: PLR0913 - those of scvi-tools
         self,
@@ -78,7 +78,7 @@ class SCDualTrainingPlan(TrainingPlan):
     ) -> None:
         check_arguments(locals(), PLAN_CHECKS)
         if max_kl_weight is None:
-            max_kl_weight = 2 * module.cell_state.regularisation.pull
+            max_kl_weight = 2 * module.cell_state.regularisation.kl
         super().__init__(
             module,
             optimizer="AdamW",
@@ -141,7 +141,8 @@ class SCDualTrainingPlan(TrainingPlan):
         self.module.eval()
         with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)
-            fit_axes(self.module, cells)
+            scale = self.module.map.values.scale
+            fit_axes(self.module.cell_state, scale.log_library_size, self.module.latent_states(cells))
         self.module.train(was_training)
 
     def log(self, *args: Any, **kwargs: Any) -> None:
@@ -153,13 +154,13 @@ class SCDualTrainingPlan(TrainingPlan):
         """Return the optimiser and its schedule."""
         named = self.module.named_parameters()
         parameters = [(name.removeprefix("_orig_mod."), p) for name, p in named if p.requires_grad]
-        by_group = defaultdict(list)
+        by_group, slow_factor = defaultdict(list), self.module.map.settings.gate_rate
         for name, parameter in parameters:
             is_slow = name.startswith(self.module.warm_started_names)
             is_table = is_slow or name.startswith(self.module.table_names)
             factor = self.fast_factor if name.startswith(self.module.embedding_names) else 1.0
             decay = 0.0 if is_table or parameter.ndim <= 1 else self.weight_decay
-            by_group[self.slow_factor if is_slow else factor, decay].append(parameter)
+            by_group[slow_factor if is_slow else factor, decay].append(parameter)
         groups = [
             {"params": group, "lr": factor * self.lr, "weight_decay": decay}
             for (factor, decay), group in by_group.items()

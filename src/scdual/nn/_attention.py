@@ -52,9 +52,7 @@ class MultiHeadLatentAttention(nn.Module):
         self.value_up_proj = nn.Linear(n_kv_latent, n_embed)
         self.out_proj = nn.Linear(n_embed, n_embed)
 
-    def forward(
-        self, query: torch.Tensor, memory: torch.Tensor, logit_bias: torch.Tensor | None = None
-    ) -> torch.Tensor:
+    def forward(self, query: torch.Tensor, memory: torch.Tensor) -> torch.Tensor:
         """Return the attended values, shape ``(..., T, D)``.
 
         Parameters
@@ -63,25 +61,19 @@ class MultiHeadLatentAttention(nn.Module):
             States that ask, shape ``(..., T, D)``.
         memory
             States that are read, shape ``(..., R, D)``.
-        logit_bias
-            Added to the attention logits of every head, shape ``(T, R)``.
         """
         latent = self.down_proj(memory)  # (..., R, C)
         queries = self._split_heads(self.query_proj(query))  # (..., H, T, K)
         keys = self._split_heads(self.key_up_proj(latent))  # (..., H, R, K)
         values = self._split_heads(self.value_up_proj(latent))  # (..., H, R, K)
-        mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=logit_bias)  # (..., H, T, K)
+        mixed = F.scaled_dot_product_attention(queries, keys, values)  # (..., H, T, K)
         return self.out_proj(mixed.transpose(-3, -2).flatten(-2))  # (..., T, D)
 
-    def attention(
-        self, query: torch.Tensor, memory: torch.Tensor, logit_bias: torch.Tensor | None = None
-    ) -> torch.Tensor:
+    def attention(self, query: torch.Tensor, memory: torch.Tensor) -> torch.Tensor:
         """Return the attention weights of each head, shape ``(..., H, T, R)``; each row sums to 1."""
         queries = self._split_heads(self.query_proj(query))  # (..., H, T, K)
         keys = self._split_heads(self.key_up_proj(self.down_proj(memory)))  # (..., H, R, K)
         logits = queries @ keys.transpose(-2, -1) / math.sqrt(queries.shape[-1])  # (..., H, T, R)
-        if logit_bias is not None:
-            logits = logits + logit_bias
         return logits.softmax(-1)
 
     def _split_heads(self, states: torch.Tensor) -> torch.Tensor:
@@ -127,10 +119,8 @@ class TransformerBlock(nn.Module):
         self.feed_forward = feed_forward
         self.feed_forward_norm = nn.LayerNorm(n_embed)
 
-    def forward(
-        self, states: torch.Tensor, memory: torch.Tensor | None = None, logit_bias: torch.Tensor | None = None
-    ) -> torch.Tensor:
+    def forward(self, states: torch.Tensor, memory: torch.Tensor | None = None) -> torch.Tensor:
         """Return the new states ``(..., T, D)``; they attend to ``memory`` ``(..., R, D)``, or else to themselves."""
-        attended = self.attn(states, states if memory is None else memory, logit_bias)  # (..., T, D)
+        attended = self.attn(states, states if memory is None else memory)  # (..., T, D)
         states = self.attn_norm(states + attended)
         return self.feed_forward_norm(states + self.feed_forward(states))

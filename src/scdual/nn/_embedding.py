@@ -78,11 +78,6 @@ class ExpressionEmbedding(nn.Module):
         self.register_buffer("bin_centers", torch.linspace(0.25, 3.25, n_bins))
 
     @property
-    def n_states(self) -> int:
-        """Number ``S`` of expression states: zero, the bins, masked."""
-        return self.n_bins + 2
-
-    @property
     def mask_state(self) -> int:
         """Index of the masked state."""
         return self.n_bins + 1
@@ -116,12 +111,9 @@ class ExpressionEmbedding(nn.Module):
         """Return the expression state of each value (0 for zero, 1 to N for its bin), same shape, int64."""
         return torch.where(log_expr > 0, torch.bucketize(log_expr, self.bin_edges) + 1, 0)
 
-    def forward(self, log_expr: torch.Tensor, hide_mask: torch.Tensor | None = None) -> torch.Tensor:
-        """Return embeddings ``(..., D)`` of log values ``(...)``; where ``hide_mask`` is True the value is unseen."""
-        emb = self.bin_emb[self.state_of(log_expr)] + self.alpha * log_expr[..., None] * self.cont_direction
-        if hide_mask is None:
-            return emb
-        return torch.where(hide_mask[..., None], self.mask_emb, emb)
+    def forward(self, log_expr: torch.Tensor) -> torch.Tensor:
+        """Return embeddings ``(..., D)`` of log values ``(...)``."""
+        return self.bin_emb[self.state_of(log_expr)] + self.alpha * log_expr[..., None] * self.cont_direction
 
     def states(self) -> torch.Tensor:
         """Return the embedding of each expression state at the centre of its bin, shape ``(S, D)``."""

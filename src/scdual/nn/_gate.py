@@ -9,7 +9,6 @@ Dimension key
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 
@@ -22,8 +21,8 @@ class SignedGate(nn.Module):
 
     The bilinear form of the gene states is of low rank, so no tensor holds a vector per pair; it carries what pairs
     of similar genes share. One offset :math:`\delta` per pair, zero at the start, carries what is the pair's own:
-    without it the gate fits cell types but not edges. While training the gate may be sampled by the straight-through
-    Gumbel-softmax :cite:p:`Jang17`; at evaluation it is the expectation, without noise.
+    without it the gate fits cell types but not edges. The gate is the expectation,
+    without noise, in training as at evaluation.
 
     Parameters
     ----------
@@ -33,18 +32,13 @@ class SignedGate(nn.Module):
         Embedding width ``D``.
     n_rank
         Rank ``Q`` of the bilinear form.
-    temperature
-        Temperature of the samples drawn while training; None takes the expectation there, too.
     """
 
     signs: torch.Tensor
 
-    def __init__(
-        self, n_targets: int, n_regulators: int, *, n_embed: int, n_rank: int = 16, temperature: float | None = None
-    ) -> None:
+    def __init__(self, n_targets: int, n_regulators: int, *, n_embed: int, n_rank: int = 16) -> None:
         super().__init__()
         self.n_rank = n_rank
-        self.temperature = temperature
         self.target_proj = nn.Linear(n_embed, 3 * n_rank)
         self.regulator_proj = nn.Linear(n_embed, 3 * n_rank)
         nn.init.zeros_(self.target_proj.weight)  # no edge until the data ask for one
@@ -85,9 +79,4 @@ class SignedGate(nn.Module):
         target
             Positions of the targets among the genes, shape ``(T,)``.
         """
-        logits = self.logits(target_state, regulator_state, target)
-        if self.training and self.temperature is not None:
-            prob = F.gumbel_softmax(logits, tau=self.temperature, hard=True)
-        else:
-            prob = logits.softmax(-1)
-        return prob @ self.signs
+        return self.logits(target_state, regulator_state, target).softmax(-1) @ self.signs

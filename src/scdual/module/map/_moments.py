@@ -1,14 +1,17 @@
-"""Linear regulation, solved exactly: where the regulation decoder starts, and how a group of cells departs from it.
-
-Inside tensors row = target, column = regulator.
+"""Second moments of cells, free of covariates: what linear regulation rests on.
 
 Dimension key
     B  cells      G  genes      R  regulators      U  covariates after one-hot coding
 """
 
+from collections.abc import Callable, Iterable
 from copy import copy
 
 import torch
+
+from scdual.module.map._values import MapCells, MapValues
+
+View = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 ROUNDING = 1e-9  # share of a variance, far above errors of 32-bit values and far below anything that cells do
 
@@ -88,65 +91,26 @@ class Moments:
         )
 
 
-def correlation_signal(correlation: torch.Tensor, regulator_index: torch.Tensor, n_cells: int) -> float:
-    """Return n times the mean squared correlation of a regulator with another gene; pure noise gives 1.
+def collect_moments(
+    values: MapValues, batches: Iterable[MapCells], view: View, *, n_enough: int | None = None
+) -> Moments:
+    """Return moments over cells.
 
     Parameters
     ----------
-    correlation
-        Correlation of regulators with all genes, shape ``(R, G)``; NaN where there is none, because one is constant.
-    regulator_index
-        Positions of the regulators among the genes, shape ``(R,)``.
-    n_cells
-        Number of cells n.
+    values
+        Gives log values and covariates.
+    batches
+        Minibatches of the cells; they are read once.
+    view
+        Makes values of the regulators ``(B, R)`` and of all genes ``(B, G)`` of log values ``(B, G)``.
+    n_enough
+        Number of cells that is enough; None takes all.
     """
-    others = correlation.square().scatter(1, regulator_index[:, None], torch.nan)
-    return float(n_cells * others.nanmean().nan_to_num())
-
-
-def shared_information(correlation: torch.Tensor, n_cells: int) -> float:
-    """Return how many other regulators' worth of information one carries: the mean sum of squared correlations.
-
-    Parameters
-    ----------
-    correlation
-        Correlation of the regulators with each other, shape ``(R, R)``.
-    n_cells
-        Number of cells; the part that chance alone would give is taken off.
-    """
-    n_regulators = len(correlation)
-    others = (correlation.square().sum() - correlation.diagonal().square().sum()) / n_regulators
-    return max(0.0, float(others) - (n_regulators - 1) / n_cells)
-
-
-def leave_one_out_ridge(
-    gram: torch.Tensor,
-    cross: torch.Tensor,
-    regulator_index: torch.Tensor,
-    *,
-    penalty: float,
-) -> torch.Tensor:
-    r"""Return ridge coefficients of every gene on all regulators but itself, shape ``(G, R)``.
-
-    Hiding each regulator with probability :math:`1 - p` makes least squares a ridge regression with the penalty
-    :math:`(1 - p) / p`, its coefficients divided by p :cite:p:`Wager13`. One inverse serves all genes: for a gene that is regulator k,
-
-    .. math:: w^{(-k)} = w - \frac{w_k}{(\Sigma^{-1})_{kk}} \, \Sigma^{-1}_{:, k}
-
-    Parameters
-    ----------
-    gram
-        Mean products of the regulators, shape ``(R, R)``.
-    cross
-        Mean products of regulators and genes, shape ``(R, G)``.
-    regulator_index
-        Positions of the regulators among the genes, shape ``(R,)``.
-    penalty
-        Added to the diagonal of ``gram``.
-    """
-    n_regulators = len(gram)
-    inverse = torch.linalg.inv(gram + penalty * torch.eye(n_regulators, dtype=gram.dtype, device=gram.device))
-    weight = inverse @ cross  # (R, G)
-    own = weight[:, regulator_index].diagonal() / inverse.diagonal()  # (R,)
-    weight[:, regulator_index] -= inverse * own
-    return weight.T.index_put((regulator_index, torch.arange(n_regulators, device=gram.device)), weight.new_zeros(()))
+    device = values.regulator_index.device
+    moments = Moments(values.n_regulators, values.n_genes, values.n_columns, device=device)
+    for cells in batches:
+        moments.add(values.covariates(cells), *view(values.log_expr(cells)))
+        if n_enough is not None and moments.n_cells >= n_enough:
+            break
+    return moments

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from scdual.module._prior import prior_factor, prior_reach, prior_trust
+from scdual.module.map import prior_factor, prior_reach, prior_trust
 
 # ---- trust ------------------------------------------------------------------------------------------------------------
 

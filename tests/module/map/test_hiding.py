@@ -12,7 +12,7 @@ import pytest
 import torch
 from sklearn.linear_model import LinearRegression, Ridge
 
-from scdual.module import Hiding
+from scdual.module.map import Hiding
 
 G, R = 40, 12
 
@@ -59,8 +59,10 @@ def test_penalty_grows_with_what_regulators_share_and_with_their_number(shared: 
 def test_about_one_of_those_that_tell_the_same_is_visible_and_at_most_a_hundred(n_copies: int, n_signals: int) -> None:
     hiding = Hiding(G, n_copies * n_signals, target_share=0.3, visible_share=None)
     hiding.adapt(n_copies - 1.0)
-    assert float(hiding.visible_share) * n_copies < 1
-    assert float(hiding.visible_share) * n_copies * n_signals < 100
+    if n_signals == 1:
+        assert 0.7 < float(hiding.visible_share) * n_copies < 1
+    else:
+        assert 90 < float(hiding.visible_share) * n_copies * n_signals < 100
 
 
 def test_a_given_share_is_not_adapted() -> None:

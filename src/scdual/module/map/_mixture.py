@@ -11,8 +11,8 @@ import torch
 from sklearn.decomposition import IncrementalPCA
 from torch import nn
 
-_PCA_CHUNK = 1_000
-_PCA_CELLS = 10_000
+from scdual.module.map._settings import DEFAULT_SETTINGS, MapSettings
+
 _CONSTANT = 1e-6  # a gene with a standard deviation below it
 
 
@@ -23,7 +23,7 @@ class ValueMixture(nn.Module):
         d = z P^T \, \mathrm{diag}\left(1 - \lambda_+ / \lambda_p\right)_+ P
 
     for regulators i and targets j, with their observed values o, the standardised values z of all genes, the leading
-    principal components P of the training cells, their eigenvalues :math:`\lambda_p` and the spread :math:`s_i` of
+    principal components P of the cells, their eigenvalues :math:`\lambda_p` and the spread :math:`s_i` of
     :math:`d_i`. :math:`\lambda_+ = (1 + \sqrt{G / n})^2` is the largest eigenvalue that n cells of pure noise would show
     :cite:p:`Marchenko67`: without structure in the data nothing is added, and a gene that the components do not explain
     keeps its observed values.
@@ -39,10 +39,10 @@ class ValueMixture(nn.Module):
         Number of genes ``G``.
     regulator_index
         Positions of the regulators, shape ``(R,)``.
-    n_components
-        Number ``P`` of principal components; fewer are used when there are fewer genes.
     denoised_weight
         Weight w of the denoised values; None takes the one described above.
+    settings
+        Tuned numbers, the number ``P`` of principal components among them; fewer are used when there are fewer genes.
     """
 
     regulator_index: torch.Tensor
@@ -52,22 +52,19 @@ class ValueMixture(nn.Module):
     std: torch.Tensor
     weight: torch.Tensor
     target_std: torch.Tensor
-    max_weight = 4.0
-    weight_of_noise = 5.0
-    min_explained = 0.02
 
     def __init__(
         self,
         n_genes: int,
         regulator_index: torch.Tensor,
         *,
-        n_components: int = 50,
         denoised_weight: float | None = None,
+        settings: MapSettings = DEFAULT_SETTINGS,
     ) -> None:
         super().__init__()
-        self.denoised_weight = denoised_weight
+        self.denoised_weight, self.settings = denoised_weight, settings
         self.register_buffer("regulator_index", regulator_index, persistent=False)
-        self.register_buffer("components", torch.zeros(min(n_components, n_genes), n_genes))
+        self.register_buffer("components", torch.zeros(min(settings.n_components, n_genes), n_genes))
         self.register_buffer("shrinkage", torch.zeros(len(self.components)))
         self.register_buffer("gain", torch.zeros(len(regulator_index)))
         self.register_buffer("std", torch.ones(len(regulator_index)))
@@ -109,23 +106,24 @@ class ValueMixture(nn.Module):
         score = (standardised @ self.components.T) * self.shrinkage  # (B, P)
         return score @ self.components[:, gene]
 
-    def fit(self, batches: Iterable[torch.Tensor], *, n_cells: int, signal: float) -> None:
+    def fit(self, batches: Iterable[torch.Tensor], *, n_cells: int, over_noise: float) -> None:
         """Learn the components, and how much of them each gene gets.
 
         Parameters
         ----------
         batches
-            Standardised values of training cells, minibatches ``(B, G)``.
+            Standardised values of the cells, those of validation included, minibatches ``(B, G)``.
         n_cells
-            Number of training cells n.
-        signal
+            Number of these cells n.
+        over_noise
             How far the correlations stand out of the noise, m.
         """
         n_components, n_genes = self.components.shape
         self.std.fill_(1.0)
         self.target_std.fill_(1.0)
         pca = IncrementalPCA(n_components)
-        for chunk in _chunks(batches, at_least=max(_PCA_CHUNK, 2 * n_components)):
+        at_least = max(self.settings.pca_chunk, 2 * n_components)
+        for chunk in _chunks(batches, at_least=at_least, n_enough=self.settings.pca_cells):
             if len(chunk) >= n_components:
                 pca.partial_fit(chunk)
         if not hasattr(pca, "components_"):
@@ -139,24 +137,24 @@ class ValueMixture(nn.Module):
         explained = ((shrinkage**2 * eigenvalue)[:, None] * of_regulator).sum(0)  # (R,)
         weight = self.denoised_weight
         if weight is None:
-            weight = min(self.weight_of_noise / max(signal, 1e-6), self.max_weight)
+            weight = min(self.settings.weight_of_noise / max(over_noise, 1e-6), self.settings.max_denoised_weight)
         self.weight.fill_(weight)
         self.components.copy_(components)
         self.shrinkage.copy_(shrinkage)
-        self.gain.copy_(weight * explained.sqrt() / (explained + self.min_explained))
+        self.gain.copy_(weight * explained.sqrt() / (explained + self.settings.min_explained))
 
     def set_std(self, std: torch.Tensor, target_std: torch.Tensor) -> None:
         """Set the spread of the mixed values of regulators ``(R,)`` and targets ``(G,)``; constant ones stay as they are."""
         self.std.copy_(torch.where(std > _CONSTANT, std, 1.0))
         self.target_std.copy_(torch.where(target_std > _CONSTANT, target_std, 1.0))
 
-    def own_share(self) -> torch.Tensor:
+    def self_covariance(self) -> torch.Tensor:
         """Return what the observed value of each gene alone adds to the covariance of regulator and target, ``(R, G)``."""
         of_regulator = self.components[:, self.regulator_index] * self.shrinkage[:, None]  # (P, R)
         return (self.gain / self.std)[:, None] * (of_regulator.T @ self.components) / self.target_std
 
 
-def _chunks(batches: Iterable[torch.Tensor], *, at_least: int) -> Iterable[np.ndarray]:
+def _chunks(batches: Iterable[torch.Tensor], *, at_least: int, n_enough: int) -> Iterable[np.ndarray]:
     """Yield minibatches joined to chunks of at least so many cells, up to a total that settles the components."""
     waiting: list[torch.Tensor] = []
     n_seen = 0
@@ -166,7 +164,7 @@ def _chunks(batches: Iterable[torch.Tensor], *, at_least: int) -> Iterable[np.nd
             yield torch.cat(waiting).numpy()
             n_seen += sum(map(len, waiting))
             waiting = []
-        if n_seen >= _PCA_CELLS:
+        if n_seen >= n_enough:
             return
     rest = torch.cat(waiting).numpy() if waiting else np.empty((0, 0), dtype=np.float32)
     if len(rest) >= at_least // 2 or (n_seen == 0 and len(rest) > 1):

@@ -8,11 +8,10 @@ Dimension key
 
 import torch
 
-_LARGEST_TRUST = 0.95
-_DOUBTFUL_EDGES = 10.0
+from scdual.module.map._settings import DEFAULT_SETTINGS, MapSettings
 
 
-def prior_trust(weight: torch.Tensor, strength: torch.Tensor) -> float:
+def prior_trust(weight: torch.Tensor, strength: torch.Tensor, *, settings: MapSettings = DEFAULT_SETTINGS) -> float:
     r"""Return how far the data bear out a prior network, from 0 (not at all) to below 1.
 
     .. math:: \tau = 1 - \frac{1}{\rho}
@@ -26,11 +25,13 @@ def prior_trust(weight: torch.Tensor, strength: torch.Tensor) -> float:
         Weights that were learnt without the prior, shape ``(G, R)``.
     strength
         Strength of the prior's edges, 0 for other pairs, shape ``(G, R)``.
+    settings
+        Tuned numbers.
     """
     square = weight.square()
     background = square[strength == 0].mean().clamp_min(1e-12)
-    excess = (strength * (square / background - 1)).sum() / (strength.sum() + _DOUBTFUL_EDGES)
-    return float((excess / (1 + excess)).nan_to_num().clamp(0, _LARGEST_TRUST))
+    excess = (strength * (square / background - 1)).sum() / (strength.sum() + settings.doubtful_edges)
+    return float((excess / (1 + excess)).nan_to_num().clamp(0, settings.largest_trust))
 
 
 def prior_reach(strength: torch.Tensor) -> torch.Tensor:

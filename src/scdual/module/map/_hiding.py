@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from scdual.module.map._settings import DEFAULT_SETTINGS, MapSettings
+
 _ROUNDING = 1e-4  # of shares in single precision
 
 
@@ -35,17 +37,27 @@ class Hiding(nn.Module):
         Share of the genes that are targets in one step.
     visible_share
         Share of the regulators that are visible, p; None reads it off the data.
+    settings
+        Tuned numbers.
     """
 
     visible_share: torch.Tensor
-    least_penalty = 0.3
-    max_visible = 100
 
-    def __init__(self, n_genes: int, n_regulators: int, *, target_share: float, visible_share: float | None) -> None:
+    def __init__(
+        self,
+        n_genes: int,
+        n_regulators: int,
+        *,
+        target_share: float,
+        visible_share: float | None,
+        settings: MapSettings = DEFAULT_SETTINGS,
+    ) -> None:
         super().__init__()
+        self.settings = settings
         self.n_genes, self.n_regulators, self.target_share = n_genes, n_regulators, target_share
         self.is_adaptive = visible_share is None
-        self.register_buffer("visible_share", torch.tensor(0.2 if visible_share is None else visible_share))
+        first_share = settings.unfitted_visible_share if visible_share is None else visible_share
+        self.register_buffer("visible_share", torch.tensor(first_share))
 
     @property
     def penalty(self) -> float:
@@ -55,7 +67,8 @@ class Hiding(nn.Module):
     def adapt(self, shared_information: float) -> None:
         """Set the visible share, unless it was given, from the number of regulators that tell the same."""
         if self.is_adaptive:
-            penalty = self.least_penalty + shared_information + self.n_regulators / self.max_visible
+            of_many = self.n_regulators / self.settings.max_visible
+            penalty = self.settings.least_penalty + shared_information + of_many
             self.visible_share.fill_(1 / (1 + penalty))
 
     def draw(self, n_cells: int) -> Hidden:

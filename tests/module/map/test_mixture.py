@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from scdual.module import ValueMixture
+from scdual.module.map import MapSettings, ValueMixture
 
 N, G, P = 400, 12, 3
 REGULATOR = torch.tensor([4, 0, 7, 9])
@@ -32,11 +32,13 @@ def fit_mixture(
     n_components: int = P,
     *,
     denoised_weight: float | None = 0.5,
-    signal: float = 10.0,
+    over_noise: float = 10.0,
     n_cells: int = N,
 ) -> ValueMixture:
-    mixture = ValueMixture(G, REGULATOR, n_components=n_components, denoised_weight=denoised_weight)
-    mixture.fit(batches, n_cells=n_cells, signal=signal)
+    mixture = ValueMixture(
+        G, REGULATOR, denoised_weight=denoised_weight, settings=MapSettings(n_components=n_components)
+    )
+    mixture.fit(batches, n_cells=n_cells, over_noise=over_noise)
     return mixture
 
 
@@ -69,11 +71,11 @@ def test_mixture_adds_what_principal_components_say(values: torch.Tensor, n_per_
     np.testing.assert_allclose(targets, z[:, REGULATOR] + 0.5 * denoised, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize(("signal", "weight"), [(10.0, 0.5), (2.5, 2.0), (1.25, 4.0), (1.0, 4.0), (0.0, 4.0)])
-def test_weight_is_read_off_the_signal_unless_given(values: torch.Tensor, signal: float, weight: float) -> None:
-    read = mix(fit_mixture([values], denoised_weight=None, signal=signal), values)
+@pytest.mark.parametrize(("over_noise", "weight"), [(10.0, 0.5), (2.5, 2.0), (1.25, 4.0), (1.0, 4.0), (0.0, 4.0)])
+def test_weight_is_read_off_the_signal_unless_given(values: torch.Tensor, over_noise: float, weight: float) -> None:
+    read = mix(fit_mixture([values], denoised_weight=None, over_noise=over_noise), values)
     torch.testing.assert_close(read, mix(fit_mixture([values], denoised_weight=weight), values))
-    given = mix(fit_mixture([values], denoised_weight=0.7, signal=signal), values)
+    given = mix(fit_mixture([values], denoised_weight=0.7, over_noise=over_noise), values)
     torch.testing.assert_close(given, mix(fit_mixture([values], denoised_weight=0.7), values))
 
 
@@ -81,12 +83,12 @@ def test_weight_is_read_off_the_signal_unless_given(values: torch.Tensor, signal
 def test_mixture_adds_nothing_to_pure_noise(n_cells: int, n_genes: int) -> None:
     noise = standardise(torch.randn(n_cells, n_genes))
     mixture = ValueMixture(n_genes, torch.arange(20), denoised_weight=4.0)
-    mixture.fit([noise], n_cells=n_cells, signal=1.0)
+    mixture.fit([noise], n_cells=n_cells, over_noise=1.0)
     change = mixture(noise[:, :20], noise) - noise[:, :20]
     assert change.std() < 0.05
     assert (mixture.shrinkage > 0).sum() <= 1  # the law holds on average
     planted = standardise(noise + torch.randn(n_cells, 1) @ torch.ones(1, n_genes))
-    mixture.fit([planted], n_cells=n_cells, signal=1.0)
+    mixture.fit([planted], n_cells=n_cells, over_noise=1.0)
     assert (mixture(planted[:, :20], planted) - planted[:, :20]).std() > 1
 
 
@@ -94,7 +96,7 @@ def test_mixture_without_denoised_values_is_the_observed(values: torch.Tensor) -
     mixture = fit_mixture([values], denoised_weight=0.0)
     torch.testing.assert_close(mix(mixture, values), values[:, REGULATOR])
     torch.testing.assert_close(targets(mixture, values), values)
-    assert torch.equal(mixture.own_share(), torch.zeros(R, G))
+    assert torch.equal(mixture.self_covariance(), torch.zeros(R, G))
 
 
 def test_mixture_that_was_not_fitted_is_the_observed(values: torch.Tensor) -> None:
@@ -137,18 +139,18 @@ def test_a_constant_regulator_keeps_its_zero_deviation(values: torch.Tensor) -> 
 
 
 @pytest.mark.parametrize("target_std", [1.0, 2.0])
-def test_own_share_is_the_derivative_of_the_denoised_value(values: torch.Tensor, target_std: float) -> None:
+def test_self_covariance_is_the_derivative_of_the_denoised_value(values: torch.Tensor, target_std: float) -> None:
     mixture = fit_mixture([values])
     mixture.set_std(mix(mixture, values).std(0), torch.full((G,), target_std))
     observed, seen = values[[5]][:, REGULATOR], values[[5]].clone().requires_grad_()
     denoised = mixture(observed, seen)[0]
     rows = [torch.autograd.grad(denoised[i], seen, retain_graph=True)[0][0] for i in range(R)]
-    torch.testing.assert_close(mixture.own_share(), torch.stack(rows) / target_std)
+    torch.testing.assert_close(mixture.self_covariance(), torch.stack(rows) / target_std)
 
 
-def test_covariance_with_a_gene_falls_by_its_own_share_where_it_is_unseen(values: torch.Tensor) -> None:
+def test_covariance_with_a_gene_falls_by_its_self_covariance_where_it_is_unseen(values: torch.Tensor) -> None:
     mixture = fit_mixture([values])
-    found = mix(mixture, values).T @ values / N - mixture.own_share()
+    found = mix(mixture, values).T @ values / N - mixture.self_covariance()
     for gene in range(G):
         if gene not in REGULATOR.tolist():
             unseen = mix(mixture, values, torch.tensor([gene]))
@@ -192,17 +194,17 @@ def test_many_chunks_of_cells_agree_with_one(values: torch.Tensor) -> None:
 def test_order_of_genes_does_not_matter(values: torch.Tensor) -> None:
     order = torch.randperm(G)
     expected = fit_mixture([values])
-    found = ValueMixture(G, order.argsort()[REGULATOR], n_components=P, denoised_weight=0.5)
-    found.fit([values[:, order]], n_cells=N, signal=10.0)
+    found = ValueMixture(G, order.argsort()[REGULATOR], denoised_weight=0.5, settings=MapSettings(n_components=P))
+    found.fit([values[:, order]], n_cells=N, over_noise=10.0)
     mixed = found(values[:, REGULATOR], values[:, order])
     torch.testing.assert_close(mixed, mix(expected, values), rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(found.own_share(), expected.own_share()[:, order], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found.self_covariance(), expected.self_covariance()[:, order], rtol=1e-4, atol=1e-4)
 
 
 def test_mixture_is_saved_and_loaded(values: torch.Tensor) -> None:
     mixture = fit_mixture([values], denoised_weight=None)
     mixture.set_std(mix(mixture, values).std(0), targets(mixture, values).std(0))
-    other = ValueMixture(G, REGULATOR, n_components=P)
+    other = ValueMixture(G, REGULATOR, settings=MapSettings(n_components=P))
     other.load_state_dict(mixture.state_dict())
     torch.testing.assert_close(mix(other, values), mix(mixture, values))
     torch.testing.assert_close(targets(other, values), targets(mixture, values))

@@ -9,27 +9,29 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import nn
 
+from scdual.module.map._settings import DEFAULT_SETTINGS, MapSettings
 from scdual.nn import ExpressionEmbedding
 
 Cells = tuple[torch.Tensor, torch.Tensor | None]
-_MAX_DEPTH = 4.0  # standard deviations
-_EQUAL_DEPTH = 1e-4
+_EQUAL_DEPTH = 1e-4  # a standard deviation of log library sizes below it is rounding
 N_DEPTH = 2  # columns that describe it
 
 
 class ExpressionScale(nn.Module):
-    r"""Depth-normalised log values, their mean and spread, and their ranks, learnt once from the training cells.
+    r"""Depth-normalised log values, their mean and spread, and their ranks, learnt once from the cells, those of validation included.
 
     .. math:: \tilde x_{bg} = \log\left(1 + x_{bg} \, \bar\ell / \ell_b\right)
 
-    :math:`\ell_b` is the size factor of the cell or else its library size, :math:`\bar\ell` the geometric mean of the
-    training cells'. Where some genes must stay unseen they do not count towards the library size either; their mean
+    :math:`\ell_b` is the size factor of the cell or else its library size, :math:`\bar\ell` the geometric mean over
+    these cells. Where some genes must stay unseen they do not count towards the library size either; their mean
     share of all molecules makes up for them.
 
     Parameters
     ----------
     n_genes
         Number of genes ``G``.
+    settings
+        Tuned numbers.
     """
 
     mean: torch.Tensor
@@ -41,17 +43,16 @@ class ExpressionScale(nn.Module):
     rank_mean: torch.Tensor
     rank_std: torch.Tensor
     is_fitted: torch.Tensor
-    n_knots = 32
-    n_knot_cells = 2_000
 
-    def __init__(self, n_genes: int) -> None:
+    def __init__(self, n_genes: int, *, settings: MapSettings = DEFAULT_SETTINGS) -> None:
         super().__init__()
+        self.settings = settings
         self.register_buffer("mean", torch.zeros(n_genes))
         self.register_buffer("std", torch.ones(n_genes))
         self.register_buffer("proportion", torch.full((n_genes,), 1.0 / n_genes))
         self.register_buffer("log_library_size", torch.tensor(9.0))
         self.register_buffer("log_library_size_std", torch.tensor(1.0))
-        self.register_buffer("knots", torch.zeros(n_genes, self.n_knots))
+        self.register_buffer("knots", torch.zeros(n_genes, settings.n_knots))
         self.register_buffer("rank_mean", torch.full((n_genes,), 0.5))
         self.register_buffer("rank_std", torch.ones(n_genes))
         self.register_buffer("is_fitted", torch.zeros((), dtype=torch.bool))
@@ -81,7 +82,8 @@ class ExpressionScale(nn.Module):
         those of :meth:`log_expr`.
         """
         log_size = self._size(counts, unseen, size_factor).log()
-        depth = ((log_size - self.log_library_size) / self.log_library_size_std).clamp(-_MAX_DEPTH, _MAX_DEPTH)
+        limit = self.settings.max_depth
+        depth = ((log_size - self.log_library_size) / self.log_library_size_std).clamp(-limit, limit)
         return torch.cat([depth, depth.square()], dim=-1)
 
     def _size(
@@ -99,7 +101,7 @@ class ExpressionScale(nn.Module):
         return (log_expr - self.mean) / self.std
 
     def rank_score(self, log_expr: torch.Tensor, gene: torch.Tensor) -> torch.Tensor:
-        """Return the rank of each value among the training cells, with mean 0 and standard deviation 1 per gene.
+        """Return the rank of each value among the cells it was fitted to, with mean 0 and standard deviation 1 per gene.
 
         Ranks are blind to outliers and to the shape of a gene's response. Equal values share their mean rank.
 
@@ -119,10 +121,10 @@ class ExpressionScale(nn.Module):
     def _rank(self, log_expr: torch.Tensor, gene: torch.Tensor) -> torch.Tensor:
         knots, values = self.knots[gene], log_expr.T.contiguous()
         below = torch.searchsorted(knots, values) + torch.searchsorted(knots, values, right=True)
-        return below.T / (2 * self.n_knots)
+        return below.T / (2 * self.settings.n_knots)
 
     def fit(self, batches: Callable[[], Iterable[Cells]], embedding: ExpressionEmbedding) -> None:
-        """Learn library size, mean, spread, ranks and expression bins in three passes over the training counts.
+        """Learn library size, mean, spread, ranks and expression bins in three passes over the counts.
 
         Parameters
         ----------
@@ -148,7 +150,7 @@ class ExpressionScale(nn.Module):
         sample: list[torch.Tensor] = []
         for cells in batches():
             log_expr = self._on_device(cells)
-            if sum(map(len, sample)) < self.n_knot_cells:
+            if sum(map(len, sample)) < self.settings.n_knot_cells:
                 sample.append(log_expr)
             total += log_expr.double().sum(0)
             square += log_expr.double().square().sum(0)
@@ -159,7 +161,7 @@ class ExpressionScale(nn.Module):
         self.mean.copy_(mean)
         self.std.copy_(torch.where(std > 1e-6, std, 1.0))  # a constant gene keeps its zero deviation
         embedding.set_bins(histogram)
-        self._fit_ranks(batches, torch.cat(sample)[: self.n_knot_cells])
+        self._fit_ranks(batches, torch.cat(sample)[: self.settings.n_knot_cells])
         self.is_fitted.fill_(True)
 
     def _on_device(self, cells: Cells) -> torch.Tensor:
@@ -169,7 +171,8 @@ class ExpressionScale(nn.Module):
         return self.log_expr(counts.to(self.mean.device), size_factor=size_factor)
 
     def _fit_ranks(self, batches: Callable[[], Iterable[Cells]], sample: torch.Tensor) -> None:
-        place = (torch.arange(self.n_knots, device=sample.device) + 0.5) / self.n_knots * len(sample)
+        n_knots = self.settings.n_knots
+        place = (torch.arange(n_knots, device=sample.device) + 0.5) / n_knots * len(sample)
         self.knots.copy_(sample.sort(0).values[place.long()].T)
         genes = torch.arange(len(self.knots), device=sample.device)
         n_cells, total = 0, torch.zeros(len(genes), dtype=torch.float64, device=sample.device)

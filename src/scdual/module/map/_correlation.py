@@ -7,34 +7,32 @@ Dimension key
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import torch
 
-from scdual.module._fit import collect_moments
-
-if TYPE_CHECKING:
-    from scdual.module._module import SCDualModule
+from scdual.module.map._moments import collect_moments
+from scdual.module.map._values import MapCells, MapValues
 
 
 @torch.no_grad()
-def residual_correlation(module: "SCDualModule", dataloader: Iterable[dict[str, torch.Tensor]]) -> torch.Tensor:
+def residual_correlation(values: MapValues, batches: Iterable[MapCells]) -> torch.Tensor:
     """Return correlations of ranks free of covariates and depth, shape ``(G, R)``; 0 where a gene does not vary.
 
     Parameters
     ----------
-    module
-        A trained module, which has learnt the ranks.
-    dataloader
-        Minibatches of the cells; it is read once.
+    values
+        Values of a trained map, which has learnt the ranks.
+    batches
+        Minibatches of the cells; they are read once.
     """
-    genes = torch.arange(module.n_input, device=module.device)
+    regulators = values.regulator_index
+    genes = torch.arange(values.n_genes, device=regulators.device)
 
     def view(log_expr: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        rank = module.scale.rank_score(log_expr, genes)
-        return rank[:, module.regulator_index], rank
+        rank = values.scale.rank_score(log_expr, genes)
+        return rank[:, regulators], rank
 
-    moments = collect_moments(module, dataloader, view)
+    moments = collect_moments(values, batches, view)
     gram, cross = moments.partial()
     spread = (gram.diagonal()[:, None] * moments.variance()).clamp_min(0).sqrt()
     regulator_varies, gene_varies = moments.varies()
