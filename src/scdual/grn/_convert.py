@@ -1,7 +1,7 @@
 """Convert a network to and from tables, ``varp`` matrices and the layout of the tensors.
 
-This is the only file of the package that transposes: inside tensors row = target and column = regulator,
-outside row = regulator and column = target.
+Inside tensors row = target and column = regulator; outside, and in all other files of this room, row = regulator and
+column = target. A map becomes a network, and turns round, in :func:`from_attention_layout` alone.
 
 Dimension key
     R  regulator genes      T  target genes

@@ -81,12 +81,8 @@ class EdgeColumns:
             return np.abs(self._numbers(column))
         column = self._first(_STRENGTHS)
         strength = np.ones(len(self.frame)) if column is None else self._numbers(column)
-        if (strength < 0).any():
-            what, advice = (
-                f"a negative value in the column `{column}`",
-                "expected sizes. Call a signed column 'weight'.",
-            )
-            self._fail(strength < 0, what, advice)
+        what = f"a negative value in the column `{column}`"
+        self._refuse(strength < 0, what, "expected sizes. Call a signed column 'weight'.")
         if "mor" in self._column:  # decoupler 1: weight = mor * likelihood
             size = np.abs(self._numbers("mor"))
             strength = strength * np.where(size > 0, size, 1.0)
@@ -118,9 +114,8 @@ class EdgeColumns:
         """Return the first sign that is not 0 of each edge."""
         agreed, first = np.zeros(len(self.frame)), next(iter(known))
         for column, sign in known.items():
-            if (agreed * sign < 0).any():
-                what = f"another sign in the column `{column}` than in `{first}`"
-                self._fail(agreed * sign < 0, what, "expected one sign. Drop the column that is wrong.")
+            what = f"another sign in the column `{column}` than in `{first}`"
+            self._refuse(agreed * sign < 0, what, "expected one sign. Drop the column that is wrong.")
             agreed = np.where(agreed == 0, sign, agreed)
         return agreed.astype(np.int8)
 
@@ -165,21 +160,14 @@ class EdgeColumns:
         values = self._values(column)
         if not pd.api.types.is_numeric_dtype(values):
             values = values.astype(object)
-        if pd.api.types.is_complex_dtype(values):
-            self._fail(
-                np.ones(len(values), dtype=bool), f"a complex number in the column `{column}`", "expected real ones."
-            )
+        is_complex = np.full(len(values), pd.api.types.is_complex_dtype(values))
+        self._refuse(is_complex, f"a complex number in the column `{column}`", "expected real ones.")
         numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
         is_text = np.isnan(numbers) & values.notna().to_numpy()
-        if is_text.any():
-            what = f"no number in the column `{column}`, such as {listed(values[is_text].unique()[:3])}"
-            self._fail(is_text, what, "expected numbers. Convert the column.")
-        if np.isinf(numbers).any():
-            self._fail(
-                np.isinf(numbers),
-                f"a value in the column `{column}` that is not finite",
-                "expected numbers. Drop or correct these edges.",
-            )
+        what = f"no number in the column `{column}`, such as {listed(values[is_text].unique()[:3])}"
+        self._refuse(is_text, what, "expected numbers. Convert the column.")
+        what = f"a value in the column `{column}` that is not finite"
+        self._refuse(np.isinf(numbers), what, "expected numbers. Drop or correct these edges.")
         return numbers
 
     def _values(self, column: str) -> pd.Series:
@@ -188,12 +176,12 @@ class EdgeColumns:
     def _first(self, columns: tuple[str, ...]) -> str | None:
         return next((column for column in columns if column in self._column), None)
 
-    def _fail(self, is_wrong: np.ndarray, what: str, advice: str) -> None:
-        raise ValueError(wrong_edges(self.source, self.target, is_wrong, what=what, role=self.role, advice=advice))
+    def _refuse(self, is_wrong: np.ndarray, what: str, advice: str) -> None:
+        refuse_edges(self.source, self.target, is_wrong, what=what, role=self.role, advice=advice)
 
 
-def wrong_edges(source: Any, target: Any, is_wrong: np.ndarray, *, what: str, role: str, advice: str) -> str:
-    """Return the message that some edges of a table have what they should not have.
+def refuse_edges(source: Any, target: Any, is_wrong: np.ndarray, *, what: str, role: str, advice: str) -> None:
+    """Raise ``ValueError`` if some edges of a table have what they should not have.
 
     Parameters
     ----------
@@ -208,9 +196,12 @@ def wrong_edges(source: Any, target: Any, is_wrong: np.ndarray, *, what: str, ro
     advice
         What was expected, and what to do.
     """
+    if not is_wrong.any():
+        return
     some = np.flatnonzero(is_wrong)[:_N_EXAMPLES]
     pairs = [f"{a} -> {b}" for a, b in zip(np.asarray(source)[some], np.asarray(target)[some], strict=True)]
-    return f"{np.count_nonzero(is_wrong)} of {len(is_wrong)} edges of the {role} have {what}, e.g. {pairs}; {advice}"
+    msg = f"{np.count_nonzero(is_wrong)} of {len(is_wrong)} edges of the {role} have {what}, e.g. {pairs}; {advice}"
+    raise ValueError(msg)
 
 
 def _signs(values: pd.Series) -> np.ndarray | None:

@@ -15,11 +15,13 @@ import pandas as pd
 from scdual._checks import listed, shown
 from scdual._spreadsheet import unguarded
 from scdual._warning import warn
-from scdual.grn._edge_columns import EdgeColumns, wrong_edges
+from scdual.grn._edge_columns import EdgeColumns, refuse_edges
 from scdual.grn._edge_file import read_edge_file
 from scdual.grn._names import as_names, spelled_as
 
 EdgeTable: TypeAlias = pd.DataFrame | Mapping[str, Sequence[Any]] | str | PathLike[str]
+
+_WEIGHT_ADVICE = "expected a number above or below zero. Drop these edges, or leave out the weights if none is known."
 
 
 def read_edges(table: EdgeTable, *, role: str = "table") -> pd.DataFrame:
@@ -88,18 +90,15 @@ def spell_edges(edges: pd.DataFrame, genes: pd.Index, *, role: str) -> pd.DataFr
 
 def check_no_repeats(edges: pd.DataFrame, *, role: str) -> None:
     """Raise ``ValueError`` if a pair of source and target occurs twice."""
-    repeated = edges.duplicated(["source", "target"]).to_numpy()
-    if repeated.any():
-        advice = "expected each pair once. Keep one, e.g. with `table.drop_duplicates(['source', 'target'])`."
-        raise ValueError(_wrong(edges, repeated, "a pair that is repeated", role, advice))
+    advice = "expected each pair once. Keep one, e.g. with `table.drop_duplicates(['source', 'target'])`."
+    _refuse(edges, edges.duplicated(["source", "target"]), "a pair that is repeated", role=role, advice=advice)
 
 
 def check_strengths(edges: pd.DataFrame, *, role: str, may_lack: bool = False) -> None:
     """Raise ``ValueError`` if a strength is zero, or missing unless it ``may_lack``."""
-    advice = "expected a number above or below zero. Drop these edges, or leave out the weights if none is known."
-    for is_wrong, what in ((edges["strength"] == 0, "a weight of zero"), (edges["strength"].isna(), "no weight")):
-        if is_wrong.any() and not (may_lack and what == "no weight"):
-            raise ValueError(_wrong(edges, is_wrong.to_numpy(), what, role, advice))
+    _refuse(edges, edges["strength"] == 0, "a weight of zero", role=role, advice=_WEIGHT_ADVICE)
+    if not may_lack:
+        _refuse(edges, edges["strength"].isna(), "no weight", role=role, advice=_WEIGHT_ADVICE)
 
 
 def signed_weights(edges: pd.DataFrame, *, role: str) -> np.ndarray:
@@ -110,12 +109,11 @@ def signed_weights(edges: pd.DataFrame, *, role: str) -> np.ndarray:
     ValueError
         If the sign of an edge with a weight is unknown, or its strength is missing.
     """
-    strength, sign = edges["strength"].to_numpy(), edges["sign"].to_numpy()
+    strength, sign = edges["strength"], edges["sign"]
+    _refuse(edges, strength.isna(), "no weight", role=role, advice=_WEIGHT_ADVICE)
     advice = "expected signs. Pass signed weights in a column 'weight', or signs in a column 'sign'."
-    for is_wrong, what in ((np.isnan(strength), "no weight"), ((sign == 0) & (strength != 0), "an unknown sign")):
-        if is_wrong.any():
-            raise ValueError(_wrong(edges, is_wrong, what, role, advice))
-    return strength * sign
+    _refuse(edges, (sign == 0) & (strength != 0), "an unknown sign", role=role, advice=advice)
+    return (strength * sign).to_numpy()
 
 
 def strongest_edges(
@@ -179,5 +177,6 @@ def _gene_names(values: pd.Series, role: str) -> pd.Index:
     return names
 
 
-def _wrong(edges: pd.DataFrame, is_wrong: np.ndarray, what: str, role: str, advice: str) -> str:
-    return wrong_edges(edges["source"], edges["target"], is_wrong, what=what, role=role, advice=advice)
+def _refuse(edges: pd.DataFrame, is_wrong: pd.Series, what: str, *, role: str, advice: str) -> None:
+    """Raise ``ValueError`` if edges have what they should not have."""
+    refuse_edges(edges["source"], edges["target"], is_wrong.to_numpy(), what=what, role=role, advice=advice)

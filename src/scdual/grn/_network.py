@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
-from scdual._checks import check_choice, check_share, check_type, check_whole, listed
+from scdual._checks import check_choice, check_share, check_type, check_whole
 from scdual.grn._edges import edges_to_frame, strongest_edges
 from scdual.grn._evidence import EdgeEvidence
-from scdual.grn._names import name_positions, self_pairs, unique_names
+from scdual.grn._names import name_positions, unique_names
+from scdual.grn._pair_values import as_weights
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -61,12 +62,8 @@ class RegulatoryNetwork:
         targets = unique_names(self.targets, role="targets")
         check_type("group", self.group, str, optional=True)
         check_type("evidence", self.evidence, EdgeEvidence, optional=True)
-        weight = _as_float32(self.weight)
-        _check_shape(weight, regulators, targets)
+        weight = as_weights(self.weight, regulators, targets)
         _check_evidence(weight, self.evidence)
-        _check_finite(weight)
-        _check_self_edges(weight, regulators, targets)
-        weight.setflags(write=False)
         for name, value in {"weight": weight, "regulators": regulators, "targets": targets}.items():
             object.__setattr__(self, name, value)
 
@@ -219,52 +216,8 @@ def check_network(network: RegulatoryNetwork, *, name: str | None = None) -> Reg
     raise TypeError(msg)
 
 
-def _as_float32(weight: np.ndarray) -> np.ndarray:
-    """Return a copy."""
-    try:
-        with np.errstate(over="ignore"):  # too large for float32 becomes inf, which is reported later
-            return np.array(weight, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        msg = (
-            f"`weight` of type {type(weight).__name__} makes no array of numbers ({error}); expected one row per regulator "
-            "and one column per target. Pass a NumPy array; of a sparse matrix, its `toarray()`."
-        )
-        raise TypeError(msg) from error
-
-
-def _check_shape(weight: np.ndarray, regulators: pd.Index, targets: pd.Index) -> None:
-    expected = (len(regulators), len(targets))
-    if weight.shape != expected:
-        msg = (
-            f"`weight` has shape {weight.shape}, expected {expected}: one row per regulator, one column per target. "
-            "If the rows are targets, use `from_attention_layout`."
-        )
-        raise ValueError(msg)
-
-
 def _check_evidence(weight: np.ndarray, evidence: EdgeEvidence | None) -> None:
     shapes = {} if evidence is None else {name: np.shape(values) for name, values in evidence._asdict().items()}
     if any(shape != weight.shape for shape in shapes.values()):
         msg = f"The evidence has shapes {shapes}, expected {weight.shape} as `weight`. Pass one value per pair."
-        raise ValueError(msg)
-
-
-def _check_finite(weight: np.ndarray) -> None:
-    n_bad = weight.size - np.count_nonzero(np.isfinite(weight))
-    if n_bad:
-        msg = (
-            f"{n_bad} of {weight.size} weights are not finite in float32, expected none. "
-            "Replace missing weights by 0 (no edge); if they come from a model, its training has diverged."
-        )
-        raise ValueError(msg)
-
-
-def _check_self_edges(weight: np.ndarray, regulators: pd.Index, targets: pd.Index) -> None:
-    row, column = self_pairs(regulators, targets)
-    looped = regulators[row[weight[row, column] != 0]]
-    if len(looped):
-        msg = (
-            f"{len(looped)} genes regulate themselves: {listed(looped)}; expected weight 0 for these pairs. "
-            "Set these weights to 0, or drop these rows from the table."
-        )
         raise ValueError(msg)
