@@ -85,7 +85,9 @@ def test_evidence_for_the_weights_is_none_for_the_consensus(
 def test_a_correlation_of_another_shape_or_without_values_is_refused(
     network: RegulatoryNetwork, bad: np.ndarray
 ) -> None:
-    with pytest.raises(ValueError, match=r"`correlation` has shape .* expected \(3, 5\)|15 values of `correlation` are not finite"):
+    with pytest.raises(
+        ValueError, match=r"`correlation` has shape .* expected \(3, 5\)|15 values of `correlation` are not finite"
+    ):
         consensus_network(network, bad)
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from scdual._checks import listed
 from scdual._warning import warn
+from scdual.grn._evidence import EVIDENCE_RANGE
 
 _GENE_SYMBOLS = ("source_genesymbol", "target_genesymbol")  # OmniPath has UniProt ids in `source` and `target`
 _SOURCES = ("source", "tf", "regulator", "gene1")
@@ -26,7 +27,7 @@ _SIGNS_IF_IN_WORDS = ("mode", "type", "interaction")  # as numbers they are sign
 _OMNIPATH_SIGNS = (("is_stimulation", "is_inhibition"), ("consensus_stimulation", "consensus_inhibition"))
 _UNDERSTOOD = {
     *(*_GENE_SYMBOLS, *_SOURCES, *_TARGETS, *_SIGNED_WEIGHTS, *_STRENGTHS, *_SIGNS, *_SIGNS_IF_ALL_ARE),
-    *(*_SIGNS_IF_IN_WORDS, *_OMNIPATH_SIGNS[0], *_OMNIPATH_SIGNS[1]),
+    *(*_SIGNS_IF_IN_WORDS, *_OMNIPATH_SIGNS[0], *_OMNIPATH_SIGNS[1], *EVIDENCE_RANGE),
 }
 _WORDS = {
     1: "activation activates activating activator activate stimulation positive up + +1 1 1.0",
@@ -109,6 +110,27 @@ class EdgeColumns:
             self._warn_of_unread_signs()
             return np.zeros(len(self.frame), dtype=np.int8) if weight is None else weight.astype(np.int8)
         return self._agreed(known)
+
+    def evidence(self) -> dict[str, np.ndarray]:
+        """Return ``sd, support`` and, where there, ``q_value, n_cells``, ``(E,)``; nothing unless both first are there.
+
+        Raises
+        ------
+        ValueError
+            If a value is missing, or out of its range.
+        """
+        if not {"sd", "support"} <= self._column.keys():
+            return {}
+        return {name: self._in_range(name) for name in EVIDENCE_RANGE if name in self._column}
+
+    def _in_range(self, column: str) -> np.ndarray:
+        numbers, (low, high) = self._numbers(column), EVIDENCE_RANGE[column]
+        is_count = column == "n_cells"
+        expected = "whole numbers of at least 0" if is_count else f"numbers between {low:g} and {high:g}"
+        is_wrong = ~((numbers >= low) & (numbers <= high)) | (is_count & (numbers % 1 != 0))
+        what = f"another value in the column `{column}` than it can have"
+        self._refuse(is_wrong, what, f"expected {expected}. Correct these edges, or rename or drop the column.")
+        return numbers.astype(np.int64) if is_count else numbers
 
     def _agreed(self, known: dict[str, np.ndarray]) -> np.ndarray:
         """Return the first sign that is not 0 of each edge."""

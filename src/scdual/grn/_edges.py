@@ -54,11 +54,31 @@ def read_edges(table: EdgeTable, *, role: str = "table") -> pd.DataFrame:
     ValueError
         If columns or names are missing, a weight is no finite number, or columns contradict each other.
     """
-    frame = _as_frame(table, role)
+    frame = as_table(table, role=role)
     columns = EdgeColumns(frame, role)
     source, target = _gene_names(columns.source, role), _gene_names(columns.target, role)
     strength, sign = columns.strength(), columns.sign()
     return pd.DataFrame({"source": source, "target": target, "strength": strength, "sign": sign})
+
+
+def read_evidence(table: EdgeTable, *, role: str = "table") -> dict[str, np.ndarray]:
+    """Return the columns ``sd, support`` and, where there, ``q_value, n_cells`` of a table, each ``(E,)``.
+
+    Empty unless both ``sd`` and ``support`` are there; see :class:`scdual.grn.EdgeEvidence`.
+
+    Parameters
+    ----------
+    table
+        As for :func:`read_edges`.
+    role
+        What the table is, for messages.
+
+    Raises
+    ------
+    ValueError
+        If a value is missing, or out of its range.
+    """
+    return EdgeColumns(as_table(table, role=role), role).evidence()
 
 
 def spell_edges(edges: pd.DataFrame, genes: pd.Index, *, role: str) -> pd.DataFrame:
@@ -140,7 +160,14 @@ def edges_to_frame(
     return pd.DataFrame({"source": regulators.take(row), "target": targets.take(column), **columns})
 
 
-def _as_frame(table: EdgeTable, role: str) -> pd.DataFrame:
+def as_table(table: EdgeTable, *, role: str) -> pd.DataFrame:
+    """Return the table as a DataFrame with rows 0, 1, ...; a file is read.
+
+    Raises
+    ------
+    TypeError, FileNotFoundError, ValueError
+        As :func:`read_edges`.
+    """
     if isinstance(table, pd.DataFrame):
         return table.reset_index(drop=True)
     if isinstance(table, str | PathLike):

@@ -14,7 +14,7 @@ from scipy.sparse import csr_matrix
 
 from scdual._checks import check_choice, check_share, check_type, check_whole
 from scdual.grn._edges import edges_to_frame, strongest_edges
-from scdual.grn._evidence import EdgeEvidence
+from scdual.grn._evidence import EdgeEvidence, check_evidence
 from scdual.grn._names import name_positions, unique_names
 from scdual.grn._pair_values import as_weights
 
@@ -37,14 +37,15 @@ class RegulatoryNetwork:
     group
         Name of the group of cells the network belongs to, if any.
     evidence
-        How sure each edge is, from an ensemble, if there is one.
+        How sure each edge is, if that is known.
 
     Raises
     ------
     TypeError
         If ``weight`` is no array of numbers, ``group`` no text or ``evidence`` no :class:`EdgeEvidence`.
     ValueError
-        If the shapes disagree, a weight is not finite, a name is missing or repeated, or a gene regulates itself.
+        If the shapes disagree, a weight is not finite, a name is missing or repeated, a gene regulates itself, or the
+        evidence of an edge is out of its range, such as a ``support`` above 1.
 
     Notes
     -----
@@ -63,8 +64,11 @@ class RegulatoryNetwork:
         check_type("group", self.group, str, optional=True)
         check_type("evidence", self.evidence, EdgeEvidence, optional=True)
         weight = as_weights(self.weight, regulators, targets)
-        _check_evidence(weight, self.evidence)
-        for name, value in {"weight": weight, "regulators": regulators, "targets": targets}.items():
+        evidence = None if self.evidence is None else self.evidence.frozen()
+        if evidence is not None:
+            check_evidence(evidence, weight)
+        checked = {"weight": weight, "regulators": regulators, "targets": targets, "evidence": evidence}
+        for name, value in checked.items():
             object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
@@ -81,7 +85,9 @@ class RegulatoryNetwork:
     def to_frame(self, top: int | None = None) -> pd.DataFrame:
         """Return the edges as a table ``source, target, weight``, the strongest first.
 
-        With an ensemble the columns ``sd, support, q_value`` follow, see :class:`EdgeEvidence`. Ties are ordered by source, then target. decoupler and networkx read the table as it is.
+        Of ``sd, support, q_value, n_cells`` those that are known follow, see :class:`EdgeEvidence`;
+        :func:`~scdual.grn.from_frame` reads them back. Ties are ordered by source, then target. decoupler and networkx
+        read the table as it is.
 
         Parameters
         ----------
@@ -96,7 +102,7 @@ class RegulatoryNetwork:
             If ``top`` is negative.
         """
         check_whole("top", top, at_least=0, optional=True)
-        matrices = {"weight": self.weight, **({} if self.evidence is None else self.evidence._asdict())}
+        matrices = {"weight": self.weight, **({} if self.evidence is None else self.evidence.columns())}
         return edges_to_frame(matrices, self.regulators, targets=self.targets, top=top)
 
     def to_varp(self, var_names: Iterable[str] | None = None) -> csr_matrix:
@@ -175,15 +181,39 @@ class RegulatoryNetwork:
         Raises
         ------
         ValueError
-            If the network has no evidence, or ``fdr`` is not between 0 and 1.
+            If the network has no q values, or ``fdr`` is not between 0 and 1.
         """
-        if self.evidence is None:
+        check_share("fdr", fdr)
+        if self.evidence is None or self.evidence.q_value is None:
             msg = (
-                "The network has no evidence for its edges. Call `model.train_ensemble()`, then `get_regulation` again."
+                "The network has no `q_value` of its edges; call `model.train_ensemble()`, then `get_regulation` again."
             )
             raise ValueError(msg)
-        check_share("fdr", fdr)
         return replace(self, weight=np.where(self.evidence.q_value <= fdr, self.weight, 0))
+
+    def supported(self, support: float = 0.95) -> "RegulatoryNetwork":
+        """Return the network with only the edges whose sign has at least this support.
+
+        Parameters
+        ----------
+        support
+            Smallest probability that the sign is right (1 - local false sign rate), between 0 and 1; with an ensemble
+            the smallest share of the halves of the cells that agree on the sign. See :class:`EdgeEvidence`. A right
+            sign is no proof of a direct edge.
+
+        Raises
+        ------
+        ValueError
+            If the network has no evidence, or ``support`` is not between 0 and 1.
+        """
+        check_share("support", support)
+        if self.evidence is None:
+            msg = (
+                "The network has no `support` of its edges; take the network from `get_regulation`, if need be after "
+                "`model.train_ensemble()`, or a table with the columns 'sd' and 'support'."
+            )
+            raise ValueError(msg)
+        return replace(self, weight=np.where(self.evidence.support >= support, self.weight, 0))
 
 
 def check_network(network: RegulatoryNetwork, *, name: str | None = None) -> RegulatoryNetwork:
@@ -214,10 +244,3 @@ def check_network(network: RegulatoryNetwork, *, name: str | None = None) -> Reg
     found = "Found a" if name is None else f"`{name}` is a"
     msg = f"{found} {type(network).__name__}, expected a RegulatoryNetwork. {advice}"
     raise TypeError(msg)
-
-
-def _check_evidence(weight: np.ndarray, evidence: EdgeEvidence | None) -> None:
-    shapes = {} if evidence is None else {name: np.shape(values) for name, values in evidence._asdict().items()}
-    if any(shape != weight.shape for shape in shapes.values()):
-        msg = f"The evidence has shapes {shapes}, expected {weight.shape} as `weight`. Pass one value per pair."
-        raise ValueError(msg)
