@@ -33,7 +33,7 @@ TEST_OF = {
     "genes are in another order": "data/test_fields.py::test_new_data_need_the_same_genes_in_the_same_order",
     "unknown to the model": "contract/test_words.py::test_an_unknown_batch_is_an_error_also_if_it_counts_as_false",
     "where the model knows": "contract/test_words.py::test_batches_of_another_type_are_an_error",
-    "labels of the new data are unknown": "contract/test_latent_and_expression.py::test_a05_labels_the_model_does_not_know_do_not_matter",
+    "labels of the new data are unknown": "contract/test_latent_and_expression.py::test_labels_the_model_does_not_know_do_not_matter",
     "has no cells; check how": "contract/test_words.py::test_an_empty_query_is_an_error",
     "needs a known label of every cell": "model/test_query.py::test_dispersions_of_labels_need_the_label_of_every_cell",
     "expected one of": "test_checks.py::test_a_wrong_choice_gets_the_choices_and_the_nearest",

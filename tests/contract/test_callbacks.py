@@ -51,7 +51,7 @@ def same_weights(state: dict[str, torch.Tensor], other: dict[str, torch.Tensor])
     ],
     ids=["default", "step", "epoch"],
 )
-def test_a07_a_monitor_of_the_learning_rate_writes_to_the_history(
+def test_a_monitor_of_the_learning_rate_writes_to_the_history(
     model: SCDual, monitor: LearningRateMonitor, options: dict[str, int], n_values: int
 ) -> None:
     model.train(3, callbacks=[monitor], **options)
@@ -63,7 +63,7 @@ def test_a07_a_monitor_of_the_learning_rate_writes_to_the_history(
 
 
 @pytest.mark.parametrize("monitor", ["validation_loss", "elbo_validation"])
-def test_a27_the_best_model_is_saved_and_restored(model: SCDual, tmp_path: Path, monitor: str) -> None:
+def test_the_best_model_is_saved_and_restored(model: SCDual, tmp_path: Path, monitor: str) -> None:
     keep = SaveCheckpoint(dirpath=str(tmp_path), monitor=monitor, load_best_on_end=True)
     model.train(4, callbacks=[keep], enable_checkpointing=True)
     assert Path(keep.best_model_path).is_dir()
@@ -74,14 +74,14 @@ def test_a27_the_best_model_is_saved_and_restored(model: SCDual, tmp_path: Path,
     np.testing.assert_array_equal(loaded.get_latent_representation(), model.get_latent_representation())
 
 
-def test_a27_checkpoints_need_only_be_switched_on(model: SCDual, tmp_path: Path) -> None:
+def test_checkpoints_need_only_be_switched_on(model: SCDual, tmp_path: Path) -> None:
     scvi.settings.logging_dir = tmp_path / "log"
     model.train(2, enable_checkpointing=True)
     (best,) = (tmp_path / "log").glob("*_validation_loss/epoch=*/model.json")
     assert SCDual.load(best.parent, adata=model.adata).is_trained
 
 
-def test_a28_a_checkpoint_of_lightning_holds_optimiser_and_schedule(model: SCDual, tmp_path: Path) -> None:
+def test_a_checkpoint_of_lightning_holds_optimiser_and_schedule(model: SCDual, tmp_path: Path) -> None:
     keep = ModelCheckpoint(tmp_path, save_last=True)
     model.train(2, callbacks=[keep], enable_checkpointing=True)
     held = torch.load(keep.last_model_path, weights_only=False)
@@ -92,7 +92,7 @@ def test_a28_a_checkpoint_of_lightning_holds_optimiser_and_schedule(model: SCDua
 
 
 @pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
-def test_a28_training_goes_on_from_a_checkpoint_of_lightning(model: SCDual, adata: AnnData, tmp_path: Path) -> None:
+def test_training_goes_on_from_a_checkpoint_of_lightning(model: SCDual, adata: AnnData, tmp_path: Path) -> None:
     keep = ModelCheckpoint(tmp_path, save_last=True)
     model.train(2, callbacks=[keep], enable_checkpointing=True)
     resumed = SCDual(adata, regulators="regulator")
@@ -100,7 +100,7 @@ def test_a28_training_goes_on_from_a_checkpoint_of_lightning(model: SCDual, adat
     assert list(resumed.history["train_loss"].index) == [2, 3]
 
 
-def test_a29_weights_before_a_failure_are_kept(model: SCDual, tmp_path: Path) -> None:
+def test_weights_before_a_failure_are_kept(model: SCDual, tmp_path: Path) -> None:
     keep = SaveCheckpoint(dirpath=str(tmp_path), monitor="validation_loss", check_nan_gradients=True)
     with pytest.raises(ValueError, match="nan"):
         model.train(4, callbacks=[Spoiler(), keep], enable_checkpointing=True)
@@ -109,7 +109,7 @@ def test_a29_weights_before_a_failure_are_kept(model: SCDual, tmp_path: Path) ->
     assert same_weights(best.module.state_dict(), model.module.state_dict())
 
 
-def test_a38_a_tuner_can_build_and_train_the_model(adata: AnnData, tmp_path: Path) -> None:
+def test_a_tuner_can_build_and_train_the_model(adata: AnnData, tmp_path: Path) -> None:
     SCDual.setup_anndata(adata, batch_key="batch")
     setup = SCDual(adata, regulators="regulator").adata_manager._get_setup_method_args()["setup_args"]
     SCDual.setup_anndata(adata, **setup)
@@ -133,7 +133,7 @@ def test_a38_a_tuner_can_build_and_train_the_model(adata: AnnData, tmp_path: Pat
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
-def test_a38_scvi_autotune_compares_settings(adata: AnnData, tmp_path: Path) -> None:
+def test_scvi_autotune_compares_settings(adata: AnnData, tmp_path: Path) -> None:
     pytest.importorskip("hyperopt")
     pytest.importorskip("scib_metrics")
     ray = pytest.importorskip("ray")
@@ -166,7 +166,7 @@ def test_a38_scvi_autotune_compares_settings(adata: AnnData, tmp_path: Path) -> 
     assert len(table) == 2
 
 
-def test_b01_dropout_is_active_in_every_training(model: SCDual) -> None:
+def test_dropout_is_active_in_every_training(model: SCDual) -> None:
     spies = [IsTraining(), IsTraining()]
     for spy in spies:
         model.train(1, callbacks=[spy])
@@ -174,7 +174,7 @@ def test_b01_dropout_is_active_in_every_training(model: SCDual) -> None:
         assert not model.module.training
 
 
-def test_b18_the_list_of_callbacks_stays_as_it_was(model: SCDual) -> None:
+def test_the_list_of_callbacks_stays_as_it_was(model: SCDual) -> None:
     callbacks = [IsTraining()]
     for _ in range(2):
         model.train(1, callbacks=callbacks, early_stopping=True)

@@ -52,7 +52,7 @@ def renamed(adata: AnnData) -> AnnData:
 OTHER_GENES = pytest.mark.parametrize("change", [permuted, renamed])
 
 
-def test_a03_the_setup_can_be_viewed(trained: SCDual, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_setup_can_be_viewed(trained: SCDual, capsys: pytest.CaptureFixture[str]) -> None:
     trained.view_anndata_setup()
     long = capsys.readouterr().out
     trained.view_anndata_setup(hide_state_registries=True)
@@ -62,7 +62,7 @@ def test_a03_the_setup_can_be_viewed(trained: SCDual, capsys: pytest.CaptureFixt
     assert "State Registry" not in short
 
 
-def test_a03_the_setup_of_unknown_data_cannot_be_viewed_until_they_are_used(trained: SCDual, adata: AnnData) -> None:
+def test_the_setup_of_unknown_data_cannot_be_viewed_until_they_are_used(trained: SCDual, adata: AnnData) -> None:
     with pytest.raises(ValueError, match="not setup with SCDual"):
         trained.view_anndata_setup(adata)
     trained.get_latent_representation(adata)
@@ -85,11 +85,11 @@ def expected() -> np.ndarray:
 
 @pytest.mark.filterwarnings("ignore:Training will be faster when sparse matrix is formatted as CSR")
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a08_every_layout_of_the_counts_gives_the_same_model(adata: AnnData, expected: np.ndarray, layout: str) -> None:
+def test_every_layout_of_the_counts_gives_the_same_model(adata: AnnData, expected: np.ndarray, layout: str) -> None:
     np.testing.assert_allclose(latent_after_training(adata, layout), expected, atol=1e-4)
 
 
-def test_a11_setting_data_changes_results_and_registry(model: SCDual) -> None:
+def test_setting_data_changes_results_and_registry(model: SCDual) -> None:
     model.train(1)
     expected = model.get_latent_representation()[20:80]
     model.adata = model.adata[20:80].copy()
@@ -98,7 +98,7 @@ def test_a11_setting_data_changes_results_and_registry(model: SCDual) -> None:
     assert model.registry["field_registries"]["X"]["state_registry"]["n_obs"] == 60
 
 
-def test_a11_data_without_the_batch_column_are_an_error(model: SCDual, adata: AnnData) -> None:
+def test_data_without_the_batch_column_are_an_error(model: SCDual, adata: AnnData) -> None:
     lacking = adata.copy()
     del lacking.obs["batch"], lacking.obs["_scvi_batch"]
     with pytest.raises(KeyError, match="batch"):
@@ -106,7 +106,7 @@ def test_a11_data_without_the_batch_column_are_an_error(model: SCDual, adata: An
     assert model.adata is adata
 
 
-def test_a12_data_on_disk_give_the_same_rows_as_in_memory(trained: SCDual, adata: AnnData, tmp_path: Path) -> None:
+def test_data_on_disk_give_the_same_rows_as_in_memory(trained: SCDual, adata: AnnData, tmp_path: Path) -> None:
     adata.write_h5ad(tmp_path / "cells.h5ad")
     backed = anndata.read_h5ad(tmp_path / "cells.h5ad", backed="r+")
     expected = trained.get_latent_representation()
@@ -116,7 +116,7 @@ def test_a12_data_on_disk_give_the_same_rows_as_in_memory(trained: SCDual, adata
     backed.file.close()
 
 
-def test_a12_data_on_disk_can_be_trained_on(adata: AnnData, tmp_path: Path) -> None:
+def test_data_on_disk_can_be_trained_on(adata: AnnData, tmp_path: Path) -> None:
     adata.write_h5ad(tmp_path / "cells.h5ad")
     latents = []
     for backed in (None, "r+"):
@@ -131,7 +131,7 @@ def test_a12_data_on_disk_can_be_trained_on(adata: AnnData, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("layout", ["csr", "rows first"])
-def test_a12_cells_on_disk_are_returned_in_the_order_asked_for(
+def test_cells_on_disk_are_returned_in_the_order_asked_for(
     trained: SCDual, adata: AnnData, tmp_path: Path, layout: str
 ) -> None:
     adata.X = LAYOUTS[layout](adata.X.toarray())
@@ -159,14 +159,14 @@ def with_covariates() -> SCDual:
     return model
 
 
-def test_a13_every_covariate_is_registered(with_covariates: SCDual) -> None:
+def test_every_covariate_is_registered(with_covariates: SCDual) -> None:
     assert with_covariates.summary_stats.n_extra_categorical_covs == 2
     assert with_covariates.summary_stats.n_extra_continuous_covs == 2
     assert with_covariates.module.n_cats_per_cov == [3, 2]
 
 
 @pytest.mark.parametrize("method", READS)
-def test_a13_every_method_works_with_covariates(with_covariates: SCDual, method: str) -> None:
+def test_every_method_works_with_covariates(with_covariates: SCDual, method: str) -> None:
     found = getattr(with_covariates, method)(**READS[method])
     values = found.values() if isinstance(found, dict) else [getattr(found, "weight", found)]
     for value in values:
@@ -181,7 +181,7 @@ def splitter(model: SCDual) -> DataSplitter:
     return DataSplitter(model.adata_manager, batch_size=64)
 
 
-def test_a22_a_registry_is_enough_to_train_from_minibatches(splitter: DataSplitter, adata: AnnData) -> None:
+def test_a_registry_is_enough_to_train_from_minibatches(splitter: DataSplitter, adata: AnnData) -> None:
     model = SCDual(registry=splitter.adata_manager.registry, regulators=["REG01", "REG02"])
     splitter.n_obs = 150
     model.train(max_epochs=2, datamodule=splitter)
@@ -190,13 +190,13 @@ def test_a22_a_registry_is_enough_to_train_from_minibatches(splitter: DataSplitt
     assert model.get_latent_representation(adata).shape == (150, model.module.n_latent)
 
 
-def test_a22_without_a_length_minibatches_must_know_their_number_of_cells(splitter: DataSplitter) -> None:
+def test_without_a_length_minibatches_must_know_their_number_of_cells(splitter: DataSplitter) -> None:
     model = SCDual(registry=splitter.adata_manager.registry, regulators=["REG01", "REG02"])
     with pytest.raises(ValueError, match="`n_obs`"):
         model.train(datamodule=splitter)
 
 
-def test_a30_all_other_data_are_forgotten(model: SCDual, adata: AnnData) -> None:
+def test_all_other_data_are_forgotten(model: SCDual, adata: AnnData) -> None:
     model.train(1)
     model.get_latent_representation(adata[:20].copy())
     model.deregister_manager()
@@ -205,7 +205,7 @@ def test_a30_all_other_data_are_forgotten(model: SCDual, adata: AnnData) -> None
     assert model.get_latent_representation().shape[0] == 150
 
 
-def test_a30_given_data_are_forgotten(model: SCDual, adata: AnnData) -> None:
+def test_given_data_are_forgotten(model: SCDual, adata: AnnData) -> None:
     model.train(1)
     others = [adata[:20].copy(), adata[20:50].copy()]
     for other in others:
@@ -216,7 +216,7 @@ def test_a30_given_data_are_forgotten(model: SCDual, adata: AnnData) -> None:
     assert others[1].uns["_scvi_uuid"] in known
 
 
-def test_a31_a_second_setup_does_not_change_an_earlier_model(model: SCDual, adata: AnnData) -> None:
+def test_a_second_setup_does_not_change_an_earlier_model(model: SCDual, adata: AnnData) -> None:
     model.train(1)
     expected, first = model.get_latent_representation(), adata.uns["_scvi_manager_uuid"]
     adata.obs["other"] = ["a", "b", "c"] * 50
@@ -227,7 +227,7 @@ def test_a31_a_second_setup_does_not_change_an_earlier_model(model: SCDual, adat
     assert adata.uns["_scvi_manager_uuid"] == first
 
 
-def test_a31_a_setup_for_another_class_does_not_change_a_model(model: SCDual, adata: AnnData) -> None:
+def test_a_setup_for_another_class_does_not_change_a_model(model: SCDual, adata: AnnData) -> None:
     model.train(1)
     expected = model.get_latent_representation()
     adata.obs["other"] = ["a", "b", "c"] * 50
@@ -237,13 +237,13 @@ def test_a31_a_setup_for_another_class_does_not_change_a_model(model: SCDual, ad
     assert adata.obs["_scvi_batch"].max() == 1
 
 
-def test_a32_a_view_cannot_be_registered(adata: AnnData) -> None:
+def test_a_view_cannot_be_registered(adata: AnnData) -> None:
     with pytest.raises(ValueError, match=r"adata\.copy\(\)"):
         SCDual.setup_anndata(adata[:50])
 
 
 @pytest.mark.parametrize("categorical", [False, True])
-def test_a32_batches_with_gaps_are_an_error(adata: AnnData, categorical: bool) -> None:
+def test_batches_with_gaps_are_an_error(adata: AnnData, categorical: bool) -> None:
     adata.obs["batch"] = ["a", None, "b"] * 50
     if categorical:
         adata.obs["batch"] = adata.obs["batch"].astype("category")
@@ -251,7 +251,7 @@ def test_a32_batches_with_gaps_are_an_error(adata: AnnData, categorical: bool) -
         SCDual.setup_anndata(adata, batch_key="batch")
 
 
-def test_a32_batches_become_codes(model: SCDual, adata: AnnData) -> None:
+def test_batches_become_codes(model: SCDual, adata: AnnData) -> None:
     np.testing.assert_array_equal(adata.obs["_scvi_batch"], adata.obs["batch"].cat.codes)
     assert model.registry["field_registries"]["batch"]["data_registry"] == {
         "attr_name": "obs",
@@ -259,19 +259,19 @@ def test_a32_batches_become_codes(model: SCDual, adata: AnnData) -> None:
     }
 
 
-def test_a32_a_layer_is_read_in_place_of_x(adata: AnnData) -> None:
+def test_a_layer_is_read_in_place_of_x(adata: AnnData) -> None:
     adata.layers["counts"], adata.X = adata.X.copy(), adata.X * 0
     SCDual.setup_anndata(adata, layer="counts")
     (tensors,) = SCDual(adata, regulators="regulator")._make_data_loader(adata, batch_size=150)
     np.testing.assert_array_equal(tensors["X"], adata.layers["counts"].toarray())
 
 
-def test_a33_data_can_not_be_minified(trained: SCDual) -> None:
+def test_data_can_not_be_minified(trained: SCDual) -> None:
     with pytest.raises(AttributeError, match="minify_adata"):
         trained.minify_adata()
 
 
-def test_a33_minified_data_are_refused(model: SCDual, adata: AnnData) -> None:
+def test_minified_data_are_refused(model: SCDual, adata: AnnData) -> None:
     adata.uns["_scvi_adata_minify_type"] = "latent_posterior_parameters"
     with pytest.raises(NotImplementedError, match="SCDual model currently does not support minified data"):
         SCDual(adata, regulators="regulator")
@@ -279,7 +279,7 @@ def test_a33_minified_data_are_refused(model: SCDual, adata: AnnData) -> None:
 
 @OTHER_GENES
 @pytest.mark.parametrize("method", ["get_latent_representation", "get_regulation", "get_normalized_expression"])
-def test_b02_new_data_with_other_genes_are_errors(
+def test_new_data_with_other_genes_are_errors(
     trained: SCDual, adata: AnnData, change: Callable[[AnnData], AnnData], method: str
 ) -> None:
     with pytest.raises(ValueError, match="in another order|are unknown to it"):
@@ -287,14 +287,14 @@ def test_b02_new_data_with_other_genes_are_errors(
 
 
 @OTHER_GENES
-def test_b02_data_with_other_genes_cannot_be_set(model: SCDual, adata: AnnData, change: Callable) -> None:
+def test_data_with_other_genes_cannot_be_set(model: SCDual, adata: AnnData, change: Callable) -> None:
     with pytest.raises(ValueError, match="in another order|are unknown to it"):
         model.adata = change(adata)
     assert model.adata is adata
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_b13_covariates_with_gaps_are_errors(adata: AnnData, value: float) -> None:
+def test_covariates_with_gaps_are_errors(adata: AnnData, value: float) -> None:
     adata.obs["age"] = np.where(np.arange(150) < 2, value, 1.0)
     with pytest.raises(ValueError, match="'age' has 2 NaN or infinite values"):
         SCDual.setup_anndata(adata, continuous_covariate_keys=["age"])

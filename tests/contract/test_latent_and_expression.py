@@ -50,12 +50,12 @@ def trained_on(counts: np.ndarray, data: AnnData) -> SCDual:
     return model
 
 
-def test_a02_the_embedding_has_a_row_per_cell(trained: SCDual) -> None:
+def test_the_embedding_has_a_row_per_cell(trained: SCDual) -> None:
     assert trained.get_latent_representation().shape == (150, trained.module.n_latent)
 
 
 @pytest.mark.parametrize("n_latent", [2, 7])
-def test_a02_the_embedding_has_as_many_columns_as_asked_for(adata: AnnData, n_latent: int) -> None:
+def test_the_embedding_has_as_many_columns_as_asked_for(adata: AnnData, n_latent: int) -> None:
     SCDual.setup_anndata(adata)
     model = SCDual(adata, regulators="regulator", n_latent=n_latent)
     model.train(1)
@@ -64,7 +64,7 @@ def test_a02_the_embedding_has_as_many_columns_as_asked_for(adata: AnnData, n_la
 
 @pytest.mark.parametrize("chosen", [[1, 2, 3], np.array([9, 4]), np.arange(150) < 3], ids=["list", "array", "mask"])
 @pytest.mark.parametrize("method", ["get_latent_representation", "get_normalized_expression", "get_elbo"])
-def test_a02_cells_of_new_data_are_chosen_by_position_or_mask(
+def test_cells_of_new_data_are_chosen_by_position_or_mask(
     trained: SCDual, adata: AnnData, method: str, chosen: list[int] | np.ndarray
 ) -> None:
     options = TAKES_MINIBATCHES[method]
@@ -75,7 +75,7 @@ def test_a02_cells_of_new_data_are_chosen_by_position_or_mask(
 
 
 @pytest.mark.parametrize("kind", ["new", "view", "copy"])
-def test_a04_new_data_views_and_copies_are_read(trained: SCDual, kind: str) -> None:
+def test_new_data_views_and_copies_are_read(trained: SCDual, kind: str) -> None:
     if kind == "new":
         other = simulate(150, 36, n_regulators=6, n_batches=2)
     else:
@@ -86,7 +86,7 @@ def test_a04_new_data_views_and_copies_are_read(trained: SCDual, kind: str) -> N
     assert other.uns["_scvi_uuid"] != trained.adata.uns["_scvi_uuid"]
 
 
-def test_a05_batches_the_model_does_not_know_are_errors(trained: SCDual, adata: AnnData) -> None:
+def test_batches_the_model_does_not_know_are_errors(trained: SCDual, adata: AnnData) -> None:
     adata.obs["batch"] = adata.obs["batch"].cat.rename_categories({"batch_2": "unheard_of"})
     with pytest.raises(
         ValueError, match=r"1 categories in column 'batch' .* unknown to the model, e\.g\. \['unheard_of'\]"
@@ -94,14 +94,14 @@ def test_a05_batches_the_model_does_not_know_are_errors(trained: SCDual, adata: 
         trained.get_latent_representation(adata)
 
 
-def test_a05_labels_the_model_does_not_know_do_not_matter(trained: SCDual, adata: AnnData) -> None:
+def test_labels_the_model_does_not_know_do_not_matter(trained: SCDual, adata: AnnData) -> None:
     adata.obs["cell_type"] = adata.obs["cell_type"].cat.rename_categories({"type_2": "unheard_of"})
     with pytest.warns(UserWarning, match=r"1 labels of the new data are unknown to the model, e\.g\. \['unheard_of'\]"):
         found = trained.get_latent_representation(adata)
     np.testing.assert_allclose(found, trained.get_latent_representation(), atol=1e-5)
 
 
-def test_a06_the_reconstruction_error_is_a_mean_or_one_value_per_cell(trained: SCDual) -> None:
+def test_the_reconstruction_error_is_a_mean_or_one_value_per_cell(trained: SCDual) -> None:
     scvi.settings.seed = 1
     mean = trained.get_reconstruction_error()["reconstruction_loss"]
     scvi.settings.seed = 1
@@ -112,7 +112,7 @@ def test_a06_the_reconstruction_error_is_a_mean_or_one_value_per_cell(trained: S
 
 
 @pytest.mark.parametrize("method", TAKES_MINIBATCHES)
-def test_a24_minibatches_can_be_given_in_place_of_data(trained: SCDual, method: str) -> None:
+def test_minibatches_can_be_given_in_place_of_data(trained: SCDual, method: str) -> None:
     call, options = getattr(trained, method), TAKES_MINIBATCHES[method]
     results = []
     for source in ({"batch_size": 64}, {"dataloader": trained._make_data_loader(trained.adata, batch_size=64)}):
@@ -123,19 +123,19 @@ def test_a24_minibatches_can_be_given_in_place_of_data(trained: SCDual, method: 
 
 
 @pytest.mark.parametrize("method", TAKES_MINIBATCHES)
-def test_a24_data_and_minibatches_together_are_an_error(trained: SCDual, method: str) -> None:
+def test_data_and_minibatches_together_are_an_error(trained: SCDual, method: str) -> None:
     loader = trained._make_data_loader(trained.adata)
     with pytest.raises(ValueError, match="dataloader"):
         getattr(trained, method)(trained.adata, dataloader=loader, **TAKES_MINIBATCHES[method])
 
 
-def test_b04_the_size_of_minibatches_does_not_change_the_embedding(trained: SCDual) -> None:
+def test_the_size_of_minibatches_does_not_change_the_embedding(trained: SCDual) -> None:
     expected = trained.get_latent_representation()
     for batch_size in (1, 7, 150):
         np.testing.assert_allclose(trained.get_latent_representation(batch_size=batch_size), expected, atol=1e-5)
 
 
-def test_b05_the_order_of_cells_does_not_change_their_embedding(trained: SCDual) -> None:
+def test_the_order_of_cells_does_not_change_their_embedding(trained: SCDual) -> None:
     expected, order = trained.get_latent_representation(), np.random.default_rng(0).permutation(150)
     np.testing.assert_allclose(trained.get_latent_representation(indices=order), expected[order], atol=1e-5)
     shuffled = trained.adata[order].copy()
@@ -143,7 +143,7 @@ def test_b05_the_order_of_cells_does_not_change_their_embedding(trained: SCDual)
 
 
 @pytest.mark.parametrize("method", [*TAKES_MINIBATCHES, "get_regulation", "get_feature_correlation_matrix"])
-def test_b10_reading_off_a_model_leaves_the_data_alone(trained: SCDual, adata: AnnData, method: str) -> None:
+def test_reading_off_a_model_leaves_the_data_alone(trained: SCDual, adata: AnnData, method: str) -> None:
     before = adata.copy()
     getattr(trained, method)(adata, **TAKES_MINIBATCHES.get(method, {}))
     assert (adata.X != before.X).nnz == 0
@@ -155,32 +155,32 @@ def test_b10_reading_off_a_model_leaves_the_data_alone(trained: SCDual, adata: A
 
 
 @pytest.mark.parametrize("method", NEEDS_TRAINING)
-def test_b11_an_untrained_model_says_so(model: SCDual, method: str) -> None:
+def test_an_untrained_model_says_so(model: SCDual, method: str) -> None:
     with pytest.raises(RuntimeError, match="untrained model. Please train the model first"):
         getattr(model, method)()
 
 
-def test_b12_empty_cells_give_finite_results(adata: AnnData) -> None:
+def test_empty_cells_give_finite_results(adata: AnnData) -> None:
     counts = adata.X.toarray()
     counts[[3, 70]] = 0
     assert is_finite(trained_on(counts, adata))
 
 
-def test_b12_silent_genes_give_finite_results(adata: AnnData) -> None:
+def test_silent_genes_give_finite_results(adata: AnnData) -> None:
     counts = adata.X.toarray()
     counts[:, [0, 20]] = 0
     assert is_finite(trained_on(counts, adata))
 
 
 @pytest.mark.filterwarnings("ignore:Category . in adata.obs.* has fewer than 3 cells")
-def test_b12_a_single_cell_gives_finite_results(trained: SCDual, adata: AnnData) -> None:
+def test_a_single_cell_gives_finite_results(trained: SCDual, adata: AnnData) -> None:
     cell = adata[5].copy()
     assert np.isfinite(trained.get_latent_representation(cell)).all()
     assert np.isfinite(trained.get_regulation(cell).weight).all()
     assert np.isfinite(trained.get_normalized_expression(cell)).all(axis=None)
 
 
-def test_b12_a_group_of_one_cell_has_no_network(trained: SCDual, adata: AnnData) -> None:
+def test_a_group_of_one_cell_has_no_network(trained: SCDual, adata: AnnData) -> None:
     adata.obs["kind"] = np.where(np.arange(150) == 4, "alone", "others")
     with pytest.warns(UserWarning, match="1 of 2 groups have no map and are left out, because a single cell"):
         networks = trained.get_regulation(adata, groupby="kind")

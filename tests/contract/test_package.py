@@ -62,28 +62,28 @@ def lost_warnings(source: str) -> list[int]:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a36_every_method_is_documented_without_placeholders(method: str) -> None:
+def test_every_method_is_documented_without_placeholders(method: str) -> None:
     text = inspect.getdoc(getattr(SCDual, method))
     assert text
     assert "%(" not in text
 
 
-def test_a36_the_class_is_documented_without_placeholders() -> None:
+def test_the_class_is_documented_without_placeholders() -> None:
     text = inspect.getdoc(SCDual)
     assert "Parameters" in text
     assert "%(" not in text
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(SOURCE)))
-def test_a37_no_warning_is_made_and_thrown_away(file: Path) -> None:
+def test_no_warning_is_made_and_thrown_away(file: Path) -> None:
     assert lost_warnings(file.read_text(encoding="utf-8")) == []
 
 
-def test_a37_a_warning_thrown_away_would_be_found() -> None:
+def test_a_warning_thrown_away_would_be_found() -> None:
     assert lost_warnings('x = 1\nUserWarning("lost")\nraise Warning("no error")\nwarn(UserWarning("seen"))') == [2, 3]
 
 
-def test_b16_importing_the_package_loads_nothing_heavy() -> None:
+def test_importing_the_package_loads_nothing_heavy() -> None:
     heavy = {"anndata", "huggingface_hub", "matplotlib", "networkx", "pandas", "scanpy", "scvi", "torch"}
     assert python("-c", f"import sys, scdual; print(*({heavy} & set(sys.modules)))").split() == []
 
@@ -95,18 +95,18 @@ def model_import() -> list[str]:
 
 
 @pytest.mark.slow
-def test_b16_importing_the_model_loads_no_optional_package(model_import: list[str]) -> None:
+def test_importing_the_model_loads_no_optional_package(model_import: list[str]) -> None:
     assert model_import[2:] == []
 
 
 @pytest.mark.slow
-def test_b16_importing_the_model_takes_at_most_half_as_long_again_as_importing_scvi(model_import: list[str]) -> None:
+def test_importing_the_model_takes_at_most_half_as_long_again_as_importing_scvi(model_import: list[str]) -> None:
     scvi_seconds, own_seconds = map(float, model_import[:2])
     assert own_seconds < 0.5 * scvi_seconds
 
 
 @pytest.mark.slow
-def test_b17_the_wheel_holds_all_that_the_model_needs(tmp_path: Path) -> None:
+def test_the_wheel_holds_all_that_the_model_needs(tmp_path: Path) -> None:
     build = pytest.importorskip("hatchling.builders.wheel")
     (wheel,) = build.WheelBuilder(str(ROOT)).build(directory=str(tmp_path))
     with zipfile.ZipFile(wheel) as archive:

@@ -72,9 +72,7 @@ def copied(model: SCDual) -> dict[str, torch.Tensor]:
     return {name: values.clone() for name, values in model.module.state_dict().items()}
 
 
-def test_a17_genes_are_put_into_the_order_of_the_reference_and_others_left_out(
-    reference: SCDual, query: AnnData
-) -> None:
+def test_genes_are_put_into_the_order_of_the_reference_and_others_left_out(reference: SCDual, query: AnnData) -> None:
     counts = np.hstack([query.X.toarray()[:, ::-1], np.ones((60, 4))])
     wide = AnnData(csr_matrix(counts), obs=query.obs)
     wide.var_names = [*query.var_names[::-1], *"abcd"]
@@ -84,7 +82,7 @@ def test_a17_genes_are_put_into_the_order_of_the_reference_and_others_left_out(
 
 
 @pytest.mark.parametrize("inplace", [True, False])
-def test_a17_missing_genes_become_zeros_in_counts_and_layers(reference: SCDual, query: AnnData, inplace: bool) -> None:
+def test_missing_genes_become_zeros_in_counts_and_layers(reference: SCDual, query: AnnData, inplace: bool) -> None:
     other = query.copy()
     other.var_names = [f"new_{name}" if i < 5 else name for i, name in enumerate(query.var_names)]
     with pytest.warns(UserWarning, match="5 of 36 genes of the reference are not in the query"):
@@ -97,31 +95,31 @@ def test_a17_missing_genes_become_zeros_in_counts_and_layers(reference: SCDual, 
         np.testing.assert_array_equal(counts[:, 5:].toarray(), query.X[:, 5:].toarray())
 
 
-def test_a17_a_copy_is_prepared_when_asked_for(reference: SCDual, query: AnnData) -> None:
+def test_a_copy_is_prepared_when_asked_for(reference: SCDual, query: AnnData) -> None:
     other = query[:, ::-1].copy()
     found = SCDual.prepare_query_anndata(other, reference, inplace=False)
     assert list(found.var_names) == reference.gene_names
     assert list(other.var_names) == reference.gene_names[::-1]
 
 
-def test_a17_genes_of_the_reference_are_returned(reference: SCDual, query: AnnData) -> None:
+def test_genes_of_the_reference_are_returned(reference: SCDual, query: AnnData) -> None:
     names = SCDual.prepare_query_anndata(query, reference, return_reference_var_names=True)
     assert list(names) == reference.gene_names
 
 
-def test_a17_a_query_without_any_gene_of_the_reference_is_an_error(reference: SCDual, query: AnnData) -> None:
+def test_a_query_without_any_gene_of_the_reference_is_an_error(reference: SCDual, query: AnnData) -> None:
     query.var_names = [f"other_{name}" for name in query.var_names]
     with pytest.raises(ValueError, match=r"None of the 36 genes of the reference is in the query"):
         SCDual.prepare_query_anndata(query, reference)
 
 
-def test_a17_a_missing_covariate_is_an_error(reference: SCDual, query: AnnData) -> None:
+def test_a_missing_covariate_is_an_error(reference: SCDual, query: AnnData) -> None:
     del query.obs["site"]
     with pytest.raises(KeyError, match="site"):
         SCDual.load_query_data(query, reference)
 
 
-def test_a17_covariates_the_reference_does_not_have_are_ignored(reference: SCDual, query: AnnData) -> None:
+def test_covariates_the_reference_does_not_have_are_ignored(reference: SCDual, query: AnnData) -> None:
     expected = SCDual.load_query_data(query.copy(), reference).get_latent_representation()
     query.obs["mood"] = ["good", "bad"] * 30
     found = SCDual.load_query_data(query, reference)
@@ -129,16 +127,14 @@ def test_a17_covariates_the_reference_does_not_have_are_ignored(reference: SCDua
 
 
 @pytest.mark.parametrize(("sites", "n_sites"), [(["a"], 2), (["a", "b", "c"], 3)], ids=["fewer", "more"])
-def test_a17_fewer_or_more_categories_are_fine(
-    reference: SCDual, query: AnnData, sites: list[str], n_sites: int
-) -> None:
+def test_fewer_or_more_categories_are_fine(reference: SCDual, query: AnnData, sites: list[str], n_sites: int) -> None:
     query.obs["site"] = (sites * 60)[:60]
     model = SCDual.load_query_data(query, reference)
     assert model.module.n_cats_per_cov == [n_sites]
     assert np.isfinite(model.get_latent_representation()).all()
 
 
-def test_a18_the_query_starts_from_the_weights_of_the_reference(reference: SCDual, query: AnnData) -> None:
+def test_the_query_starts_from_the_weights_of_the_reference(reference: SCDual, query: AnnData) -> None:
     model = SCDual.load_query_data(query, reference)
     new = grown(model, reference)
     assert new
@@ -147,7 +143,7 @@ def test_a18_the_query_starts_from_the_weights_of_the_reference(reference: SCDua
         assert torch.equal(model.module.state_dict()[name][: len(values)] if name in new else values, values), name
 
 
-def test_a18_the_query_can_be_read_at_once(reference: SCDual, query: AnnData) -> None:
+def test_the_query_can_be_read_at_once(reference: SCDual, query: AnnData) -> None:
     model = SCDual.load_query_data(query, reference)
     assert model.is_trained
     assert model.get_latent_representation().shape == (60, reference.module.n_latent)
@@ -156,7 +152,7 @@ def test_a18_the_query_can_be_read_at_once(reference: SCDual, query: AnnData) ->
         assert any(torch.equal(table[n_known], table[known]) for known in range(n_known))
 
 
-def test_a18_a_saved_reference_serves_as_well(reference: SCDual, query: AnnData, tmp_path: Path) -> None:
+def test_a_saved_reference_serves_as_well(reference: SCDual, query: AnnData, tmp_path: Path) -> None:
     reference.save(tmp_path / "reference")
     expected = SCDual.load_query_data(query.copy(), reference).get_latent_representation()
     model = SCDual.load_query_data(query, str(tmp_path / "reference"))
@@ -164,7 +160,7 @@ def test_a18_a_saved_reference_serves_as_well(reference: SCDual, query: AnnData,
 
 
 @pytest.mark.parametrize("which", ["reference", "embedded"])
-def test_a18_only_new_rows_have_a_gradient(which: str, query: AnnData, request: pytest.FixtureRequest) -> None:
+def test_only_new_rows_have_a_gradient(which: str, query: AnnData, request: pytest.FixtureRequest) -> None:
     reference = request.getfixturevalue(which)
     model = SCDual.load_query_data(query, reference)
     new = grown(model, reference)
@@ -180,7 +176,7 @@ def test_a18_only_new_rows_have_a_gradient(which: str, query: AnnData, request: 
 
 
 @pytest.mark.parametrize("which", ["reference", "embedded"])
-def test_a18_training_without_decay_changes_new_rows_only(
+def test_training_without_decay_changes_new_rows_only(
     which: str, query: AnnData, request: pytest.FixtureRequest
 ) -> None:
     reference = request.getfixturevalue(which)
@@ -195,7 +191,7 @@ def test_a18_training_without_decay_changes_new_rows_only(
             assert torch.equal(values, before[name]), name
 
 
-def test_a19_vectors_of_known_batches_stay_bit_by_bit(embedded: SCDual, query: AnnData) -> None:
+def test_vectors_of_known_batches_stay_bit_by_bit(embedded: SCDual, query: AnnData) -> None:
     model = SCDual.load_query_data(query, embedded)
     model.train(3)  # with the default weight decay
     name = "_embeddings_dict.batch.weight"
@@ -205,7 +201,7 @@ def test_a19_vectors_of_known_batches_stay_bit_by_bit(embedded: SCDual, query: A
 
 
 @pytest.mark.parametrize("which", ["reference", "embedded"])
-def test_a19_cells_of_the_reference_keep_their_embedding_bit_by_bit(
+def test_cells_of_the_reference_keep_their_embedding_bit_by_bit(
     which: str, query: AnnData, request: pytest.FixtureRequest
 ) -> None:
     reference = request.getfixturevalue(which)
@@ -215,7 +211,7 @@ def test_a19_cells_of_the_reference_keep_their_embedding_bit_by_bit(
     np.testing.assert_array_equal(model.get_latent_representation(reference.adata.copy()), expected)
 
 
-def test_a20_tables_per_batch_grow_by_the_new_batches_and_keep_the_old(reference: SCDual, query: AnnData) -> None:
+def test_tables_per_batch_grow_by_the_new_batches_and_keep_the_old(reference: SCDual, query: AnnData) -> None:
     query.obs["batch"] = ["batch_3", "batch_4"] * 30
     model = SCDual.load_query_data(query, reference)
     name = "cell_state.decoder.log_inverse_dispersion"
@@ -225,14 +221,14 @@ def test_a20_tables_per_batch_grow_by_the_new_batches_and_keep_the_old(reference
     assert model.summary_stats.n_batch == 4
 
 
-def test_b01_dropout_is_active_when_the_query_trains(reference: SCDual, query: AnnData) -> None:
+def test_dropout_is_active_when_the_query_trains(reference: SCDual, query: AnnData) -> None:
     spy = IsTraining()
     SCDual.load_query_data(query, reference).train(2, callbacks=[spy])
     assert spy.seen == [True, True]
 
 
 @pytest.mark.filterwarnings("ignore:.*`var_names` for the loaded `model` does not match")
-def test_b02_a_query_with_genes_in_another_order_is_an_error(reference: SCDual, query: AnnData) -> None:
+def test_a_query_with_genes_in_another_order_is_an_error(reference: SCDual, query: AnnData) -> None:
     with pytest.raises(ValueError, match="in another order"):
         SCDual.load_query_data(query[:, ::-1].copy(), reference)
 

@@ -80,9 +80,7 @@ def twins() -> tuple[SCDual, SCDual]:
 
 
 @KINDS
-def test_b03_genes_in_another_order_have_the_same_network_in_that_order(
-    twins: tuple[SCDual, SCDual], kind: str
-) -> None:
+def test_genes_in_another_order_have_the_same_network_in_that_order(twins: tuple[SCDual, SCDual], kind: str) -> None:
     networks = [model.get_regulation(kind=kind) for model in twins]
     rows = [list(networks[0].regulators).index(name) for name in networks[1].regulators]
     columns = [list(networks[0].targets).index(name) for name in networks[1].targets]
@@ -90,7 +88,7 @@ def test_b03_genes_in_another_order_have_the_same_network_in_that_order(
     assert not np.allclose(networks[1].weight, networks[0].weight, atol=1e-5)
 
 
-def test_b03_genes_in_another_order_have_the_same_matrix_in_that_order(twins: tuple[SCDual, SCDual]) -> None:
+def test_genes_in_another_order_have_the_same_matrix_in_that_order(twins: tuple[SCDual, SCDual]) -> None:
     for model in twins:
         model.annotate()
     data, other = (model.adata for model in twins)
@@ -99,7 +97,7 @@ def test_b03_genes_in_another_order_have_the_same_matrix_in_that_order(twins: tu
 
 
 @KINDS
-def test_b04_the_size_of_minibatches_does_not_change_the_network(trained: SCDual, kind: str) -> None:
+def test_the_size_of_minibatches_does_not_change_the_network(trained: SCDual, kind: str) -> None:
     expected = trained.get_regulation(kind=kind).weight
     for batch_size in (1, 7, 150):
         found = trained.get_regulation(kind=kind, batch_size=batch_size).weight
@@ -107,7 +105,7 @@ def test_b04_the_size_of_minibatches_does_not_change_the_network(trained: SCDual
 
 
 @KINDS
-def test_b05_the_order_of_cells_does_not_change_the_network(trained: SCDual, kind: str) -> None:
+def test_the_order_of_cells_does_not_change_the_network(trained: SCDual, kind: str) -> None:
     order = np.random.default_rng(0).permutation(150)
     expected = trained.get_regulation(kind=kind).weight
     np.testing.assert_allclose(trained.get_regulation(kind=kind, indices=order).weight, expected, atol=1e-5)
@@ -115,29 +113,29 @@ def test_b05_the_order_of_cells_does_not_change_the_network(trained: SCDual, kin
     np.testing.assert_allclose(trained.get_regulation(shuffled, kind=kind).weight, expected, atol=1e-5)
 
 
-def test_b06_the_matrix_is_sparse_and_genes_by_genes(annotated: AnnData) -> None:
+def test_the_matrix_is_sparse_and_genes_by_genes(annotated: AnnData) -> None:
     matrix = annotated.varp["scdual_regulation"]
     assert issparse(matrix)
     assert matrix.shape == (36, 36)
     assert np.isfinite(matrix.data).all()
 
 
-def test_b06_only_rows_of_regulators_are_filled(annotated: AnnData) -> None:
+def test_only_rows_of_regulators_are_filled(annotated: AnnData) -> None:
     filled = np.asarray((annotated.varp["scdual_regulation"] != 0).sum(axis=1)).ravel() > 0
     np.testing.assert_array_equal(filled, annotated.var["regulator"])
 
 
-def test_b06_no_gene_regulates_itself(annotated: AnnData) -> None:
+def test_no_gene_regulates_itself(annotated: AnnData) -> None:
     for key in ("scdual_regulation", "scdual_attention", "scdual_gate"):
         assert (annotated.varp[key].diagonal() == 0).all()
 
 
-def test_b06_attention_is_not_negative_and_regulation_has_both_signs(trained: SCDual) -> None:
+def test_attention_is_not_negative_and_regulation_has_both_signs(trained: SCDual) -> None:
     assert (trained.get_regulation(kind="attention").weight >= 0).all()
     assert set(np.sign(trained.get_regulation().weight).ravel()) == {-1, 0, 1}
 
 
-def test_b06_the_matrix_holds_the_network_by_name(annotated: AnnData, trained: SCDual) -> None:
+def test_the_matrix_holds_the_network_by_name(annotated: AnnData, trained: SCDual) -> None:
     network = trained.get_regulation()
     data = simulate(150, 36, n_regulators=6, n_batches=2)
     trained.annotate(data)
@@ -146,39 +144,39 @@ def test_b06_the_matrix_holds_the_network_by_name(annotated: AnnData, trained: S
     np.testing.assert_allclose(found, network.weight, atol=1e-6)
 
 
-def test_b06_the_matrix_survives_a_file(annotated: AnnData, tmp_path: Path) -> None:
+def test_the_matrix_survives_a_file(annotated: AnnData, tmp_path: Path) -> None:
     annotated.write_h5ad(tmp_path / "cells.h5ad")
     read = anndata.read_h5ad(tmp_path / "cells.h5ad")
     assert (read.varp["scdual_regulation"] != annotated.varp["scdual_regulation"]).nnz == 0
 
 
-def test_b06_the_matrix_survives_a_copy(annotated: AnnData) -> None:
+def test_the_matrix_survives_a_copy(annotated: AnnData) -> None:
     copy = annotated.copy()
     assert copy.varp["scdual_regulation"] is not annotated.varp["scdual_regulation"]
     assert (copy.varp["scdual_regulation"] != annotated.varp["scdual_regulation"]).nnz == 0
 
 
-def test_b06_the_matrix_follows_a_choice_of_genes(annotated: AnnData) -> None:
+def test_the_matrix_follows_a_choice_of_genes(annotated: AnnData) -> None:
     chosen = [30, 2, 17, 0]
     expected = annotated.varp["scdual_regulation"].toarray()[np.ix_(chosen, chosen)]
     np.testing.assert_array_equal(annotated[:, chosen].copy().varp["scdual_regulation"].toarray(), expected)
 
 
 @pytest.mark.parametrize("kind", ["attention", "gate"])
-def test_b07_the_network_of_a_group_is_the_mean_over_its_cells(trained: SCDual, adata: AnnData, kind: str) -> None:
+def test_the_network_of_a_group_is_the_mean_over_its_cells(trained: SCDual, adata: AnnData, kind: str) -> None:
     adata.obs["kind"] = np.where(np.arange(150) < 8, "first", "others")
     found = trained.get_regulation(adata, groupby="kind", kind=kind)["first"].weight
     single = [trained.get_regulation(adata, indices=[cell], kind=kind).weight for cell in range(8)]
     np.testing.assert_allclose(found, np.mean(single, axis=0), atol=1e-5)
 
 
-def test_b07_the_regulation_of_chosen_cells_is_the_mean_over_them(trained: SCDual) -> None:
+def test_the_regulation_of_chosen_cells_is_the_mean_over_them(trained: SCDual) -> None:
     chosen = [4, 17, 90, 140]
     single = [trained.get_regulation(indices=[cell]).weight for cell in chosen]
     np.testing.assert_allclose(trained.get_regulation(indices=chosen).weight, np.mean(single, axis=0), atol=1e-5)
 
 
-def test_b08_a_planted_network_is_found() -> None:
+def test_a_planted_network_is_found() -> None:
     scvi.settings.seed = 0
     data = simulate(600, 60, n_regulators=10, library_size=1_000)
     SCDual.setup_anndata(data)
@@ -194,7 +192,7 @@ def test_b08_a_planted_network_is_found() -> None:
 
 
 @pytest.mark.slow
-def test_b09_a_map_of_many_genes_fits_into_little_memory() -> None:
+def test_a_map_of_many_genes_fits_into_little_memory() -> None:
     run = subprocess.run([sys.executable, "-W", "ignore", "-c", MANY_GENES], capture_output=True, text=True, check=True)
     (result,) = (line.split()[1:] for line in run.stdout.splitlines() if line.startswith("RESULT"))
     assert result[:2] == ["2000", "2000"]

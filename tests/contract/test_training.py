@@ -44,7 +44,7 @@ def copied(model: SCDual) -> dict[str, torch.Tensor]:
     return {key: tensor.clone() for key, tensor in model.module.state_dict().items()}
 
 
-def test_a01_training_twice_adds_up_the_history(model: SCDual) -> None:
+def test_training_twice_adds_up_the_history(model: SCDual) -> None:
     model.train(1, check_val_every_n_epoch=1, train_size=0.5)
     assert model.is_trained
     model.train(2, check_val_every_n_epoch=1, train_size=0.5)
@@ -52,21 +52,21 @@ def test_a01_training_twice_adds_up_the_history(model: SCDual) -> None:
     assert {len(values) for values in model.history.values()} == {3}
 
 
-def test_a01_a_second_training_changes_the_weights(model: SCDual) -> None:
+def test_a_second_training_changes_the_weights(model: SCDual) -> None:
     model.train(1)
     before = copied(model)
     model.train(1)
     assert not same_weights(copied(model), before)
 
 
-def test_a01_a_model_can_be_printed(trained: SCDual, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_can_be_printed(trained: SCDual, capsys: pytest.CaptureFixture[str]) -> None:
     print(trained)  # noqa: T201 - the behaviour under test
     printed = capsys.readouterr().out
     assert "SCDual" in printed
     assert "Training status: Trained" in printed
 
 
-def test_a09_early_stopping_without_validation_cells_is_an_error(model: SCDual) -> None:
+def test_early_stopping_without_validation_cells_is_an_error(model: SCDual) -> None:
     with pytest.raises(ValueError, match="validation"):
         model.train(1, train_size=1.0, early_stopping=True)
 
@@ -74,7 +74,7 @@ def test_a09_early_stopping_without_validation_cells_is_an_error(model: SCDual) 
 @pytest.mark.filterwarnings("ignore:Last batch will have a small size")
 @pytest.mark.parametrize("drop_last", [False, True])
 @pytest.mark.parametrize(("n_obs", "train_size"), [(129, 1.0), (143, 0.9)])
-def test_a10_a_last_minibatch_of_one_cell_trains(n_obs: int, train_size: float, drop_last: bool) -> None:
+def test_a_last_minibatch_of_one_cell_trains(n_obs: int, train_size: float, drop_last: bool) -> None:
     data = simulate(n_obs, 20, n_regulators=4)
     SCDual.setup_anndata(data)
     model = SCDual(data, regulators="regulator")
@@ -83,35 +83,35 @@ def test_a10_a_last_minibatch_of_one_cell_trains(n_obs: int, train_size: float, 
     assert np.isfinite(model.get_latent_representation()).all()
 
 
-def test_a14_training_stops_when_nothing_improves(model: SCDual) -> None:
+def test_training_stops_when_nothing_improves(model: SCDual) -> None:
     model.train(40, plan_kwargs={"lr": 0.0}, early_stopping=True, early_stopping_patience=2)
     assert len(losses(model)) < 40
     assert model.is_trained
 
 
 @pytest.mark.parametrize("patience", [1, 3])
-def test_a14_patience_and_smallest_improvement_are_honoured(model: SCDual, patience: int) -> None:
+def test_patience_and_smallest_improvement_are_honoured(model: SCDual, patience: int) -> None:
     model.train(10, early_stopping_patience=patience, **NO_PROGRESS)
     assert len(losses(model)) == 1 + patience
 
 
-def test_a14_the_warm_up_of_early_stopping_is_honoured(model: SCDual) -> None:
+def test_the_warm_up_of_early_stopping_is_honoured(model: SCDual) -> None:
     model.train(12, early_stopping_patience=1, early_stopping_warmup_epochs=4, **NO_PROGRESS)
     assert len(losses(model)) == 6
 
 
-def test_a14_another_monitor_can_be_chosen(model: SCDual) -> None:
+def test_another_monitor_can_be_chosen(model: SCDual) -> None:
     model.train(10, early_stopping_patience=1, early_stopping_monitor="reconstruction_loss_validation", **NO_PROGRESS)
     assert len(losses(model)) == 2
     assert model.trainer.early_stopping_callback.monitor == "reconstruction_loss_validation"
 
 
-def test_a14_early_stopping_of_a_trainer_config_is_honoured(model: SCDual) -> None:
+def test_early_stopping_of_a_trainer_config_is_honoured(model: SCDual) -> None:
     model.train(10, trainer_config=TrainerConfig(early_stopping_patience=2, **NO_PROGRESS))
     assert len(losses(model)) == 3
 
 
-def test_a21_equal_seeds_give_equal_weights(adata: AnnData) -> None:
+def test_equal_seeds_give_equal_weights(adata: AnnData) -> None:
     SCDual.setup_anndata(adata, batch_key="batch")
     states = []
     for seed in (7, 7, 8):
@@ -123,7 +123,7 @@ def test_a21_equal_seeds_give_equal_weights(adata: AnnData) -> None:
     assert not same_weights(states[0], states[2])
 
 
-def test_a23_the_split_of_the_cells_can_be_given(model: SCDual) -> None:
+def test_the_split_of_the_cells_can_be_given(model: SCDual) -> None:
     order = np.random.default_rng(0).permutation(150)
     split = [order[:90], order[90:120], order[120:]]
     model.train(1, datasplitter_kwargs={"external_indexing": split})
@@ -131,7 +131,7 @@ def test_a23_the_split_of_the_cells_can_be_given(model: SCDual) -> None:
         np.testing.assert_array_equal(np.sort(found), np.sort(given))
 
 
-def test_a23_a_split_without_test_cells_can_be_given(model: SCDual) -> None:
+def test_a_split_without_test_cells_can_be_given(model: SCDual) -> None:
     model.train(1, datasplitter_kwargs={"external_indexing": [np.arange(100), np.arange(100, 150)]})
     np.testing.assert_array_equal(np.sort(model.train_indices), np.arange(100))
     np.testing.assert_array_equal(np.sort(model.validation_indices), np.arange(100, 150))
@@ -139,7 +139,7 @@ def test_a23_a_split_without_test_cells_can_be_given(model: SCDual) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("persistent", [False, True])
-def test_a25_minibatches_may_come_from_worker_processes(model: SCDual, persistent: bool) -> None:
+def test_minibatches_may_come_from_worker_processes(model: SCDual, persistent: bool) -> None:
     scvi.settings.dl_num_workers = 2
     scvi.settings.dl_persistent_workers = persistent
     model.train(2)
@@ -151,7 +151,7 @@ def test_a25_minibatches_may_come_from_worker_processes(model: SCDual, persisten
     np.testing.assert_array_equal(with_workers, model.get_latent_representation())
 
 
-def test_a26_metrics_can_be_logged_at_every_step(model: SCDual) -> None:
+def test_metrics_can_be_logged_at_every_step(model: SCDual) -> None:
     model.train(2, plan_kwargs={"on_step": True, "on_epoch": True}, log_every_n_steps=1)
     assert len(model.history["train_loss_step"]) == 4
     assert len(model.history["train_loss_epoch"]) == 2
@@ -160,7 +160,7 @@ def test_a26_metrics_can_be_logged_at_every_step(model: SCDual) -> None:
 
 
 @pytest.mark.slow
-def test_a34_two_processes_train_one_model(tmp_path: Path) -> None:
+def test_two_processes_train_one_model(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(ON_TWO_PROCESSES, encoding="utf-8")
     run = subprocess.run(
         [sys.executable, "train.py"],

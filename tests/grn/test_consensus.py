@@ -85,14 +85,16 @@ def test_evidence_for_the_weights_is_none_for_the_consensus(
 def test_a_correlation_of_another_shape_or_without_values_is_refused(
     network: RegulatoryNetwork, bad: np.ndarray
 ) -> None:
-    with pytest.raises(ValueError, match=r"`correlation` has shape .* expected \(3, 5\) and finite values"):
+    with pytest.raises(
+        ValueError, match=r"`correlation` has shape .* expected \(3, 5\)|15 values of `correlation` are not finite"
+    ):
         consensus_network(network, bad)
 
 
 def test_what_is_no_network_or_of_another_shape_is_refused(network: RegulatoryNetwork, correlation: np.ndarray) -> None:
     with pytest.raises(TypeError, match="Found a ndarray, expected a RegulatoryNetwork"):
         consensus_network(network.weight, correlation)
-    with pytest.raises(ValueError, match=r"`weight` has shape \(3, 5\) and `pair_mask` \(3,\)"):
+    with pytest.raises(ValueError, match=r"`pair_mask` has shape \(3,\), expected \(3, 5\)"):
         average_product_correction(network.weight, np.ones(3, dtype=bool))
 
 

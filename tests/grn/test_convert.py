@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.sparse import csc_matrix, csr_array, csr_matrix
 
-from scdual.grn import RegulatoryNetwork, from_attention_layout, from_frame, from_varp
+from scdual.grn import EdgeEvidence, RegulatoryNetwork, from_attention_layout, from_frame, from_varp
 
 REGULATORS = ["GATA1", "SPI1"]
 TARGETS = ["HBB", "SPI1", "CD14", "GATA1"]
@@ -157,6 +157,49 @@ def test_from_frame_reads_signs_without_weights_and_files(network: RegulatoryNet
     np.testing.assert_array_equal(signs.weight, np.sign(WEIGHT))
     frame.to_csv(tmp_path / "edges.csv", index=False)
     assert_same(from_frame(tmp_path / "edges.csv", TARGETS, regulators=REGULATORS), network)
+
+
+@pytest.mark.parametrize(
+    "names", [("sd", "support"), ("sd", "support", "q_value", "n_cells"), ("sd", "support", "n_cells")]
+)
+def test_a_written_table_keeps_its_evidence(network: RegulatoryNetwork, names: tuple[str, ...], tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    matrices = {name: rng.random(WEIGHT.shape) for name in names}
+    if "n_cells" in names:
+        matrices["n_cells"] = rng.integers(1, 90, WEIGHT.shape)
+    sure = RegulatoryNetwork(WEIGHT, REGULATORS, TARGETS, evidence=EdgeEvidence(**matrices))
+    sure.to_frame().to_csv(tmp_path / "edges.csv", index=False)
+    for table in (sure.to_frame(), sure.to_frame().rename(columns=str.upper), tmp_path / "edges.csv"):
+        found = from_frame(table, TARGETS, regulators=REGULATORS)
+        pd.testing.assert_frame_equal(found.to_frame(), sure.to_frame())
+    assert tuple(found.evidence.columns()) == names
+    without = {"sd": np.nan, "support": 0, "q_value": 1, "n_cells": 0}
+    for name, values in found.evidence.columns().items():
+        np.testing.assert_array_equal(values[WEIGHT == 0], without[name])
+
+
+def test_half_of_the_evidence_is_none(network: RegulatoryNetwork) -> None:
+    table = network.to_frame().assign(support="5 papers", q_value=0.1, n_cells=3)  # no `sd`: another tool's columns
+    assert from_frame(table).evidence is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"support": [0.9, np.nan, 1, 1, 1]}, r"1 of 5 edges .* `support` than it can have, e.g. \['SPI1 -> CD14'\]"),
+        ({"support": 95}, "5 of 5 edges .* `support` than it can have.*numbers between 0 and 1"),
+        ({"sd": -1}, "`sd` than it can have.*numbers between 0 and inf"),
+        ({"n_cells": 2.5}, "`n_cells` than it can have.*whole numbers of at least 0"),
+        ({"q_value": "low"}, "no number in the column `q_value`"),
+    ],
+    ids=str,
+)
+def test_evidence_in_a_table_must_be_whole_and_in_range(
+    network: RegulatoryNetwork, change: dict[str, object], message: str
+) -> None:
+    table = network.to_frame().assign(**{"sd": 0.1, "support": 0.9} | change)
+    with pytest.raises(ValueError, match=message):
+        from_frame(table)
 
 
 def test_from_frame_needs_signs() -> None:

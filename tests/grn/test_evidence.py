@@ -1,5 +1,7 @@
 """Evidence equals its definition, and the false discovery rate holds where the truth is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -92,10 +94,95 @@ def test_without_evidence_nothing_can_be_called(network: RegulatoryNetwork) -> N
 
 
 def test_evidence_must_fit(network: RegulatoryNetwork) -> None:
-    with pytest.raises(ValueError, match=r"expected \(2, 3\)"):
+    with pytest.raises(ValueError, match=r"`sd` has shape \(2, 2\), expected \(2, 3\)"):
         RegulatoryNetwork(
             network.weight, network.regulators, network.targets, evidence=EdgeEvidence(*np.ones((3, 2, 2)))
         )
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"n_cells": np.ones((2, 2), dtype=int)}, ValueError, r"`n_cells` has shape \(2, 2\), expected \(2, 3\)"),
+        ({"n_cells": np.ones((2, 3))}, TypeError, "`n_cells` is of type float64, expected integers"),
+        (
+            {"n_cells": np.full((2, 3), -1)},
+            ValueError,
+            "3 edges have a `n_cells` that is not between 0 and inf, e.g. -1",
+        ),
+        (
+            {"support": np.full((2, 3), 1.5)},
+            ValueError,
+            "3 edges have a `support` that is not between 0 and 1, e.g. 1.5",
+        ),
+        ({"sd": np.full((2, 3), np.nan)}, ValueError, "3 edges have a `sd` that is not between 0 and inf, e.g. nan"),
+        ({"sd": np.full((2, 3), np.inf)}, ValueError, "3 edges have a `sd`"),
+        ({"q_value": np.full((2, 3), -0.1)}, ValueError, "3 edges have a `q_value` that is not between 0 and 1"),
+    ],
+    ids=str,
+)
+def test_evidence_out_of_its_range_is_refused(
+    network: RegulatoryNetwork, change: dict[str, np.ndarray], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        replace(network, evidence=network.evidence._replace(**change))
+
+
+def test_pairs_without_an_edge_may_lack_evidence(network: RegulatoryNetwork) -> None:
+    sd = np.where(network.weight == 0, np.nan, 0.5)
+    assert replace(network, evidence=EdgeEvidence(sd, sd)).to_frame()["support"].tolist() == [0.5, 0.5, 0.5]
+
+
+def test_evidence_is_a_read_only_copy(network: RegulatoryNetwork) -> None:
+    support = np.full((2, 3), 0.9)
+    kept = replace(network, evidence=EdgeEvidence(np.ones((2, 3)), support)).evidence
+    support[:] = 0
+    np.testing.assert_array_equal(kept.support, 0.9)
+    with pytest.raises(ValueError, match="read-only"):
+        kept.support[0, 0] = 1
+
+
+@pytest.fixture
+def counted(network: RegulatoryNetwork) -> RegulatoryNetwork:
+    """A network that comes with support and numbers of cells, but without an ensemble."""
+    support = np.array([[0.0, 0.95, 0.6], [0.99, 0.0, 0.0]])
+    n_cells = np.array([[40, 7, 3], [12, 5, 0]])
+    return replace(network, evidence=EdgeEvidence(np.arange(6.0).reshape(2, 3), support, n_cells=n_cells))
+
+
+def test_a_table_has_the_columns_that_are_known(counted: RegulatoryNetwork) -> None:
+    rows = [["A", "B", 2.0, 1.0, 0.95, 7], ["B", "A", -1.0, 3.0, 0.99, 12], ["A", "C", -0.3, 2.0, 0.6, 3]]
+    expected = pd.DataFrame(rows, columns=["source", "target", "weight", "sd", "support", "n_cells"])
+    pd.testing.assert_frame_equal(counted.to_frame(), expected.astype({"weight": np.float32}), check_dtype=False)
+    assert counted.to_frame()["n_cells"].dtype.kind == "i"
+    every = replace(counted, evidence=counted.evidence._replace(q_value=np.ones((2, 3))))
+    columns = ["source", "target", "weight", "sd", "support", "q_value", "n_cells"]
+    assert list(every.to_frame().columns) == columns
+    assert list(every.to_frame(0).columns) == columns
+
+
+def test_parts_keep_what_is_known(counted: RegulatoryNetwork) -> None:
+    part = counted.subset(["B", "A"], ["C", "B"]).evidence
+    assert part.n_cells.tolist() == [[0, 5], [3, 7]]
+    assert part.q_value is None
+    assert counted.top(1).evidence.support.tolist() == counted.evidence.support.tolist()
+    assert (counted.to_varp(list("ABC")) != replace(counted, evidence=None).to_varp(list("ABC"))).nnz == 0
+
+
+def test_supported_keeps_edges_of_at_least_that_support(counted: RegulatoryNetwork) -> None:
+    assert counted.supported().to_frame()["weight"].tolist() == [2.0, -1.0]
+    assert counted.supported(0.96).to_frame()["weight"].tolist() == [-1.0]
+    assert counted.supported(0).n_edges == 3
+    assert counted.supported(1).n_edges == 0
+    with pytest.raises(ValueError, match="`support` is 95"):
+        counted.supported(95)
+    with pytest.raises(ValueError, match="no `support` of its edges; take the network from `get_regulation`"):
+        replace(counted, evidence=None).supported()
+
+
+def test_without_q_values_nothing_can_be_called(counted: RegulatoryNetwork) -> None:
+    with pytest.raises(ValueError, match=r"no `q_value` of its edges; call `model\.train_ensemble\(\)`"):
+        counted.called()
 
 
 def test_evidence_of_other_shapes_or_one_member_is_refused() -> None:

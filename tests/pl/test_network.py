@@ -1,6 +1,7 @@
 """The graph shows the strongest edges, tells signs apart without colour, and is the same every time."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.patches import FancyArrowPatch
 
-from scdual.grn import RegulatoryNetwork, from_frame
+from scdual.grn import EdgeEvidence, RegulatoryNetwork, from_frame
 from scdual.pl import network_graph, regulation_heatmap, regulator_ranking
 from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
 
@@ -36,6 +37,13 @@ def test_draws_the_strongest_edges_and_only_their_genes(network: RegulatoryNetwo
     edges = network.to_frame(12)
     assert len(arrows(ax)) == 12
     assert gene_names(ax) == set(edges["source"]) | set(edges["target"])
+
+
+def test_evidence_does_not_change_the_picture(network: RegulatoryNetwork) -> None:
+    sure = replace(network, evidence=EdgeEvidence(*np.ones((3, *network.weight.shape))))
+    plain, drawn = (network_graph(each, top=12) for each in (network, sure))
+    assert len(arrows(drawn)) == len(arrows(plain)) == 12
+    assert [text.get_position() for text in drawn.texts] == [text.get_position() for text in plain.texts]
 
 
 def test_regulators_limit_the_sources(network: RegulatoryNetwork) -> None:

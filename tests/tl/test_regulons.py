@@ -1,9 +1,12 @@
 """Regulons list each regulator's targets by sign, the strongest first."""
 
+from dataclasses import replace
+
+import numpy as np
 import pandas as pd
 import pytest
 
-from scdual.grn import RegulatoryNetwork, from_frame
+from scdual.grn import EdgeEvidence, RegulatoryNetwork, from_frame
 from scdual.tl import regulons
 
 
@@ -30,6 +33,15 @@ def test_each_regulon_agrees_with_a_loop(network: RegulatoryNetwork, top: int | 
 def test_strong_regulators_and_activation_come_first(network: RegulatoryNetwork) -> None:
     blocks = regulons(network)[["source", "sign"]].drop_duplicates()
     assert list(blocks.itertuples(index=False, name=None)) == [("C", 1), ("C", -1), ("A", 1), ("A", -1), ("D", -1)]
+
+
+def test_evidence_stands_between_weight_and_sign(network: RegulatoryNetwork) -> None:
+    evidence = EdgeEvidence(
+        *np.full((2, *network.weight.shape), 0.5), n_cells=np.arange(network.weight.size).reshape(4, 6)
+    )
+    table = regulons(replace(network, evidence=evidence), top=1)
+    assert list(table.columns) == ["source", "target", "weight", "sd", "support", "n_cells", "sign", "rank"]
+    assert table.loc[0, ["source", "target", "n_cells"]].tolist() == ["C", "v", 13]
 
 
 def test_the_table_holds_the_same_network(network: RegulatoryNetwork) -> None:

@@ -17,7 +17,7 @@ from scdual._warning import warn
 from scdual.data._tf_families import FAMILIES, HUMAN_FAMILIES, MOUSE_FAMILIES, NOT_HUMAN, NOT_MOUSE
 from scdual.grn._names import is_ensembl, naming_advice, spelled_as
 
-_WORDS = ("auto", "human", "mouse")
+_WORDS = ("auto", *get_args(Organism))
 
 SYMBOL_COLUMNS = (
     "gene_symbols",

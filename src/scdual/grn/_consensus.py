@@ -10,6 +10,7 @@ import numpy as np
 
 from scdual.grn._names import self_pairs
 from scdual.grn._network import RegulatoryNetwork, check_network
+from scdual.grn._pair_values import check_shape
 
 
 def average_product_correction(weight: np.ndarray, pair_mask: np.ndarray) -> np.ndarray:
@@ -31,12 +32,10 @@ def average_product_correction(weight: np.ndarray, pair_mask: np.ndarray) -> np.
     ValueError
         If the shapes differ.
     """
-    if np.shape(weight) != np.shape(pair_mask) or np.ndim(weight) != 2:
-        msg = (
-            f"`weight` has shape {np.shape(weight)} and `pair_mask` {np.shape(pair_mask)}, expected the same: one row per "
-            "regulator, one column per target. Pass one value of each per pair."
-        )
+    if np.ndim(weight) != 2:
+        msg = f"`weight` has shape {np.shape(weight)}, expected two dimensions, (R, T). Pass one value per pair."
         raise ValueError(msg)
+    check_shape("pair_mask", pair_mask, np.shape(weight), advice="Pass one value per weight.")
     strength = np.abs(np.asarray(weight, dtype=np.float64)) * pair_mask  # sums in float32 would lose digits
     if not strength.any():
         return np.zeros_like(strength)
@@ -69,10 +68,12 @@ def consensus_network(network: RegulatoryNetwork, correlation: np.ndarray) -> Re
         If the correlation has another shape or is not finite.
     """
     check_network(network)
-    if np.shape(correlation) != network.weight.shape or not np.isfinite(correlation).all():
+    check_shape("correlation", correlation, network.weight.shape, advice="Pass that of the genes of this network.")
+    if not np.isfinite(correlation).all():
+        n_bad = np.size(correlation) - np.count_nonzero(np.isfinite(correlation))
         msg = (
-            f"`correlation` has shape {np.shape(correlation)}, expected {network.weight.shape} and finite values: one row "
-            "per regulator, one column per target. Replace missing correlations by 0."
+            f"{n_bad} of {np.size(correlation)} values of `correlation` are not finite, expected none. "
+            "Replace missing correlations by 0."
         )
         raise ValueError(msg)
     pair_mask = np.ones(network.weight.shape, dtype=bool)

@@ -1,7 +1,7 @@
 """Convert a network to and from tables, ``varp`` matrices and the layout of the tensors.
 
-This is the only file of the package that transposes: inside tensors row = target and column = regulator,
-outside row = regulator and column = target.
+Inside tensors row = target and column = regulator; outside, and in all other files of this room, row = regulator and
+column = target. A map becomes a network, and turns round, in :func:`from_attention_layout` alone.
 
 Dimension key
     R  regulator genes      T  target genes
@@ -13,9 +13,12 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix, issparse, sparray, spmatrix
 
-from scdual.grn._edges import EdgeTable, check_no_repeats, read_edges, signed_weights
+from scdual.grn._edges import EdgeTable, as_table, check_no_repeats, read_edges, read_evidence, signed_weights
+from scdual.grn._evidence import EdgeEvidence
 from scdual.grn._names import name_positions, unique_names
 from scdual.grn._network import RegulatoryNetwork
+
+_WITHOUT_EDGE = {"weight": 0.0, "sd": np.nan, "support": 0.0, "q_value": 1.0, "n_cells": 0}  # pairs not in the table
 
 
 def from_frame(
@@ -27,7 +30,9 @@ def from_frame(
     ----------
     frame
         One row per edge, as a DataFrame, a mapping of columns, or the path of a CSV or TSV file. Instead of signed weights,
-        a strength such as ``importance`` and a ``sign``, or the sign alone will do; further columns are ignored.
+        a strength such as ``importance`` and a ``sign``, or the sign alone will do. ``sd`` and ``support``, with
+        ``q_value`` and ``n_cells`` where there, become the evidence (:class:`EdgeEvidence`); of pairs that are not in the
+        table it is nan, 0, 1 and 0. Further columns are ignored.
     targets
         Names of the columns, in order; ``None`` means the targets of the table, sorted.
     regulators
@@ -38,18 +43,25 @@ def from_frame(
     TypeError
         If it is no table.
     ValueError
-        If a column is missing, a sign is unknown, a pair occurs twice, a name is unknown, or the network is not valid.
+        If a column is missing, a sign is unknown, a pair occurs twice, a name is unknown, a value of the evidence is
+        missing or out of its range, or the network is not valid.
     """
-    edges = read_edges(frame)
+    table = as_table(frame, role="table")  # once, for it may be a file
+    edges, evidence = read_edges(table), read_evidence(table)
     check_no_repeats(edges, role="table")
     source, target = pd.Index(edges["source"]), pd.Index(edges["target"])
     rows = unique_names(source.unique().sort_values() if regulators is None else regulators, role="regulators")
     columns = unique_names(target.unique().sort_values() if targets is None else targets, role="targets")
     row = name_positions(source, rows, role="sources of the table", where="`regulators`")
     column = name_positions(target, columns, role="targets of the table", where="`targets`")
-    weight = np.zeros((len(rows), len(columns)))
-    weight[row, column] = signed_weights(edges, role="table")
-    return RegulatoryNetwork(weight, rows, columns)
+    values = {"weight": signed_weights(edges, role="table"), **evidence}
+    matrices = {
+        name: np.full((len(rows), len(columns)), _WITHOUT_EDGE[name], found.dtype) for name, found in values.items()
+    }
+    for name, found in values.items():
+        matrices[name][row, column] = found
+    weight = matrices.pop("weight")
+    return RegulatoryNetwork(weight, rows, columns, evidence=EdgeEvidence(**matrices) if matrices else None)
 
 
 def from_varp(

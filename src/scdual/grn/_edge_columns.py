@@ -14,6 +14,7 @@ import pandas as pd
 
 from scdual._checks import listed
 from scdual._warning import warn
+from scdual.grn._evidence import EVIDENCE_RANGE
 
 _GENE_SYMBOLS = ("source_genesymbol", "target_genesymbol")  # OmniPath has UniProt ids in `source` and `target`
 _SOURCES = ("source", "tf", "regulator", "gene1")
@@ -26,7 +27,7 @@ _SIGNS_IF_IN_WORDS = ("mode", "type", "interaction")  # as numbers they are sign
 _OMNIPATH_SIGNS = (("is_stimulation", "is_inhibition"), ("consensus_stimulation", "consensus_inhibition"))
 _UNDERSTOOD = {
     *(*_GENE_SYMBOLS, *_SOURCES, *_TARGETS, *_SIGNED_WEIGHTS, *_STRENGTHS, *_SIGNS, *_SIGNS_IF_ALL_ARE),
-    *(*_SIGNS_IF_IN_WORDS, *_OMNIPATH_SIGNS[0], *_OMNIPATH_SIGNS[1]),
+    *(*_SIGNS_IF_IN_WORDS, *_OMNIPATH_SIGNS[0], *_OMNIPATH_SIGNS[1], *EVIDENCE_RANGE),
 }
 _WORDS = {
     1: "activation activates activating activator activate stimulation positive up + +1 1 1.0",
@@ -81,12 +82,8 @@ class EdgeColumns:
             return np.abs(self._numbers(column))
         column = self._first(_STRENGTHS)
         strength = np.ones(len(self.frame)) if column is None else self._numbers(column)
-        if (strength < 0).any():
-            what, advice = (
-                f"a negative value in the column `{column}`",
-                "expected sizes. Call a signed column 'weight'.",
-            )
-            self._fail(strength < 0, what, advice)
+        what = f"a negative value in the column `{column}`"
+        self._refuse(strength < 0, what, "expected sizes. Call a signed column 'weight'.")
         if "mor" in self._column:  # decoupler 1: weight = mor * likelihood
             size = np.abs(self._numbers("mor"))
             strength = strength * np.where(size > 0, size, 1.0)
@@ -114,13 +111,33 @@ class EdgeColumns:
             return np.zeros(len(self.frame), dtype=np.int8) if weight is None else weight.astype(np.int8)
         return self._agreed(known)
 
+    def evidence(self) -> dict[str, np.ndarray]:
+        """Return ``sd, support`` and, where there, ``q_value, n_cells``, ``(E,)``; nothing unless both first are there.
+
+        Raises
+        ------
+        ValueError
+            If a value is missing, or out of its range.
+        """
+        if not {"sd", "support"} <= self._column.keys():
+            return {}
+        return {name: self._in_range(name) for name in EVIDENCE_RANGE if name in self._column}
+
+    def _in_range(self, column: str) -> np.ndarray:
+        numbers, (low, high) = self._numbers(column), EVIDENCE_RANGE[column]
+        is_count = column == "n_cells"
+        expected = "whole numbers of at least 0" if is_count else f"numbers between {low:g} and {high:g}"
+        is_wrong = ~((numbers >= low) & (numbers <= high)) | (is_count & (numbers % 1 != 0))
+        what = f"another value in the column `{column}` than it can have"
+        self._refuse(is_wrong, what, f"expected {expected}. Correct these edges, or rename or drop the column.")
+        return numbers.astype(np.int64) if is_count else numbers
+
     def _agreed(self, known: dict[str, np.ndarray]) -> np.ndarray:
         """Return the first sign that is not 0 of each edge."""
         agreed, first = np.zeros(len(self.frame)), next(iter(known))
         for column, sign in known.items():
-            if (agreed * sign < 0).any():
-                what = f"another sign in the column `{column}` than in `{first}`"
-                self._fail(agreed * sign < 0, what, "expected one sign. Drop the column that is wrong.")
+            what = f"another sign in the column `{column}` than in `{first}`"
+            self._refuse(agreed * sign < 0, what, "expected one sign. Drop the column that is wrong.")
             agreed = np.where(agreed == 0, sign, agreed)
         return agreed.astype(np.int8)
 
@@ -165,21 +182,14 @@ class EdgeColumns:
         values = self._values(column)
         if not pd.api.types.is_numeric_dtype(values):
             values = values.astype(object)
-        if pd.api.types.is_complex_dtype(values):
-            self._fail(
-                np.ones(len(values), dtype=bool), f"a complex number in the column `{column}`", "expected real ones."
-            )
+        is_complex = np.full(len(values), pd.api.types.is_complex_dtype(values))
+        self._refuse(is_complex, f"a complex number in the column `{column}`", "expected real ones.")
         numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
         is_text = np.isnan(numbers) & values.notna().to_numpy()
-        if is_text.any():
-            what = f"no number in the column `{column}`, such as {listed(values[is_text].unique()[:3])}"
-            self._fail(is_text, what, "expected numbers. Convert the column.")
-        if np.isinf(numbers).any():
-            self._fail(
-                np.isinf(numbers),
-                f"a value in the column `{column}` that is not finite",
-                "expected numbers. Drop or correct these edges.",
-            )
+        what = f"no number in the column `{column}`, such as {listed(values[is_text].unique()[:3])}"
+        self._refuse(is_text, what, "expected numbers. Convert the column.")
+        what = f"a value in the column `{column}` that is not finite"
+        self._refuse(np.isinf(numbers), what, "expected numbers. Drop or correct these edges.")
         return numbers
 
     def _values(self, column: str) -> pd.Series:
@@ -188,12 +198,12 @@ class EdgeColumns:
     def _first(self, columns: tuple[str, ...]) -> str | None:
         return next((column for column in columns if column in self._column), None)
 
-    def _fail(self, is_wrong: np.ndarray, what: str, advice: str) -> None:
-        raise ValueError(wrong_edges(self.source, self.target, is_wrong, what=what, role=self.role, advice=advice))
+    def _refuse(self, is_wrong: np.ndarray, what: str, advice: str) -> None:
+        refuse_edges(self.source, self.target, is_wrong, what=what, role=self.role, advice=advice)
 
 
-def wrong_edges(source: Any, target: Any, is_wrong: np.ndarray, *, what: str, role: str, advice: str) -> str:
-    """Return the message that some edges of a table have what they should not have.
+def refuse_edges(source: Any, target: Any, is_wrong: np.ndarray, *, what: str, role: str, advice: str) -> None:
+    """Raise ``ValueError`` if some edges of a table have what they should not have.
 
     Parameters
     ----------
@@ -208,9 +218,12 @@ def wrong_edges(source: Any, target: Any, is_wrong: np.ndarray, *, what: str, ro
     advice
         What was expected, and what to do.
     """
+    if not is_wrong.any():
+        return
     some = np.flatnonzero(is_wrong)[:_N_EXAMPLES]
     pairs = [f"{a} -> {b}" for a, b in zip(np.asarray(source)[some], np.asarray(target)[some], strict=True)]
-    return f"{np.count_nonzero(is_wrong)} of {len(is_wrong)} edges of the {role} have {what}, e.g. {pairs}; {advice}"
+    msg = f"{np.count_nonzero(is_wrong)} of {len(is_wrong)} edges of the {role} have {what}, e.g. {pairs}; {advice}"
+    raise ValueError(msg)
 
 
 def _signs(values: pd.Series) -> np.ndarray | None:

@@ -15,11 +15,13 @@ import pandas as pd
 from scdual._checks import listed, shown
 from scdual._spreadsheet import unguarded
 from scdual._warning import warn
-from scdual.grn._edge_columns import EdgeColumns, wrong_edges
+from scdual.grn._edge_columns import EdgeColumns, refuse_edges
 from scdual.grn._edge_file import read_edge_file
 from scdual.grn._names import as_names, spelled_as
 
 EdgeTable: TypeAlias = pd.DataFrame | Mapping[str, Sequence[Any]] | str | PathLike[str]
+
+_WEIGHT_ADVICE = "expected a number above or below zero. Drop these edges, or leave out the weights if none is known."
 
 
 def read_edges(table: EdgeTable, *, role: str = "table") -> pd.DataFrame:
@@ -52,11 +54,31 @@ def read_edges(table: EdgeTable, *, role: str = "table") -> pd.DataFrame:
     ValueError
         If columns or names are missing, a weight is no finite number, or columns contradict each other.
     """
-    frame = _as_frame(table, role)
+    frame = as_table(table, role=role)
     columns = EdgeColumns(frame, role)
     source, target = _gene_names(columns.source, role), _gene_names(columns.target, role)
     strength, sign = columns.strength(), columns.sign()
     return pd.DataFrame({"source": source, "target": target, "strength": strength, "sign": sign})
+
+
+def read_evidence(table: EdgeTable, *, role: str = "table") -> dict[str, np.ndarray]:
+    """Return the columns ``sd, support`` and, where there, ``q_value, n_cells`` of a table, each ``(E,)``.
+
+    Empty unless both ``sd`` and ``support`` are there; see :class:`scdual.grn.EdgeEvidence`.
+
+    Parameters
+    ----------
+    table
+        As for :func:`read_edges`.
+    role
+        What the table is, for messages.
+
+    Raises
+    ------
+    ValueError
+        If a value is missing, or out of its range.
+    """
+    return EdgeColumns(as_table(table, role=role), role).evidence()
 
 
 def spell_edges(edges: pd.DataFrame, genes: pd.Index, *, role: str) -> pd.DataFrame:
@@ -88,18 +110,15 @@ def spell_edges(edges: pd.DataFrame, genes: pd.Index, *, role: str) -> pd.DataFr
 
 def check_no_repeats(edges: pd.DataFrame, *, role: str) -> None:
     """Raise ``ValueError`` if a pair of source and target occurs twice."""
-    repeated = edges.duplicated(["source", "target"]).to_numpy()
-    if repeated.any():
-        advice = "expected each pair once. Keep one, e.g. with `table.drop_duplicates(['source', 'target'])`."
-        raise ValueError(_wrong(edges, repeated, "a pair that is repeated", role, advice))
+    advice = "expected each pair once. Keep one, e.g. with `table.drop_duplicates(['source', 'target'])`."
+    _refuse(edges, edges.duplicated(["source", "target"]), "a pair that is repeated", role=role, advice=advice)
 
 
 def check_strengths(edges: pd.DataFrame, *, role: str, may_lack: bool = False) -> None:
     """Raise ``ValueError`` if a strength is zero, or missing unless it ``may_lack``."""
-    advice = "expected a number above or below zero. Drop these edges, or leave out the weights if none is known."
-    for is_wrong, what in ((edges["strength"] == 0, "a weight of zero"), (edges["strength"].isna(), "no weight")):
-        if is_wrong.any() and not (may_lack and what == "no weight"):
-            raise ValueError(_wrong(edges, is_wrong.to_numpy(), what, role, advice))
+    _refuse(edges, edges["strength"] == 0, "a weight of zero", role=role, advice=_WEIGHT_ADVICE)
+    if not may_lack:
+        _refuse(edges, edges["strength"].isna(), "no weight", role=role, advice=_WEIGHT_ADVICE)
 
 
 def signed_weights(edges: pd.DataFrame, *, role: str) -> np.ndarray:
@@ -110,12 +129,11 @@ def signed_weights(edges: pd.DataFrame, *, role: str) -> np.ndarray:
     ValueError
         If the sign of an edge with a weight is unknown, or its strength is missing.
     """
-    strength, sign = edges["strength"].to_numpy(), edges["sign"].to_numpy()
+    strength, sign = edges["strength"], edges["sign"]
+    _refuse(edges, strength.isna(), "no weight", role=role, advice=_WEIGHT_ADVICE)
     advice = "expected signs. Pass signed weights in a column 'weight', or signs in a column 'sign'."
-    for is_wrong, what in ((np.isnan(strength), "no weight"), ((sign == 0) & (strength != 0), "an unknown sign")):
-        if is_wrong.any():
-            raise ValueError(_wrong(edges, is_wrong, what, role, advice))
-    return strength * sign
+    _refuse(edges, (sign == 0) & (strength != 0), "an unknown sign", role=role, advice=advice)
+    return (strength * sign).to_numpy()
 
 
 def strongest_edges(
@@ -142,7 +160,14 @@ def edges_to_frame(
     return pd.DataFrame({"source": regulators.take(row), "target": targets.take(column), **columns})
 
 
-def _as_frame(table: EdgeTable, role: str) -> pd.DataFrame:
+def as_table(table: EdgeTable, *, role: str) -> pd.DataFrame:
+    """Return the table as a DataFrame with rows 0, 1, ...; a file is read.
+
+    Raises
+    ------
+    TypeError, FileNotFoundError, ValueError
+        As :func:`read_edges`.
+    """
     if isinstance(table, pd.DataFrame):
         return table.reset_index(drop=True)
     if isinstance(table, str | PathLike):
@@ -179,5 +204,6 @@ def _gene_names(values: pd.Series, role: str) -> pd.Index:
     return names
 
 
-def _wrong(edges: pd.DataFrame, is_wrong: np.ndarray, what: str, role: str, advice: str) -> str:
-    return wrong_edges(edges["source"], edges["target"], is_wrong, what=what, role=role, advice=advice)
+def _refuse(edges: pd.DataFrame, is_wrong: pd.Series, what: str, *, role: str, advice: str) -> None:
+    """Raise ``ValueError`` if edges have what they should not have."""
+    refuse_edges(edges["source"], edges["target"], is_wrong.to_numpy(), what=what, role=role, advice=advice)

@@ -4,31 +4,79 @@ Dimension key
     K  members of an ensemble      R  regulators (rows)      T  targets (columns)
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
+from scdual.grn._pair_values import check_shape
+
+EVIDENCE_RANGE = {"sd": (0.0, math.inf), "support": (0.0, 1.0), "q_value": (0.0, 1.0), "n_cells": (0.0, math.inf)}
+
 
 class EdgeEvidence(NamedTuple):
-    """What an ensemble says about each pair of a regulator and a target.
+    """What is known about each pair of a regulator and a target beside its weight.
 
     Parameters
     ----------
     sd
-        Standard deviation of the weight over the members, shape ``(R, T)``.
+        Standard deviation of the weight, shape ``(R, T)``: of its posterior, or with an ensemble over the members.
     support
-        Share of the members whose weight has the sign of the network's, shape ``(R, T)``; 0 where there is no edge.
+        Probability that the sign is right, that is 1 - local false sign rate :cite:p:`Stephens17`; with an ensemble the
+        share of the members, each learnt from a half of the cells, whose weight has the sign of the network's. Shape
+        ``(R, T)``, between 0 and 1; 0 where there is no edge.
     q_value
-        Smallest false discovery rate at which the edge is called, shape ``(R, T)``; 1 where there is no edge.
+        Smallest false discovery rate at which the edge is called, shape ``(R, T)``; 1 where there is no edge. Only an
+        ensemble tells.
+    n_cells
+        Number of cells that express both genes, integers of shape ``(R, T)``.
     """
 
     sd: np.ndarray
     support: np.ndarray
-    q_value: np.ndarray
+    q_value: np.ndarray | None = None
+    n_cells: np.ndarray | None = None
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return by name what is there, in the order of the columns of a table."""
+        return {name: values for name, values in self._asdict().items() if values is not None}
 
     def subset(self, row: np.ndarray, column: np.ndarray) -> "EdgeEvidence":
         """Return the evidence of these rows and columns."""
-        return EdgeEvidence(*(values[np.ix_(row, column)] for values in self))
+        return EdgeEvidence(**{name: values[np.ix_(row, column)] for name, values in self.columns().items()})
+
+    def frozen(self) -> "EdgeEvidence":
+        """Return read-only copies."""
+        copies = {name: np.array(values) for name, values in self.columns().items()}
+        for values in copies.values():
+            values.setflags(write=False)
+        return EdgeEvidence(**copies)
+
+
+def check_evidence(evidence: EdgeEvidence, weight: np.ndarray) -> None:
+    """Raise an error unless the evidence is one of these weights, ``(R, T)``; where there is no edge it may be nan.
+
+    Raises
+    ------
+    TypeError
+        If ``n_cells`` are no integers.
+    ValueError
+        If a shape differs, or a value of an edge is out of its range.
+    """
+    for name, values in evidence.columns().items():
+        check_shape(name, values, weight.shape, advice="Pass one value per weight.")
+        low, high = EVIDENCE_RANGE[name]
+        values = np.asarray(values)
+        if name == "n_cells" and values.dtype.kind not in "iu":
+            msg = f"`n_cells` is of type {values.dtype}, expected integers. Convert it, e.g. with `astype(int)`."
+            raise TypeError(msg)
+        is_wrong = (weight != 0) & ~((values >= low) & (values <= high) & (values < math.inf))
+        if is_wrong.any():
+            msg = (
+                f"{np.count_nonzero(is_wrong)} edges have a `{name}` that is not between {low:g} and {high:g}, "
+                f"e.g. {values[is_wrong][0]}. Correct it, or pass the network without evidence."
+            )
+            raise ValueError(msg)
 
 
 def edge_evidence(weight: np.ndarray, members: np.ndarray, null_weight: np.ndarray) -> EdgeEvidence:

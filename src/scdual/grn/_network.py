@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
-from scdual._checks import check_choice, check_share, check_type, check_whole, listed
+from scdual._checks import check_choice, check_share, check_type, check_whole
 from scdual.grn._edges import edges_to_frame, strongest_edges
-from scdual.grn._evidence import EdgeEvidence
-from scdual.grn._names import name_positions, self_pairs, unique_names
+from scdual.grn._evidence import EdgeEvidence, check_evidence
+from scdual.grn._names import name_positions, unique_names
+from scdual.grn._pair_values import as_weights
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -36,14 +37,15 @@ class RegulatoryNetwork:
     group
         Name of the group of cells the network belongs to, if any.
     evidence
-        How sure each edge is, from an ensemble, if there is one.
+        How sure each edge is, if that is known.
 
     Raises
     ------
     TypeError
         If ``weight`` is no array of numbers, ``group`` no text or ``evidence`` no :class:`EdgeEvidence`.
     ValueError
-        If the shapes disagree, a weight is not finite, a name is missing or repeated, or a gene regulates itself.
+        If the shapes disagree, a weight is not finite, a name is missing or repeated, a gene regulates itself, or the
+        evidence of an edge is out of its range, such as a ``support`` above 1.
 
     Notes
     -----
@@ -61,13 +63,12 @@ class RegulatoryNetwork:
         targets = unique_names(self.targets, role="targets")
         check_type("group", self.group, str, optional=True)
         check_type("evidence", self.evidence, EdgeEvidence, optional=True)
-        weight = _as_float32(self.weight)
-        _check_shape(weight, regulators, targets)
-        _check_evidence(weight, self.evidence)
-        _check_finite(weight)
-        _check_self_edges(weight, regulators, targets)
-        weight.setflags(write=False)
-        for name, value in {"weight": weight, "regulators": regulators, "targets": targets}.items():
+        weight = as_weights(self.weight, regulators, targets)
+        evidence = None if self.evidence is None else self.evidence.frozen()
+        if evidence is not None:
+            check_evidence(evidence, weight)
+        checked = {"weight": weight, "regulators": regulators, "targets": targets, "evidence": evidence}
+        for name, value in checked.items():
             object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
@@ -84,7 +85,9 @@ class RegulatoryNetwork:
     def to_frame(self, top: int | None = None) -> pd.DataFrame:
         """Return the edges as a table ``source, target, weight``, the strongest first.
 
-        With an ensemble the columns ``sd, support, q_value`` follow, see :class:`EdgeEvidence`. Ties are ordered by source, then target. decoupler and networkx read the table as it is.
+        Of ``sd, support, q_value, n_cells`` those that are known follow, see :class:`EdgeEvidence`;
+        :func:`~scdual.grn.from_frame` reads them back. Ties are ordered by source, then target. decoupler and networkx
+        read the table as it is.
 
         Parameters
         ----------
@@ -99,7 +102,7 @@ class RegulatoryNetwork:
             If ``top`` is negative.
         """
         check_whole("top", top, at_least=0, optional=True)
-        matrices = {"weight": self.weight, **({} if self.evidence is None else self.evidence._asdict())}
+        matrices = {"weight": self.weight, **({} if self.evidence is None else self.evidence.columns())}
         return edges_to_frame(matrices, self.regulators, targets=self.targets, top=top)
 
     def to_varp(self, var_names: Iterable[str] | None = None) -> csr_matrix:
@@ -178,15 +181,39 @@ class RegulatoryNetwork:
         Raises
         ------
         ValueError
-            If the network has no evidence, or ``fdr`` is not between 0 and 1.
+            If the network has no q values, or ``fdr`` is not between 0 and 1.
         """
-        if self.evidence is None:
+        check_share("fdr", fdr)
+        if self.evidence is None or self.evidence.q_value is None:
             msg = (
-                "The network has no evidence for its edges. Call `model.train_ensemble()`, then `get_regulation` again."
+                "The network has no `q_value` of its edges; call `model.train_ensemble()`, then `get_regulation` again."
             )
             raise ValueError(msg)
-        check_share("fdr", fdr)
         return replace(self, weight=np.where(self.evidence.q_value <= fdr, self.weight, 0))
+
+    def supported(self, support: float = 0.95) -> "RegulatoryNetwork":
+        """Return the network with only the edges whose sign has at least this support.
+
+        Parameters
+        ----------
+        support
+            Smallest probability that the sign is right (1 - local false sign rate), between 0 and 1; with an ensemble
+            the smallest share of the halves of the cells that agree on the sign. See :class:`EdgeEvidence`. A right
+            sign is no proof of a direct edge.
+
+        Raises
+        ------
+        ValueError
+            If the network has no evidence, or ``support`` is not between 0 and 1.
+        """
+        check_share("support", support)
+        if self.evidence is None:
+            msg = (
+                "The network has no `support` of its edges; take the network from `get_regulation`, if need be after "
+                "`model.train_ensemble()`, or a table with the columns 'sd' and 'support'."
+            )
+            raise ValueError(msg)
+        return replace(self, weight=np.where(self.evidence.support >= support, self.weight, 0))
 
 
 def check_network(network: RegulatoryNetwork, *, name: str | None = None) -> RegulatoryNetwork:
@@ -217,54 +244,3 @@ def check_network(network: RegulatoryNetwork, *, name: str | None = None) -> Reg
     found = "Found a" if name is None else f"`{name}` is a"
     msg = f"{found} {type(network).__name__}, expected a RegulatoryNetwork. {advice}"
     raise TypeError(msg)
-
-
-def _as_float32(weight: np.ndarray) -> np.ndarray:
-    """Return a copy."""
-    try:
-        with np.errstate(over="ignore"):  # too large for float32 becomes inf, which is reported later
-            return np.array(weight, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        msg = (
-            f"`weight` of type {type(weight).__name__} makes no array of numbers ({error}); expected one row per regulator "
-            "and one column per target. Pass a NumPy array; of a sparse matrix, its `toarray()`."
-        )
-        raise TypeError(msg) from error
-
-
-def _check_shape(weight: np.ndarray, regulators: pd.Index, targets: pd.Index) -> None:
-    expected = (len(regulators), len(targets))
-    if weight.shape != expected:
-        msg = (
-            f"`weight` has shape {weight.shape}, expected {expected}: one row per regulator, one column per target. "
-            "If the rows are targets, use `from_attention_layout`."
-        )
-        raise ValueError(msg)
-
-
-def _check_evidence(weight: np.ndarray, evidence: EdgeEvidence | None) -> None:
-    shapes = {} if evidence is None else {name: np.shape(values) for name, values in evidence._asdict().items()}
-    if any(shape != weight.shape for shape in shapes.values()):
-        msg = f"The evidence has shapes {shapes}, expected {weight.shape} as `weight`. Pass one value per pair."
-        raise ValueError(msg)
-
-
-def _check_finite(weight: np.ndarray) -> None:
-    n_bad = weight.size - np.count_nonzero(np.isfinite(weight))
-    if n_bad:
-        msg = (
-            f"{n_bad} of {weight.size} weights are not finite in float32, expected none. "
-            "Replace missing weights by 0 (no edge); if they come from a model, its training has diverged."
-        )
-        raise ValueError(msg)
-
-
-def _check_self_edges(weight: np.ndarray, regulators: pd.Index, targets: pd.Index) -> None:
-    row, column = self_pairs(regulators, targets)
-    looped = regulators[row[weight[row, column] != 0]]
-    if len(looped):
-        msg = (
-            f"{len(looped)} genes regulate themselves: {listed(looped)}; expected weight 0 for these pairs. "
-            "Set these weights to 0, or drop these rows from the table."
-        )
-        raise ValueError(msg)

@@ -170,7 +170,8 @@ def _draw_edges(ax: "Axes", edges: pd.DataFrame, position: dict[str, np.ndarray]
     pairs = set(zip(edges["source"], edges["target"], strict=True))
     relative = edges["weight"].abs() / edges["weight"].abs().max()
     line_width = np.interp(relative, (0, 1), _WIDTH_RANGE)
-    for (source, target, weight), width in zip(edges.itertuples(index=False), line_width, strict=True):
+    columns = (edges[name] for name in ("source", "target", "weight"))
+    for source, target, weight, width in zip(*columns, line_width, strict=True):
         start, end = position[source], position[target]
         bend = 0.12 if (target, source) in pairs else 0.0
         arrow = FancyArrowPatch(

@@ -9,7 +9,6 @@ import pandas as pd
 
 from scdual._checks import check_whole
 from scdual.grn import RegulatoryNetwork, align_networks
-from scdual.grn._network import check_network
 
 
 def compare_networks(first: RegulatoryNetwork, second: RegulatoryNetwork, *, top: int | None = None) -> pd.DataFrame:
@@ -39,7 +38,7 @@ def compare_networks(first: RegulatoryNetwork, second: RegulatoryNetwork, *, top
         If the networks share no regulator or no target, or ``top`` is negative.
     """
     check_whole("top", top, at_least=0, optional=True)
-    first, second = align_networks(check_network(first), check_network(second))
+    first, second = align_networks(first, second)
     row, column = np.nonzero((first.weight != 0) | (second.weight != 0))  # (E,), (E,)
     source, target = first.regulators.take(row), first.targets.take(column)
     before, after = first.weight[row, column], second.weight[row, column]

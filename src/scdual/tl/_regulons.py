@@ -28,7 +28,8 @@ def regulons(network: RegulatoryNetwork | pd.DataFrame, *, top: int | None = Non
 
     Returns
     -------
-    Table ``source, target, weight, sign, rank`` with one row per edge, ``(E, 5)``. A regulon is the rows of one
+    Table ``source, target, weight, sign, rank`` with one row per edge, ``(E, 5)``; evidence stands between weight and
+    sign, as in :meth:`~scdual.grn.RegulatoryNetwork.to_frame`. A regulon is the rows of one
     ``source`` and one ``sign`` (1 activates, -1 represses), numbered from 1 by ``rank``. decoupler and networkx read
     the table as it is.
 
