@@ -33,6 +33,8 @@ class DataSet:
         Listed regulators that the data hold, in the order of the genes.
     references
         Reference networks ``source, target, sign`` by name.
+    seed
+        Seed of the methods that draw at random.
     """
 
     values: np.ndarray
@@ -40,6 +42,7 @@ class DataSet:
     genes: pd.Index
     regulators: pd.Index
     references: dict[str, pd.DataFrame]
+    seed: int = 0
 
     @cached_property
     def log_expr(self) -> np.ndarray:
@@ -76,15 +79,15 @@ def load(name: str) -> DataSet:
     if name == "papalexi":
         return _knockouts()
     folder = DATA / "grn" / name
-    listed = _listed(DATA / "priors" / HUMAN_TFS if name in HUMAN_CELLS else folder / "tfs.txt")
+    listed = listed_genes(DATA / "priors" / HUMAN_TFS if name in HUMAN_CELLS else folder / "tfs.txt")
     is_of_cells = name == "paul15" or name in HUMAN_CELLS
     adata = _cells(name, listed) if is_of_cells else read_h5ad(folder / "expression.h5ad")
     regulators = adata.var_names[adata.var_names.isin(listed)]
     references = {
-        reference: _read_reference(path, adata.var_names, regulators)
+        reference: read_reference(path, adata.var_names, regulators)
         for reference, path in _reference_paths(name, folder).items()
     }
-    values = _dense(adata)
+    values = dense(adata)
     return DataSet(values, _are_counts(values), adata.var_names, regulators, references)
 
 
@@ -103,14 +106,16 @@ def _knockouts() -> DataSet:
     reference = knockout_network(adata)
     control = knockout_cells(adata, None)
     regulators = adata.var_names[adata.var_names.isin(reference["source"])]
-    return DataSet(_dense(control), True, adata.var_names, regulators, {"knockouts": reference})
+    return DataSet(dense(control), True, adata.var_names, regulators, {"knockouts": reference})
 
 
-def _listed(path: Path) -> list[str]:
+def listed_genes(path: Path) -> list[str]:
+    """Return the genes of a list, one a line."""
     return path.read_text().split()
 
 
-def _dense(adata: AnnData) -> np.ndarray:
+def dense(adata: AnnData) -> np.ndarray:
+    """Return the values as a dense array of double precision."""
     return (adata.X if isinstance(adata.X, np.ndarray) else adata.X.toarray()).astype(float)
 
 
@@ -129,7 +134,7 @@ def _cells(name: str, listed: list[str]) -> AnnData:
     return adata[:, chosen].copy()
 
 
-def _read_reference(path: Path, genes: pd.Index, regulators: pd.Index) -> pd.DataFrame:
+def read_reference(path: Path, genes: pd.Index, regulators: pd.Index) -> pd.DataFrame:
     """Return the edges that could be found, from a listed regulator to another gene of the data.
 
     Genes that the reference holds only in other edges would be candidates without a chance to be right.
