@@ -3,7 +3,7 @@
 import pandas as pd
 from _tables import markdown, number
 
-LARGEST_DENSITY = 0.3  # above it, a random order is nearly as good as any
+LARGEST_DENSITY = 1 / 3  # above it, a random order is nearly as good as any
 PERMUTED = " permuted"  # behind the name of a method
 ABUNDANCE = ("abundance of regulators", "abundance of targets")
 CURATED = "pbmc3k"  # literature about well-known genes in other cells, which rewards their abundance
@@ -91,7 +91,7 @@ def group_means(table: pd.DataFrame) -> str:
     header = [f"{SCORES[key]}, {name}" for name in ratios for key in RATIOS]
     counts = ", ".join(f"{name}: {len(both[0])} references" for name, both in ratios.items())
     note = (
-        f"Density at most {LARGEST_DENSITY}. {counts}. A number in brackets: so many of them have a row of the method. "
+        f"Density at most a third. {counts}. A number in brackets: so many of them have a row of the method. "
         "*Best* is the best of the baselines that have a row, controls left out."
     )
     return f"## Mean ratio to the best baseline of each reference\n\n{markdown(['method', *header], body)}\n{note}\n"

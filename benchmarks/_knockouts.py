@@ -27,7 +27,10 @@ def knockout_cells(adata: AnnData, gene: str | None) -> AnnData:
 
 
 def knockout_network(adata: AnnData) -> pd.DataFrame:
-    """Return ``source, target, sign`` of the genes that knock-outs move; ``adata`` holds counts."""
+    """Return ``source, target, sign`` of the genes that knock-outs move, and rows of the control that name all genes.
+
+    ``adata`` holds counts.
+    """
     score = moved_scores(adata)
     p_value = 2 * norm.sf(score.abs())
     is_moved = false_discovery_control(p_value, axis=None).reshape(p_value.shape) < FDR
@@ -35,7 +38,10 @@ def knockout_network(adata: AnnData) -> pd.DataFrame:
     is_moved &= is_moved.sum(1, keepdims=True) >= MIN_MOVED
     row, column = np.nonzero(is_moved)
     sign = -np.sign(score.to_numpy()[row, column]).astype(int)
-    return pd.DataFrame({"source": score.index[row], "target": score.columns[column], "sign": sign})
+    edges = pd.DataFrame({"source": score.index[row], "target": score.columns[column], "sign": sign})
+    # every gene was tested, so each is a candidate: candidates are the genes of all edges, true edges those of regulators
+    tested = pd.DataFrame({"source": CONTROL, "target": score.columns, "sign": 0})
+    return pd.concat([edges, tested], ignore_index=True)
 
 
 def moved_scores(adata: AnnData) -> pd.DataFrame:
@@ -59,8 +65,9 @@ def _rank_scores(adata: AnnData, knocked_out: list[str]) -> dict[str, pd.Series]
     sc.pp.normalize_total(adata)
     sc.pp.log1p(adata)
     adata.obs["perturbation"] = adata.obs["perturbation"].astype("category").cat.remove_unused_categories()
-    sc.tl.rank_genes_groups(
-        adata, "perturbation", groups=knocked_out, reference=CONTROL, method="wilcoxon", tie_correct=True
-    )
+    with np.errstate(invalid="ignore"):  # genes without a count have no score, which is filled with 0
+        sc.tl.rank_genes_groups(
+            adata, "perturbation", groups=knocked_out, reference=CONTROL, method="wilcoxon", tie_correct=True
+        )
     tables = {gene: sc.get.rank_genes_groups_df(adata, gene) for gene in knocked_out}
     return {gene: table.set_index("names")["scores"].fillna(0.0).astype(float) for gene, table in tables.items()}

@@ -96,7 +96,7 @@ def measure(name: str, method: str, changes: list[str], draws: int) -> list[dict
 
 def report(table: pd.DataFrame) -> str:
     """Return one table per data set: overlap and sign of each method after each change."""
-    parts = ["# Stability of the map\n", __doc__.partition("Usage:")[0].strip() + "\n"]
+    parts = ["# Stability of the map\n", (__doc__ or "").partition("Usage:")[0].strip() + "\n"]
     for name, rows in table.groupby("set", sort=False):
         changes, body = rows["change"].unique(), []
         for method, own in rows.groupby("method", sort=False):

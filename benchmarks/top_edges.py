@@ -91,7 +91,7 @@ def first_edges(network: RegulatoryNetwork) -> str:
 
 def report(table: pd.DataFrame) -> str:
     """Return one table and the first edges per data set."""
-    parts = ["# The strongest edges\n", __doc__.partition("Usage:")[0].strip() + "\n"]
+    parts = ["# The strongest edges\n", (__doc__ or "").partition("Usage:")[0].strip() + "\n"]
     for name, rows in table.groupby("set", sort=False):
         labels = [
             method if n == 0 else f"{method}, {n} cells"
