@@ -23,7 +23,6 @@ from scipy.stats import rankdata
 from scdual.grn import average_product_correction
 
 Maps = dict[str, np.ndarray]
-SEED = 0
 N_LAST = 25  # trees over which boosting looks back before it stops
 N_THREADS = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
 
@@ -70,7 +69,7 @@ def genie3(data: DataSet) -> Maps:
     from sklearn.ensemble import ExtraTreesRegressor
 
     def importances(inputs: np.ndarray, target: np.ndarray) -> np.ndarray:
-        trees = ExtraTreesRegressor(n_estimators=100, max_features="sqrt", random_state=SEED)
+        trees = ExtraTreesRegressor(n_estimators=100, max_features="sqrt", random_state=data.seed)
         return trees.fit(inputs, target).feature_importances_
 
     return {"genie3": _per_target(data, importances)}
@@ -120,7 +119,7 @@ def _boosting(data: DataSet, make_stop: Callable[[], Callable[..., bool]]) -> np
 
     def importances(inputs: np.ndarray, target: np.ndarray) -> np.ndarray:
         trees = GradientBoostingRegressor(
-            learning_rate=0.01, n_estimators=500, max_features=0.1, subsample=0.9, random_state=SEED
+            learning_rate=0.01, n_estimators=500, max_features=0.1, subsample=0.9, random_state=data.seed
         )
         trees.fit(inputs, target, monitor=make_stop())
         return trees.feature_importances_ * len(trees.estimators_)
@@ -147,7 +146,7 @@ def regdiffusion(data: DataSet) -> Maps:
     from regdiffusion import RegDiffusionTrainer
 
     varying = np.flatnonzero(data.z_expr.any(axis=0))
-    trainer = RegDiffusionTrainer(data.log_expr[:, varying].astype(np.float32), device="cpu", seed=SEED)
+    trainer = RegDiffusionTrainer(data.log_expr[:, varying].astype(np.float32), device="cpu", seed=data.seed)
     with contextlib.redirect_stderr(io.StringIO()):  # a progress bar that cannot be switched off
         trainer.train()
     weight = np.zeros((len(data.genes), len(data.genes)), dtype=np.float32)

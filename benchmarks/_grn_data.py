@@ -8,11 +8,15 @@ import numpy as np
 import pandas as pd
 import scanpy as sc
 from _cells import DATA
+from _knockouts import knockout_cells, knockout_network
 from anndata import AnnData, read_h5ad
 
 N_TOP_GENES = 1_000  # of cells whose networks come from elsewhere
 HUMAN_TFS = "tfs_human_lambert2018.txt"
 HUMAN_NETWORKS = ("collectri_human", "dorothea_human_ABC", "trrust_v2_human")
+SIGNATURES = "perturbation_signatures"  # what disturbing a factor did to genes, in published experiments of many cells
+SIGNATURE_FILE = "causal/tf_perturbation_human.csv"
+HUMAN_CELLS = ("pbmc3k", "kang_ifnb")  # their references are those that hold for human cells of any kind
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class DataSet:
         Listed regulators that the data hold, in the order of the genes.
     references
         Reference networks ``source, target, sign`` by name.
+    seed
+        Seed of the methods that draw at random.
     """
 
     values: np.ndarray
@@ -36,6 +42,7 @@ class DataSet:
     genes: pd.Index
     regulators: pd.Index
     references: dict[str, pd.DataFrame]
+    seed: int = 0
 
     @cached_property
     def log_expr(self) -> np.ndarray:
@@ -68,22 +75,52 @@ class DataSet:
 
 
 def load(name: str) -> DataSet:
-    """Return a data set by its name: that of its folder, or pbmc3k with curated human networks."""
-    folder = DATA / ("priors" if name == "pbmc3k" else f"grn/{name}")
-    listed = (folder / (HUMAN_TFS if name == "pbmc3k" else "tfs.txt")).read_text().split()
-    is_of_cells = name in ("paul15", "pbmc3k")
+    """Return a data set by its name: that of its folder, or human cells with networks from elsewhere, or knock-outs."""
+    if name == "papalexi":
+        return _knockouts()
+    folder = DATA / "grn" / name
+    listed = listed_genes(DATA / "priors" / HUMAN_TFS if name in HUMAN_CELLS else folder / "tfs.txt")
+    is_of_cells = name == "paul15" or name in HUMAN_CELLS
     adata = _cells(name, listed) if is_of_cells else read_h5ad(folder / "expression.h5ad")
-    values = (adata.X if isinstance(adata.X, np.ndarray) else adata.X.toarray()).astype(float)
     regulators = adata.var_names[adata.var_names.isin(listed)]
-    is_counts = bool((values == values.round()).all())
     references = {
-        path.stem.removeprefix("network_").replace("network", "truth"): _read_reference(
-            path, adata.var_names, regulators
-        )
-        for path in sorted(folder.glob("*.csv"))
-        if name != "pbmc3k" or path.stem in HUMAN_NETWORKS
+        reference: read_reference(path, adata.var_names, regulators)
+        for reference, path in _reference_paths(name, folder).items()
     }
-    return DataSet(values, is_counts, adata.var_names, regulators, references)
+    values = dense(adata)
+    return DataSet(values, _are_counts(values), adata.var_names, regulators, references)
+
+
+def _reference_paths(name: str, folder: Path) -> dict[str, Path]:
+    """Return the files of the reference networks; curated ones for PBMC 3k alone, signatures for human cells."""
+    if name not in HUMAN_CELLS:
+        paths = sorted(folder.glob("*.csv"))
+        return {path.stem.removeprefix("network_").replace("network", "truth"): path for path in paths}
+    curated = HUMAN_NETWORKS if name == "pbmc3k" else ()
+    return {**{stem: DATA / "priors" / f"{stem}.csv" for stem in curated}, SIGNATURES: DATA / SIGNATURE_FILE}
+
+
+def _knockouts() -> DataSet:
+    """Return the cells of THP-1 without a knock-out, and what the knock-outs of the other cells moved as reference."""
+    adata = read_h5ad(DATA / "perturb" / "papalexi_thp1.h5ad")
+    reference = knockout_network(adata)
+    control = knockout_cells(adata, None)
+    regulators = adata.var_names[adata.var_names.isin(reference["source"])]
+    return DataSet(dense(control), True, adata.var_names, regulators, {"knockouts": reference})
+
+
+def listed_genes(path: Path) -> list[str]:
+    """Return the genes of a list, one a line."""
+    return path.read_text().split()
+
+
+def dense(adata: AnnData) -> np.ndarray:
+    """Return the values as a dense array of double precision."""
+    return (adata.X if isinstance(adata.X, np.ndarray) else adata.X.toarray()).astype(float)
+
+
+def _are_counts(values: np.ndarray) -> bool:
+    return bool((values == values.round()).all())
 
 
 def _cells(name: str, listed: list[str]) -> AnnData:
@@ -97,11 +134,13 @@ def _cells(name: str, listed: list[str]) -> AnnData:
     return adata[:, chosen].copy()
 
 
-def _read_reference(path: Path, genes: pd.Index, regulators: pd.Index) -> pd.DataFrame:
+def read_reference(path: Path, genes: pd.Index, regulators: pd.Index) -> pd.DataFrame:
     """Return the edges that could be found, from a listed regulator to another gene of the data.
 
     Genes that the reference holds only in other edges would be candidates without a chance to be right.
     """
     edges = pd.read_csv(path)
+    if "sign" in edges:  # the mean of experiments that disagree is no sign
+        edges["sign"] = edges["sign"].where(edges["sign"].isin([-1, 1]))
     findable = edges["source"].isin(regulators) & edges["target"].isin(genes) & (edges["source"] != edges["target"])
     return edges[findable]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import scvi
 import torch
-from _grn_baselines import SEED, Maps
+from _grn_baselines import Maps
 from _grn_data import DataSet
 from anndata import AnnData
 
@@ -26,7 +26,7 @@ def build(
     Published log values are given as counts that the model turns back into the same values: it takes
     ``log1p(counts / size_factor)``.
     """
-    scvi.settings.seed = SEED
+    scvi.settings.seed = data.seed
     counts = data.values if data.is_counts else np.expm1(data.values)
     adata = AnnData(counts.astype(np.float32))
     adata.var_names = data.genes

@@ -6,7 +6,12 @@ BEELINE and BoolODE values are taken as they were published. Each method runs in
 memory (Python and libraries included) is recorded. Results are merged into the table that exists, row by row.
 
 Two controls show what genes tell without any edge: how abundant they are, and any method with the values of each gene
-permuted across cells ("genie3 permuted").
+permuted across cells ("genie3 permuted"). ``root_mean_square`` is that of the weights of a map; that of scdual on permuted
+genes should be a small part of that on the data.
+
+The sets behind pbmc3k are new: no default was chosen with them in sight. THP-1 cells with knock-outs (papalexi) give a
+map of the non-targeting cells and a reference from the others; see ``_knockouts.py``. Perturbation signatures, published
+experiments of many kinds of cells, are a second reference of pbmc3k and the only one of kang_ifnb.
 
 Usage: python benchmarks/grn.py [--sets sergio_100 ...] [--methods pearson ...] [--jobs 1] [--out benchmarks/results]
 """
@@ -32,7 +37,10 @@ from _tables import merge
 
 from scdual.grn import RegulatoryNetwork, score_network
 
-SETS = ("sergio_100", "sergio_400", "sergio_1200", "boolode_GSD", "beeline_mDC", "beeline_mHSC-E", "paul15", "pbmc3k")
+SETS = (
+    *("sergio_100", "sergio_400", "sergio_1200", "boolode_GSD", "beeline_mDC", "beeline_mHSC-E", "paul15", "pbmc3k"),
+    *("boolode_HSC", "beeline_mESC", "sergio_DS4", "papalexi", "kang_ifnb"),
+)
 CORRELATIONS = ("pearson", "spearman", "partial_correlation")
 LEARNERS = ("genie3", "grnboost2", "regdiffusion")
 BASELINES = (*CORRELATIONS, *LEARNERS, "grnboost2_same_cells", "abundance")
@@ -72,12 +80,12 @@ def measure(set_name: str, method: str) -> list[dict[str, Any]]:
 def score(method: str, weight: np.ndarray, data: DataSet) -> list[dict[str, Any]]:
     """Return the scores of one map against every reference of the data set."""
     network = RegulatoryNetwork(weight * data.pair_mask, data.regulators, data.genes)
-    rows = []
+    size, rows = float(f"{np.sqrt(np.mean(network.weight**2)):.4g}"), []
     for name, reference in data.references.items():
         scores = vars(score_network(network, reference, regulators=data.regulators))
         rounded = {key: round(value, 4) for key, value in scores.items()}
         density = round(scores["n_edges"] / scores["n_candidates"], 4)
-        rows.append({"network": name, "method": method, **rounded, "density": density})
+        rows.append({"network": name, "method": method, **rounded, "density": density, "root_mean_square": size})
     return rows
 
 

@@ -206,18 +206,31 @@ def reference() -> pd.DataFrame:
 
 
 def loop_candidates(network: RegulatoryNetwork, reference: pd.DataFrame, allowed: set[str]) -> list[tuple]:
-    """Return (weight, truth, sign) of each candidate, by the definition."""
+    """Return (weight, truth, sign, pair of genes) of each candidate, by the definition."""
     edges: dict[tuple[str, str], set] = {}
     for source, target, sign in reference.itertuples(index=False):
         if source != target:
             edges.setdefault((source, target), set()).add(0 if math.isnan(sign) else sign)
     sources, genes = {pair[0] for pair in edges} & allowed, {gene for pair in edges for gene in pair}
     return [
-        (network.weight[r, t], (source, target) in edges, sum(edges.get((source, target), {0})))
+        (network.weight[r, t], (source, target) in edges, sum(edges.get((source, target), {0})), (source, target))
         for r, source in enumerate(network.regulators)
         for t, target in enumerate(network.targets)
         if source in sources and target in genes and source != target
     ]
+
+
+def loop_auroc_within(network: RegulatoryNetwork, reference: pd.DataFrame, allowed: set[str], by: int) -> float:
+    """Return the mean of scikit-learn's area over the genes at place ``by`` of the pairs."""
+    groups: dict[str, list[tuple[float, bool]]] = {}
+    for weight, is_true, _, pair in loop_candidates(network, reference, allowed):
+        groups.setdefault(pair[by], []).append((abs(weight), is_true))
+    areas = []
+    for pairs in groups.values():
+        strength, truth = zip(*pairs, strict=True)
+        if 0 < sum(truth) < len(truth):
+            areas.append(roc_auc_score(truth, strength))
+    return float(np.mean(areas))
 
 
 @pytest.mark.parametrize("regulators", [None, ["A", "B"], {"C", "A", "nobody"}], ids=str)
@@ -225,7 +238,7 @@ def test_score_network_agrees_with_a_loop(
     network: RegulatoryNetwork, reference: pd.DataFrame, regulators: list[str] | None
 ) -> None:
     allowed = set("ABCD") if regulators is None else set(regulators)
-    weight, truth, sign = map(np.array, zip(*loop_candidates(network, reference, allowed), strict=True))
+    weight, truth, sign, _ = map(np.array, zip(*loop_candidates(network, reference, allowed), strict=True))
     found = score_network(network, reference, regulators=regulators)
     assert dataclasses.astuple(found) == pytest.approx(
         (
@@ -237,6 +250,8 @@ def test_score_network_agrees_with_a_loop(
             sign_majority(sign),
             truth.sum(),
             len(truth),
+            loop_auroc_within(network, reference, allowed, by=0),
+            loop_auroc_within(network, reference, allowed, by=1),
         )
     )
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from scdual._checks import check_names, listed, shown
+from scdual.grn._auroc_within import auroc_within
 from scdual.grn._edges import EdgeTable, check_strengths, read_edges, spell_edges
 from scdual.grn._names import naming_advice, self_pairs
 from scdual.grn._network import RegulatoryNetwork, check_network
@@ -40,6 +41,10 @@ class NetworkScores:
         Number of true edges among the candidates.
     n_candidates
         Number of candidate pairs.
+    auroc_within_regulator
+        Mean over regulators with true and false edges of the area among their targets; random is 0.5.
+    auroc_within_target
+        Mean over targets with true and false edges of the area among their regulators; random is 0.5.
     """
 
     epr: float
@@ -50,6 +55,8 @@ class NetworkScores:
     sign_majority: float
     n_edges: int
     n_candidates: int
+    auroc_within_regulator: float
+    auroc_within_target: float
 
 
 def early_precision_ratio(strength: np.ndarray, truth: np.ndarray) -> float:
@@ -228,7 +235,7 @@ def score_network(
     """
     chosen = None if regulators is None else pd.Index(check_names("regulators", regulators), dtype=str)
     edges = reference_edges(reference, check_network(network))
-    weight, truth, sign = _candidates(network, edges, chosen)
+    weight, truth, sign, regulator, target = _candidates(network, edges, chosen)
     has_sign = bool((sign != 0).any())
     return NetworkScores(
         epr=early_precision_ratio(np.abs(weight), truth),
@@ -239,6 +246,8 @@ def score_network(
         sign_majority=sign_majority(sign) if has_sign else float("nan"),
         n_edges=int(truth.sum()),
         n_candidates=len(truth),
+        auroc_within_regulator=auroc_within(np.abs(weight), truth, regulator),
+        auroc_within_target=auroc_within(np.abs(weight), truth, target),
     )
 
 
@@ -259,11 +268,13 @@ class _SignAgreement(NamedTuple):
 
 
 class _Candidates(NamedTuple):
-    """Predicted weight, presence and sign in the reference; one entry per candidate."""
+    """Predicted weight, presence and sign in the reference, numbers of its genes; one entry per candidate."""
 
     weight: np.ndarray
     truth: np.ndarray
     sign: np.ndarray
+    regulator: np.ndarray
+    target: np.ndarray
 
 
 def _tie_blocks(strength: np.ndarray, truth: np.ndarray) -> _TieBlocks:
@@ -349,7 +360,7 @@ def _candidates(network: RegulatoryNetwork, edges: pd.DataFrame, regulators: pd.
     present, activates, represses = (
         _edge_mask(part, chosen)[keep_mask] for chosen in (edges, edges[edges["sign"] > 0], edges[edges["sign"] < 0])
     )
-    return _Candidates(part.weight[keep_mask], present, activates.astype(np.int8) - represses)
+    return _Candidates(part.weight[keep_mask], present, activates.astype(np.int8) - represses, *np.nonzero(keep_mask))
 
 
 def shared_part(
