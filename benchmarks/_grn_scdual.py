@@ -43,7 +43,7 @@ def weight(model: SCDual, kind: MapKind = "regulation") -> np.ndarray:
 
 
 def scdual(data: DataSet) -> Maps:
-    """Return the map of the default training, its consensus with correlation, its own correction, and the raw attention."""
+    """Return the map, its consensus with correlation, its own correction, and what the trained transformer does."""
     model = build(data)
     model.train(enable_progress_bar=False)
     regulation = weight(model)
@@ -51,37 +51,45 @@ def scdual(data: DataSet) -> Maps:
         "scdual": regulation,
         "scdual consensus": weight(model, "consensus"),
         "scdual+APC": average_product_correction(regulation, data.pair_mask),
+        "scdual influence": weight(model, "influence"),
         "scdual attention": weight(model, "attention"),
     }
+
+
+def scdual_map(data: DataSet) -> Maps:
+    """Return the map alone, which does not depend on how long the model is trained."""
+    model = build(data)
+    model.train(max_epochs=1, enable_progress_bar=False)
+    return {"scdual": weight(model)}
 
 
 def scdual_ensemble(data: DataSet) -> Maps:
     """Return the mean map of five members of an ensemble, each of which saw half of the cells."""
     model = build(data)
-    model.train(enable_progress_bar=False)
+    model.train(max_epochs=1, enable_progress_bar=False)
     model.train_ensemble(5)
     return {"scdual ensemble": np.mean([network.weight for network in model.ensemble_networks()], axis=0)}
 
 
 def scdual_warm_start(data: DataSet) -> Maps:
-    """Return the map before the first step: what the ridge regression that starts the gate knows."""
+    """Return the ridge estimates from which gate and map start, as the transformer reads them before its first step."""
     model = build(data)
     model.train(max_epochs=1, plan_kwargs={"lr": 0.0}, enable_progress_bar=False)
-    return {"scdual warm start": weight(model)}
+    return {"scdual warm start": weight(model, "influence")}
 
 
 def scdual_untrained(data: DataSet) -> Maps:
-    """Return the map of random weights: the scale of the values is learnt, and the start of the gate thrown away."""
+    """Return the influence of random weights: the values are learnt, and the start of the gate thrown away."""
     model = build(data)
     model.module.fit_scale(model._make_data_loader(model.adata, batch_size=512))
     torch.nn.init.normal_(model.module.map.gate.pair_offset, std=0.1)
     model.module.eval()
     model.is_trained = True
-    return {"scdual untrained": weight(model)}
+    return {"scdual untrained": weight(model, "influence")}
 
 
 def scdual_without(data: DataSet, part: str) -> Maps:
-    """Return the map of the default training with one part taken out."""
+    """Return the influence of the default training with one part taken out."""
     model = build(data, ablation=part)
     model.train(enable_progress_bar=False)
-    return {f"scdual, {part}": weight(model)}
+    return {f"scdual, {part}": weight(model, "influence")}

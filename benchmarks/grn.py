@@ -55,7 +55,7 @@ KEYS = ["set", "network", "method"]
 MAPS = (
     *("pearson", "pearson+APC", "spearman", "spearman+APC", "partial_correlation"),
     *("genie3", "grnboost2", "grnboost2_same_cells", "regdiffusion"),
-    *("scdual", "scdual consensus", "scdual+APC", "scdual attention"),
+    *("scdual", "scdual consensus", "scdual+APC", "scdual influence", "scdual attention"),
 )
 ORDER = {
     "set": SETS,

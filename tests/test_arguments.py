@@ -57,6 +57,7 @@ CHOSEN = {
     "dispersion": ["genes", "gene_batch"],
     "batch_representation": ["embeding", True],
     "batch_embedding_kwargs": [3, {"dim": 3}, {"embedding_dim": 3}],
+    "min_cells": [-1, 1.5, "3"],
     "visible_share": [0, 1.5, math.nan],
     "denoised_weight": WEIGHT,
     "target_share": [0, 1.5],
@@ -86,7 +87,7 @@ WRONG: dict[str, dict[str, list[Any]]] = {
         "adata": DATA,
         "regulators": [["NOPE"], "nope"],
         "registry": [3],
-        **{name: CHOSEN[name] for name in ("n_hidden", "n_latent", "n_layers", "dropout_rate")},
+        **{name: CHOSEN[name] for name in ("n_hidden", "n_latent", "n_layers", "dropout_rate", "min_cells")},
         **{name: CHOSEN[name] for name in ("gene_likelihood", "dispersion")},
         "module_kwargs": [
             *({"n_head": 3}, {"n_batch": 2}, {"n_embed": 63}),
@@ -110,12 +111,11 @@ WRONG: dict[str, dict[str, list[Any]]] = {
     "train_ensemble": {
         "n_ensemble": [1, *WHOLE],
         "permute_within": [*GROUPBY, "own"],
-        "max_epochs": WHOLE,
         **HARDWARE,
         "batch_size": [*WHOLE, None],
-        "plan_kwargs": [3, {"learning_rate": 0.1}, {"lr": -1}],
         "enable_progress_bar": FLAG,
     },
+    "ensemble_networks": CELLS,
     "get_regulation": {**CELLS, "groupby": [*GROUPBY, "own", "mixed"], "kind": ["foo", "Regulation", None]},
     "annotate": {"adata": DATA, "groupby": [*GROUPBY, "own", "mixed"], "batch_size": WHOLE},
     "get_latent_representation": {
@@ -264,7 +264,7 @@ OTHER_ARGUMENTS = {
 
 NEEDED: dict[str, dict[str, Any]] = {
     "train": {"max_epochs": 1, "enable_progress_bar": False},
-    "train_ensemble": {"max_epochs": 1, "enable_progress_bar": False},
+    "train_ensemble": {"enable_progress_bar": False},
     "differential_expression": {"groupby": "batch", "silent": True},
     "differential_abundance": {"sample_key": "batch"},
     "get_latent_library_size": {"give_mean": False},
@@ -323,7 +323,7 @@ def model(data: AnnData) -> SCDual:
     SCDual.setup_anndata(data, batch_key="batch", labels_key="cell_type")
     model = SCDual(data, regulators="regulator", n_hidden=8, batch_representation="embedding")
     model.train(1, enable_progress_bar=False)
-    model.train_ensemble(2, max_epochs=1, enable_progress_bar=False)
+    model.train_ensemble(2, enable_progress_bar=False)
     return model
 
 

@@ -51,6 +51,12 @@ TEST_OF = {
     "every device trains a copy of the whole model": "model/test_devices.py::test_what_divides_the_model_or_loses_results_is_refused",
     "a member of an ensemble is trained on one device": "model/test_ensemble.py::test_a_member_is_trained_on_one_device",
     "Nothing can learn": "model/test_query.py::test_a_query_from_known_batches_has_nothing_to_learn",
+    "cells and get no edges": "model/test_training.py::test_regulators_in_too_few_cells_are_named_once_and_have_no_edges",
+    "saved before edges carried evidence": "model/test_saved_format.py::test_it_gives_what_it_gave",
+    "have no map, because no regulator varies in them": "model/test_regulation.py::test_a_single_chosen_cell_has_no_map",
+    "The model has no ensemble": "model/test_ensemble.py::test_without_an_ensemble_there_are_no_members",
+    "of its edges": "grn/test_evidence.py::test_without_q_values_nothing_can_be_called",
+    "Found no edge to draw in": "pl/test_edges.py::test_network_without_edges_is_an_error",
     "is being written by another process": "test_writing.py::test_second_writer_is_refused_until_the_first_is_dead",
     "There is no room to write": "cli/test_files.py::test_full_disk_ends_with_one_sentence_and_the_old_file",
     "may not be written": "test_writing.py::test_what_may_not_be_written_is_named",
@@ -76,6 +82,8 @@ TEST_OF = {
     "a file needs a line of column names": "grn/test_edge_file.py::test_a_file_that_is_no_table_is_an_error",
     "hold control characters": "grn/test_edges.py::test_names_that_are_none_are_an_error",
     "give the version": "data/test_regulators.py::test_unclear_names_are_an_error",
+    "has no support of these edges": "cli/test_edges.py::test_support_that_is_not_in_the_file_is_an_error",
+    "of the evidence is given": "grn/test_convert.py::test_from_varp_says_what_is_wrong_with_evidence",
 }  # the test in which each message is seen
 
 

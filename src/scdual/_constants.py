@@ -10,10 +10,13 @@ class _ResultKeys(NamedTuple):
 
     LATENT: str = "X_scdual"
     REGULATION: str = "scdual_regulation"
+    SD: str = "scdual_sd"
+    SUPPORT: str = "scdual_support"
     ATTENTION: str = "scdual_attention"
     GATE: str = "scdual_gate"
     GENE_EMBEDDING: str = "scdual_gene_embedding"
     REGULATOR: str = "scdual_regulator"
+    N_CELLS: str = "scdual_n_cells"
     PARAMETERS: str = "scdual"
 
 
@@ -29,6 +32,8 @@ class _LossKeys(NamedTuple):
 RESULT_KEYS = _ResultKeys()
 LOSS_KEYS = _LossKeys()
 
+EVIDENCE_KEYS = {"sd": RESULT_KEYS.SD, "support": RESULT_KEYS.SUPPORT}  # what stands beside the weights of edges
+
 ORIENTATION = "row = regulator, column = target"
 
 
@@ -38,6 +43,11 @@ _ENCODED = re.compile(r"[%/\\\x00-\x1f\x7f]")  # HDF5 and Zarr take slashes for 
 def regulation_key(group: str) -> str:
     """Return the key in ``varp`` of a group's network; what a file cannot hold in a key is written as in a URL, ``%2F``."""
     return f"{RESULT_KEYS.REGULATION}_{_ENCODED.sub(lambda found: f'%{ord(found[0]):02X}', group)}"
+
+
+def evidence_key(key: str, name: str) -> str:
+    """Return the key in ``varp`` of the ``sd`` or ``support`` of the network under a key, that of all cells or of a group."""
+    return EVIDENCE_KEYS[name] + key.removeprefix(RESULT_KEYS.REGULATION)
 
 
 def group_of(key: str) -> str | None:

@@ -8,8 +8,8 @@ import pytest
 from anndata import AnnData
 from scipy.sparse import csr_matrix
 
-from scdual._constants import regulation_key
-from scdual.grn import RegulatoryNetwork
+from scdual._constants import evidence_key, regulation_key
+from scdual.grn import EdgeEvidence, RegulatoryNetwork
 
 GENES = ["SPI1", "GATA1", "LYZ", "HBB", "CD14"]
 
@@ -17,7 +17,9 @@ GENES = ["SPI1", "GATA1", "LYZ", "HBB", "CD14"]
 @pytest.fixture
 def network() -> RegulatoryNetwork:
     weight = np.array([[0, -0.5, 0.9, 0, 0.7], [-0.4, 0, 0, 0.8, 0]])
-    return RegulatoryNetwork(weight, pd.Index(GENES[:2]), pd.Index(GENES))
+    sd = np.array([[0, 0.25, 0.5, 0, 0.125], [0.75, 0, 0, 0, 0]], dtype=np.float32)
+    support = np.array([[0, 0.75, 1, 0, 0.875], [0, 0, 0, 0.5, 0]], dtype=np.float32)
+    return RegulatoryNetwork(weight, pd.Index(GENES[:2]), pd.Index(GENES), evidence=EdgeEvidence(sd, support))
 
 
 @pytest.fixture
@@ -28,8 +30,13 @@ def annotated_path(tmp_path: Path, network: RegulatoryNetwork) -> Path:
     adata.obsm["X_scdual"] = np.zeros((12, 3), dtype=np.float32)
     adata.var["scdual_regulator"] = [True, True, False, False, False]
     adata.varp["scdual_regulation"] = network.to_varp()
-    adata.varp["scdual_regulation_NK"] = network.top(1).to_varp()
-    adata.varp[regulation_key("CD4+/CD8+")] = network.top(2).to_varp()
+    adata.varp["scdual_regulation_NK"] = network.top(1).to_varp()  # without evidence, as of early versions
+    key = regulation_key("CD4+/CD8+")
+    adata.varp[key] = network.top(2).to_varp()
+    for name in ("sd", "support"):
+        adata.varp[f"scdual_{name}"] = network.to_varp(values=name)
+        adata.varp[evidence_key(key, name)] = network.top(2).to_varp(values=name)
+    adata.var["scdual_n_cells"] = (counts > 0).sum(axis=0).A1
     adata.uns["scdual"] = {"version": "0.1.0", "seed": 7, "parameters": {"n_latent": 3}}
     path = tmp_path / "annotated.h5ad"
     adata.write_h5ad(path)

@@ -15,7 +15,7 @@ from scdual.datasets import simulate
 
 @pytest.fixture
 def _small_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    adata = simulate(n_obs=120, n_vars=40, n_regulators=6)
+    adata = simulate(n_obs=120, n_vars=40, n_regulators=6, library_size=5_000)
     adata.obs["bulk_labels"] = adata.obs.pop("cell_type")
     adata.var_names = [
         f"SOX{i}" if is_regulator else f"RPL{i}" for i, is_regulator in enumerate(adata.var["regulator"])
@@ -38,8 +38,22 @@ def test_leaves_every_promised_file_and_prints_one_table(tmp_path: Path) -> None
     adata = anndata.read_h5ad(out / "pbmc68k.h5ad")
     assert {"X_scdual", "X_umap"} <= set(adata.obsm)
     assert "leiden" in adata.obs
-    assert list(pd.read_csv(out / "edges.csv", nrows=1)) == ["source", "target", "weight"]
-    for expected in ("120", "40", "NMI", "ARI", "SCDual", "PCA", "best of 20 resolutions", "activating", "repressing"):
+    edges = pd.read_csv(out / "edges.csv")
+    assert list(edges) == ["source", "target", "weight", "sd", "support", "q_value", "n_cells"]
+    strongest = edges[edges["weight"] > 0].iloc[0]
+    in_the_table = f"{strongest.weight:+.2f} {strongest.source} -> {strongest.target} ({strongest.support:.2f})"
+    assert in_the_table in stdout
+    for expected in (
+        "120",
+        "40",
+        "NMI",
+        "ARI",
+        "SCDual",
+        "PCA",
+        "best of 20 resolutions",
+        "activating (support)",
+        "repressing (support)",
+    ):
         assert expected in " ".join(stdout.split())
 
 

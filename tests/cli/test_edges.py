@@ -106,6 +106,55 @@ def test_group_may_hold_a_slash(annotated_path: Path) -> None:
     assert len(stdout.splitlines()) == 3
 
 
+def test_the_table_carries_the_evidence(annotated_path: Path) -> None:
+    stdout, _ = run(annotated_path)
+    assert stdout.splitlines() == [
+        "source,target,weight,sd,support",
+        "SPI1,LYZ,0.9,0.5,1.0",
+        "GATA1,HBB,0.8,0.0,0.5",
+        "SPI1,CD14,0.7,0.125,0.875",
+        "SPI1,GATA1,-0.5,0.25,0.75",
+        "GATA1,SPI1,-0.4,0.75,0.0",
+    ]
+    stdout, _ = run(annotated_path, "--group", "CD4+/CD8+")
+    assert stdout.splitlines()[1:] == ["SPI1,LYZ,0.9,0.5,1.0", "GATA1,HBB,0.8,0.0,0.5"]
+
+
+@pytest.mark.parametrize(
+    ("args", "targets"),
+    [
+        (["--min-support", "0"], ["LYZ", "HBB", "CD14", "GATA1", "SPI1"]),
+        (["--min-support", "0.75"], ["LYZ", "CD14", "GATA1"]),
+        (["--min-support", "0.75", "--top", "2"], ["LYZ", "CD14"]),  # the two strongest of those with support
+        (["--min-support", "1", "--group", "CD4+/CD8+"], ["LYZ"]),
+    ],
+)
+def test_edges_of_little_support_are_left_out(annotated_path: Path, args: list[str], targets: list[str]) -> None:
+    stdout, _ = run(annotated_path, *args)
+    assert list(pd.read_csv(io.StringIO(stdout))["target"]) == targets
+
+
+def test_support_that_is_not_in_the_file_is_an_error(annotated_path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "edges.csv"
+    _, stderr = run(annotated_path, "--group", "NK", "--min-support", 0.5, "-o", out, code=1)
+    assert stderr == (
+        f"Error: {annotated_path} has no support of these edges: its varp lacks ['scdual_sd_NK', 'scdual_support_NK'] "
+        "beside 'scdual_regulation_NK'. Leave out --min-support, or write the results anew with `scdual fit` or "
+        "`SCDual.annotate`.\n"
+    )
+    assert not out.exists()
+
+
+def test_half_of_the_evidence_is_none(annotated_path: Path) -> None:
+    adata = anndata.read_h5ad(annotated_path)
+    del adata.varp["scdual_sd"]
+    adata.write_h5ad(annotated_path)
+    stdout, _ = run(annotated_path, "--top", 1)
+    assert stdout.splitlines() == ["source,target,weight", "SPI1,LYZ,0.9"]
+    _, stderr = run(annotated_path, "--min-support", 0.5, code=1)
+    assert "its varp lacks ['scdual_sd'] beside 'scdual_regulation'" in stderr
+
+
 def test_unknown_group_names_the_groups_there_are(annotated_path: Path) -> None:
     _, stderr = run(annotated_path, "--group", "B", code=1)
     assert "no network of the group 'B'; it has networks of ['CD4+/CD8+', 'NK']" in stderr
@@ -131,6 +180,6 @@ def test_missing_output_directory_is_named(annotated_path: Path, tmp_path: Path)
     assert "mkdir" in stderr
 
 
-@pytest.mark.parametrize("args", [["--top", "0"], ["--top", "many"], ["--unknown"]])
+@pytest.mark.parametrize("args", [["--top", "0"], ["--top", "many"], ["--unknown"], ["--min-support", "95"]])
 def test_wrong_usage_exits_with_two(annotated_path: Path, args: list[str]) -> None:
     run(annotated_path, *args, code=2)

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from scdual.cli._app import app
 from scdual.datasets import simulate
+from scdual.grn import from_frame
 from scdual.model import SCDual
 
 HOLD_LOCK = """
@@ -26,7 +27,7 @@ with lock(sys.argv[1]):
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    adata = simulate(n_obs=120, n_vars=40, n_regulators=6, n_batches=2)
+    adata = simulate(n_obs=120, n_vars=40, n_regulators=6, n_batches=2, library_size=5_000)
     adata.layers["raw"] = adata.X.copy()
     adata.write_h5ad(tmp_path / "in.h5ad")
     return tmp_path / "in.h5ad"
@@ -63,6 +64,20 @@ def test_writes_the_annotated_file_and_says_what_is_next(path: Path) -> None:
         assert expected in said
 
 
+def test_edges_of_the_file_carry_their_evidence(path: Path) -> None:
+    out, table = path.with_name("out.h5ad"), path.with_name("edges.csv")
+    run(path, "-o", out, "--max-epochs", 1, "--regulators", "regulator", "--accelerator", "cpu")
+    result = CliRunner().invoke(app, ["edges", str(out), "-o", str(table)])
+    assert result.exit_code == 0, result.output
+    edges = pd.read_csv(table)
+    assert list(edges) == ["source", "target", "weight", "sd", "support"]
+    assert len(edges) == anndata.read_h5ad(out).varp["scdual_regulation"].nnz > 0
+    assert (edges["sd"] > 0).all()
+    assert edges["support"].between(0, 1).all()
+    assert edges["support"].head(20).mean() > edges["support"].tail(20).mean()  # the strongest are the surest
+    pd.testing.assert_frame_equal(from_frame(table).to_frame(), from_frame(edges).to_frame())
+
+
 def test_options_reach_the_model(path: Path) -> None:
     genes = anndata.read_h5ad(path).var_names
     names, prior, folder = (path.with_name(name) for name in ("names.txt", "prior.csv", "model"))
@@ -74,7 +89,8 @@ def test_options_reach_the_model(path: Path) -> None:
     run(path, "-o", out, "--max-epochs", 1, "--accelerator", "cpu", *keys, *files)
     after = anndata.read_h5ad(out)
     assert set(after.var_names[after.var["scdual_regulator"]]) == {genes[0], genes[1]}
-    assert {f"scdual_regulation_type_{i}" for i in range(1, 6)} <= set(after.varp)
+    for stem in ("scdual_regulation", "scdual_sd", "scdual_support"):
+        assert {stem, *(f"{stem}_type_{i}" for i in range(1, 6))} <= set(after.varp)
     setup = SCDual.load_registry(str(folder))["setup_args"]
     assert (setup["layer"], setup["batch_key"], setup["labels_key"]) == ("raw", "batch", "cell_type")
 

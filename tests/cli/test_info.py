@@ -24,7 +24,7 @@ def run(path: Path, code: int = 0) -> tuple[str, str]:
 @pytest.fixture(scope="module")
 def model() -> SCDual:
     scvi.settings.seed = 0
-    adata = simulate(60, 12, n_regulators=3)
+    adata = simulate(60, 12, n_regulators=3, library_size=1_000)
     SCDual.setup_anndata(adata, labels_key="cell_type")
     model = SCDual(adata, regulators="regulator", n_latent=17, n_embed=8, n_heads=1, n_pool=2)
     model.train(1, plan_kwargs={"lr": 1e-3})
@@ -41,7 +41,8 @@ def test_shows_size_results_and_parameters_of_a_file(annotated_path: Path) -> No
     text, _ = run(annotated_path)
     for expected in ("cells", "12", "genes", "5", "counts", "parameters.n_latent", "seed", "7"):
         assert expected in text
-    for key in ('obsm["X_scdual"]', 'var["scdual_regulator"]', 'varp["scdual_regulation_NK"]'):
+    keys = ['obsm["X_scdual"]', 'var["scdual_regulator"]', 'var["scdual_n_cells"]', 'varp["scdual_regulation_NK"]']
+    for key in (*keys, 'varp["scdual_sd"]', 'varp["scdual_support"]', 'varp["scdual_support_CD4+%2FCD8+"]'):
         assert key in text
 
 

@@ -72,7 +72,7 @@ def with_genes_in_order(model: SCDual, order: np.ndarray) -> SCDual:
 @pytest.fixture(scope="module")
 def twins() -> tuple[SCDual, SCDual]:
     scvi.settings.seed = 0
-    data = simulate(100, 37, n_regulators=11)  # no other axis of the weights has these lengths
+    data = simulate(300, 37, n_regulators=11, library_size=200)  # no other axis of the weights has these lengths
     SCDual.setup_anndata(data)
     model = SCDual(data, regulators="regulator")
     model.train(1)
@@ -170,10 +170,11 @@ def test_the_network_of_a_group_is_the_mean_over_its_cells(trained: SCDual, adat
     np.testing.assert_allclose(found, np.mean(single, axis=0), atol=1e-5)
 
 
-def test_the_regulation_of_chosen_cells_is_the_mean_over_them(trained: SCDual) -> None:
+def test_the_influence_in_chosen_cells_is_the_mean_over_them(trained: SCDual) -> None:
     chosen = [4, 17, 90, 140]
-    single = [trained.get_regulation(indices=[cell]).weight for cell in chosen]
-    np.testing.assert_allclose(trained.get_regulation(indices=chosen).weight, np.mean(single, axis=0), atol=1e-5)
+    single = [trained.get_regulation(indices=[cell], kind="influence").weight for cell in chosen]
+    found = trained.get_regulation(indices=chosen, kind="influence").weight
+    np.testing.assert_allclose(found, np.mean(single, axis=0), atol=1e-5)
 
 
 def test_a_planted_network_is_found() -> None:

@@ -163,11 +163,12 @@ def test_a_model_without_data_reads_what_it_is_given(trained: SCDual, folder: Pa
     loaded = SCDual.load(folder, adata=False)
     assert loaded.adata is None
     np.testing.assert_array_equal(loaded.get_latent_representation(adata), trained.get_latent_representation())
-    np.testing.assert_array_equal(loaded.get_regulation(adata).weight, trained.get_regulation().weight)
+    for given in (None, adata):
+        np.testing.assert_array_equal(loaded.get_regulation(given).weight, trained.get_regulation().weight)
     assert list(loaded.get_normalized_expression(adata).columns) == trained.gene_names
 
 
-@pytest.mark.parametrize("method", ["train", "get_latent_representation", "get_regulation", "predict"])
+@pytest.mark.parametrize("method", ["train", "get_latent_representation", "annotate", "predict"])
 def test_without_any_data_the_message_says_so(folder: Path, method: str) -> None:
     loaded = SCDual.load(folder, adata=False)
     with pytest.raises(ValueError, match="loaded or built without data"):

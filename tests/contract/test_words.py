@@ -346,7 +346,7 @@ CHANGES: dict[str, tuple[Callable[[AnnData], None], str]] = {
 USES: dict[str, Callable[[SCDual], Any]] = {
     "construction": lambda model: SCDual(model.adata, regulators=None),
     "training": lambda model: model.train(1),
-    "ensemble": lambda model: model.train_ensemble(2, max_epochs=1),
+    "ensemble": lambda model: model.train_ensemble(2),
     "query": lambda model: model.get_latent_representation(),
 }
 

@@ -1,5 +1,6 @@
 """Conversions keep the direction, the sign and the names of every edge."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -236,6 +237,70 @@ def test_from_varp_ignores_stored_zeros_and_leaves_the_matrix_alone() -> None:
     assert matrix.nnz == 2
 
 
+@pytest.fixture
+def sure() -> RegulatoryNetwork:
+    """Return a network with evidence, of which some is 0."""
+    sd = np.array([[0.25, 0, np.nan, np.nan], [0.5, np.nan, 0.75, 1]], dtype=np.float32)
+    support = np.array([[1, 0.5, 0, 0], [0, 0, 0.75, 0.25]], dtype=np.float32)
+    n_cells = np.array([[9, 8, 7, 6], [5, 4, 3, 2]])
+    return RegulatoryNetwork(WEIGHT, REGULATORS, TARGETS, evidence=EdgeEvidence(sd, support, n_cells=n_cells))
+
+
+def test_varp_of_evidence_has_a_value_for_each_edge_alone(sure: RegulatoryNetwork) -> None:
+    names = ["CD14", "extra", "GATA1", "HBB", "SPI1"]
+    weight = sure.to_varp(names)
+    for values, dtype in (("sd", np.float32), ("support", np.float32), ("n_cells", np.int64)):
+        found = sure.to_varp(names, values)
+        np.testing.assert_array_equal(found.indices, weight.indices)  # zeros stay where there is an edge
+        np.testing.assert_array_equal(found.indptr, weight.indptr)
+        assert found.dtype == dtype
+        frame = pd.DataFrame(found.toarray(), names, names)
+        for edge in sure.to_frame().itertuples():
+            assert frame.loc[edge.source, edge.target] == getattr(edge, values)
+
+
+def test_varp_of_evidence_that_is_not_known_is_an_error(network: RegulatoryNetwork, sure: RegulatoryNetwork) -> None:
+    with pytest.raises(ValueError, match=r"`values` is 'support', expected one of \['weight'\]"):
+        network.to_varp(values="support")
+    with pytest.raises(
+        ValueError, match=r"`values` is 'q_value', expected one of \['weight', 'sd', 'support', 'n_cells'\]"
+    ):
+        sure.to_varp(values="q_value")
+
+
+@pytest.mark.parametrize("kind", [csr_matrix, csc_matrix, csr_array, lambda matrix: matrix.toarray()])
+def test_from_varp_reads_evidence_back(sure: RegulatoryNetwork, kind: Callable) -> None:
+    matrices = {name: kind(sure.to_varp(values=name)) for name in ("sd", "support")}
+    found = from_varp(kind(sure.to_varp()), TARGETS, **matrices)
+    pd.testing.assert_frame_equal(found.to_frame(), sure.to_frame().drop(columns="n_cells"))
+    assert found.evidence.sd.dtype == np.float32
+
+
+def test_from_varp_needs_the_evidence_of_every_edge(sure: RegulatoryNetwork) -> None:
+    matrices = {name: sure.top(4).to_varp(values=name) for name in ("sd", "support")}
+    with pytest.raises(ValueError, match="1 edges have a `sd` that is not between 0 and inf, e.g. nan"):
+        from_varp(sure.to_varp(), TARGETS, **matrices)
+    found = from_varp(sure.top(2).to_varp(), TARGETS, **matrices)  # more evidence than edges
+    pd.testing.assert_frame_equal(found.to_frame(), sure.to_frame(2).drop(columns="n_cells"))
+
+
+@pytest.mark.parametrize(
+    ("matrices", "error", "message"),
+    [
+        ({"sd": np.zeros((4, 4))}, ValueError, r"Only \['sd'\] of the evidence is given, expected both"),
+        ({"support": np.zeros((4, 4))}, ValueError, r"Only \['support'\] of the evidence is given"),
+        ({"sd": np.zeros((4, 4)), "support": np.zeros((2, 4))}, ValueError, r"`support` has shape \(2, 4\), expected \(4, 4\)"),
+        ({"sd": np.full((4, 4), "a"), "support": np.zeros((4, 4))}, TypeError, "`sd` is of type <U1"),
+        ({"sd": np.zeros((4, 4)), "support": np.full((4, 4), 95)}, ValueError, "5 edges have a `support` that is not between 0"),
+    ],
+)  # fmt: skip
+def test_from_varp_says_what_is_wrong_with_evidence(
+    network: RegulatoryNetwork, matrices: dict, error: type, message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        from_varp(network.to_varp(), TARGETS, **matrices)
+
+
 def test_from_varp_rejects_other_genes(network: RegulatoryNetwork) -> None:
     with pytest.raises(ValueError, match=r"shape \(4, 4\), expected \(2, 2\)"):
         from_varp(network.to_varp(), ["A", "b"])
@@ -258,6 +323,13 @@ def test_networkx_reads_the_table_as_it_is(network: RegulatoryNetwork) -> None:
     graph = nx.from_pandas_edgelist(network.to_frame(), "source", "target", "weight", create_using=nx.DiGraph)
     found = nx.to_pandas_adjacency(graph, nodelist=TARGETS, dtype=np.float32)
     np.testing.assert_array_equal(found, network.to_varp().toarray())
+
+
+def test_edges_of_networkx_carry_the_evidence(sure: RegulatoryNetwork) -> None:
+    nx = pytest.importorskip("networkx")
+    graph = nx.from_pandas_edgelist(sure.to_frame(), edge_attr=True, create_using=nx.DiGraph)
+    assert graph.edges["SPI1", "CD14"] == {"weight": np.float32(0.7), "sd": 0.75, "support": 0.75, "n_cells": 3}
+    assert graph.number_of_edges() == 5
 
 
 def test_decoupler_reads_the_table_as_it_is(network: RegulatoryNetwork) -> None:

@@ -57,5 +57,5 @@ def test_an_ensemble_is_trained_from_disk(backed: AnnData) -> None:
     SCDual.setup_anndata(backed, batch_key="batch")
     model = SCDual(backed, regulators="regulator", n_embed=8, n_hidden=8, n_latent=3)
     model.train(1)
-    model.train_ensemble(2, max_epochs=1)
+    model.train_ensemble(2)
     assert model.get_regulation().evidence is not None

@@ -53,7 +53,7 @@ found["history"] = {key: values.to_numpy(dtype=float).ravel().tolist() for key, 
 rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
 if rank == 0:
     found["latent"] = float(np.abs(model.get_latent_representation()).sum())
-    model.train_ensemble(2, max_epochs=1, enable_progress_bar=False)
+    model.train_ensemble(2, enable_progress_bar=False)
     found["n_members"] = len(model.ensemble_)
 with open(f"{name}_{rank}.json", "w") as file:
     json.dump(found, file)

@@ -27,16 +27,18 @@ def model(adata: AnnData) -> SCDual:
 
 @pytest.fixture(scope="module")
 def trained(model: SCDual) -> SCDual:
-    model.train_ensemble(3, max_epochs=4, enable_progress_bar=False)
+    model.train_ensemble(3, enable_progress_bar=False)
     return model
 
 
 def test_weights_embedding_and_data_stay(adata: AnnData, model: SCDual) -> None:
     counts, before, latent = adata.X.copy(), model.get_regulation(), model.get_latent_representation()
-    assert before.evidence is None
-    model.train_ensemble(2, max_epochs=1, enable_progress_bar=False)
+    model.train_ensemble(2, enable_progress_bar=False)
     after = model.get_regulation()
     np.testing.assert_array_equal(before.weight, after.weight)
+    np.testing.assert_array_equal(before.evidence.n_cells, after.evidence.n_cells)
+    assert set(np.unique(after.evidence.support)) <= {0, 0.5, 1}  # a share of two members
+    assert len(np.unique(before.evidence.support)) > 3
     np.testing.assert_array_equal(latent, model.get_latent_representation())
     assert (counts != adata.X).sum() == 0
     assert model.get_regulation(kind="gate").evidence is None
@@ -74,7 +76,7 @@ def test_without_an_ensemble_there_are_no_members(adata: AnnData) -> None:
 
 def test_fewer_edges_beat_genes_permuted_within_cell_types(trained: SCDual) -> None:
     n_over_all = trained.get_regulation().called().n_edges
-    trained.train_ensemble(2, max_epochs=4, permute_within="cell_type", enable_progress_bar=False)
+    trained.train_ensemble(2, permute_within="cell_type", enable_progress_bar=False)
     assert trained.get_regulation().called().n_edges < 0.8 * n_over_all
     with pytest.raises(KeyError, match="permute_within='type'"):
         trained.train_ensemble(2, permute_within="type")
@@ -101,7 +103,7 @@ def test_permuted_counts_get_no_call() -> None:
     SCDual.setup_anndata(adata)
     model = SCDual(adata, regulators=list(adata.var_names[:8]), n_hidden=16)
     model.train(4, enable_progress_bar=False, train_size=1.0)
-    model.train_ensemble(2, max_epochs=4, enable_progress_bar=False)
+    model.train_ensemble(2, enable_progress_bar=False)
     assert model.get_regulation().called(0.05).n_edges == 0
 
 
@@ -109,9 +111,11 @@ def test_training_again_forgets_the_ensemble(adata: AnnData) -> None:
     SCDual.setup_anndata(adata)
     model = SCDual(adata, regulators="regulator", n_hidden=16)
     model.train(1, enable_progress_bar=False)
-    model.train_ensemble(2, max_epochs=1, enable_progress_bar=False)
+    model.train_ensemble(2, enable_progress_bar=False)
     model.train(1, enable_progress_bar=False)
-    assert model.get_regulation().evidence is None
+    assert model.ensemble_ == []
+    with pytest.raises(RuntimeError, match="no ensemble"):
+        model.ensemble_networks()
 
 
 def test_bad_calls_are_explained(adata: AnnData, model: SCDual) -> None:

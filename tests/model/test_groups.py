@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scdual._constants import group_of, regulation_key
+from scdual._constants import evidence_key, group_of, regulation_key
 from scdual.model._groups import group_cells, group_names
 
 ODD_NAMES = [
@@ -89,7 +89,9 @@ def test_keys_of_groups_can_be_read_back_and_never_collide() -> None:
     keys = [regulation_key(name) for name in ODD_NAMES]
     assert [group_of(key) for key in keys] == ODD_NAMES
     assert len(set(keys)) == len(ODD_NAMES)
-    assert not any(character in key for key in keys for character in "/\\\t")
+    everywhere = {*keys, *(evidence_key(key, name) for key in keys for name in ("sd", "support"))}
+    assert len(everywhere) == 3 * len(ODD_NAMES)
+    assert not any(character in key for key in everywhere for character in "/\\\t")
 
 
 @pytest.mark.parametrize("name", ["B cell", "CD4+ T", "mono 2.1", "β-cell", "A|B"])
@@ -97,7 +99,12 @@ def test_plain_names_stay_as_they_are(name: str) -> None:
     assert regulation_key(name) == f"scdual_regulation_{name}"
 
 
-@pytest.mark.parametrize("key", ["scdual_regulation", "scdual_attention", "other"])
+def test_keys_of_evidence_end_as_those_of_the_network() -> None:
+    assert evidence_key("scdual_regulation", "sd") == "scdual_sd"
+    assert evidence_key("scdual_regulation_A%2FB", "support") == "scdual_support_A%2FB"
+
+
+@pytest.mark.parametrize("key", ["scdual_regulation", "scdual_attention", "scdual_support_NK", "other"])
 def test_other_keys_are_of_no_group(key: str) -> None:
     assert group_of(key) is None
 

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Callback
 from scvi.train import SaveCheckpoint
 
 from scdual.model import SCDual
-from scdual.model import _ensemble as ensemble
+from scdual.module import RegulationMap
 
 
 class At(Callback):
@@ -61,7 +61,7 @@ def model(adata: AnnData) -> SCDual:
 @pytest.fixture
 def finished(model: SCDual) -> SCDual:
     model.train(1)
-    model.train_ensemble(2, max_epochs=1)
+    model.train_ensemble(2)
     return model
 
 
@@ -187,17 +187,16 @@ def test_weights_that_a_checkpoint_has_rescued_stay(finished: SCDual, tmp_path: 
 
 def test_an_interrupted_ensemble_leaves_the_earlier_one(finished: SCDual, monkeypatch: pytest.MonkeyPatch) -> None:
     before, members = weights_of(finished), list(finished.ensemble_)
-    steps = iter(range(100))
-    loss_of = ensemble.RegulationTrainingPlan.training_step
+    steps, learn = iter(range(100)), RegulationMap.learn
 
-    def training_step(self: object, *args: object) -> torch.Tensor:
-        if next(steps) == 3:  # a member has one step per epoch, so three are done
+    def learn_or_stop(self: RegulationMap, *args: object) -> object:
+        if next(steps) == 3:
             ctrl_c()
-        return loss_of(self, *args)
+        return learn(self, *args)
 
-    monkeypatch.setattr(ensemble.RegulationTrainingPlan, "training_step", training_step)
+    monkeypatch.setattr(RegulationMap, "learn", learn_or_stop)
     with pytest.raises(KeyboardInterrupt, match="interrupted after 3 of 5 members; the model is as it was"):
-        finished.train_ensemble(4, max_epochs=1)
+        finished.train_ensemble(4)
     assert all(one is other for one, other in zip(finished.ensemble_, members, strict=True))
     assert same(weights_of(finished), before)
 

@@ -54,7 +54,7 @@ def test_a_trained_model_and_its_data_are_let_go(as_mudata: bool) -> None:
     n_before = n_managers()
     data = registered(as_mudata=as_mudata)
     model = trained(data)
-    model.train_ensemble(2, max_epochs=1, **OPTIONS)
+    model.train_ensemble(2, **OPTIONS)
     model.annotate()
     model.get_latent_representation()
     ends = [weakref.ref(data), weakref.ref(model), weakref.ref(model.module), weakref.ref(model.adata_manager)]

@@ -72,7 +72,7 @@ def test_lines_go_to_stderr_where_logging_is_not_set_up(
 def test_a_training_without_progress_bar_is_silent(model: SCDual, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     model.train(2, enable_progress_bar=False)
-    model.train_ensemble(2, max_epochs=1, enable_progress_bar=False)
+    model.train_ensemble(2, enable_progress_bar=False)
     assert not epochs_in(caplog)
 
 
@@ -89,8 +89,8 @@ def test_a_bar_is_drawn_on_stderr_of_a_terminal(
     model.train(2)
     assert "Epoch 2/2: 100%" in terminal.getvalue()
     assert "train_loss" in terminal.getvalue()
-    model.train_ensemble(2, max_epochs=1)
-    assert "Training the ensemble: 100%" in terminal.getvalue()
+    model.train_ensemble(2)
+    assert "Learning the ensemble: 100%" in terminal.getvalue()
     assert capsys.readouterr().out == ""
     assert not epochs_in(caplog)
 
@@ -99,8 +99,8 @@ def test_members_of_an_ensemble_are_counted(model: SCDual, caplog: pytest.LogCap
     caplog.set_level(logging.INFO)
     model.train(1, enable_progress_bar=False)
     caplog.clear()
-    model.train_ensemble(2, max_epochs=1)
-    assert epochs_in(caplog) == [f"Training the ensemble: {n} of 3" for n in (1, 2, 3)]
+    model.train_ensemble(2)
+    assert epochs_in(caplog) == [f"Learning the ensemble: {n} of 3" for n in (1, 2, 3)]
     assert {record.name for record in caplog.records} == {"scdual.model._progress"}  # the hardware has been named once
 
 

@@ -34,7 +34,7 @@ def reference(cells: AnnData) -> SCDual:
     SCDual.setup_anndata(data, batch_key="batch")
     model = SCDual(data, regulators="regulator")
     model.train(2)
-    model.train_ensemble(2, max_epochs=1)
+    model.train_ensemble(2)
     return model
 
 
@@ -196,7 +196,7 @@ def test_dropout_can_be_stopped(reference: SCDual, query: AnnData) -> None:
 def test_labels_are_transferred_to_the_query(cells: AnnData) -> None:
     marked = cells.copy()
     marked.X = marked.X.toarray()
-    marked.X[np.arange(marked.n_obs), marked.obs["cell_type"].cat.codes] += 10
+    marked.X[np.arange(marked.n_obs), marked.obs["cell_type"].cat.codes] += 20
     data, query = (marked[(marked.obs["batch"] == "batch_3") == chosen].copy() for chosen in (False, True))
     SCDual.setup_anndata(data, batch_key="batch", labels_key="cell_type", unlabeled_category="Unknown")
     reference = SCDual(data, regulators="regulator", dropout_rate=0.1)

@@ -10,6 +10,7 @@ import torch
 from anndata import AnnData
 from scipy.sparse import csr_matrix, issparse
 
+from scdual._constants import evidence_key
 from scdual.datasets import simulate
 from scdual.grn import RegulatoryNetwork, consensus_network, from_varp
 from scdual.model import SCDual
@@ -57,6 +58,12 @@ def test_minibatches_and_the_order_of_cells_do_not_matter(trained: SCDual, kind:
         trained.get_regulation(kind=kind, indices=np.arange(150)[::-1]),
     ):
         np.testing.assert_allclose(other.weight, weight, atol=1e-5)
+    some = trained.get_regulation(kind=kind, indices=np.arange(100)).weight
+    for other in (
+        trained.get_regulation(kind=kind, indices=np.arange(100)[::-1], batch_size=7),
+        trained.get_regulation(shuffled, kind=kind, indices=np.arange(50, 150)),
+    ):
+        np.testing.assert_allclose(other.weight, some, atol=1e-5)
 
 
 def test_targets_in_several_chunks_give_the_same_maps(trained: SCDual, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,9 +103,15 @@ def test_consensus_of_a_group_is_that_of_its_own_map_and_cells(trained: SCDual) 
 
 def test_a_map_is_the_mean_over_single_cells(trained: SCDual) -> None:
     chosen = [4, 40, 140]
-    single = [trained.get_regulation(indices=[cell]).weight for cell in chosen]
-    np.testing.assert_allclose(trained.get_regulation(indices=chosen).weight, np.mean(single, axis=0), atol=1e-5)
+    single = [trained.get_regulation(indices=[cell], kind="influence").weight for cell in chosen]
+    found = trained.get_regulation(indices=chosen, kind="influence").weight
+    np.testing.assert_allclose(found, np.mean(single, axis=0), atol=1e-5)
     assert not np.allclose(single[0], single[1], atol=1e-6)
+
+
+def test_a_single_chosen_cell_has_no_map(trained: SCDual) -> None:
+    with pytest.raises(ValueError, match="The 1 cells of `indices` have no map, because no regulator varies in them"):
+        trained.get_regulation(indices=[4])
 
 
 def test_an_unknown_group_column_is_named_with_those_there_are(trained: SCDual) -> None:
@@ -161,7 +174,7 @@ def test_a_chain_is_read_with_its_direction_and_signs() -> None:
 @pytest.mark.parametrize("regulator", ["A", "B"])
 def test_only_the_named_regulators_have_rows(regulator: str) -> None:
     chain = pd.DataFrame({"source": ["A", "B"], "target": ["B", "C"], "weight": [3.0, -3.0]})
-    adata = simulate(60, 8, network=chain)
+    adata = simulate(600, 8, network=chain, library_size=200)
     SCDual.setup_anndata(adata)
     model = SCDual(adata, regulators=[regulator])
     model.train(1)
@@ -199,7 +212,8 @@ def test_annotate_writes_every_result_with_its_type(adata: AnnData) -> None:
     expected = {f"scdual_{kind}": model.get_regulation(kind=kind) for kind in KINDS if kind != "consensus"}
     groups = model.get_regulation(groupby="cell_type")
     expected |= {f"scdual_regulation_{name}": network for name, network in groups.items()}
-    assert set(expected) | {"true_regulation"} == set(adata.varp)
+    evidence = {evidence_key(key, name) for key in expected if "regulation" in key for name in ("sd", "support")}
+    assert set(expected) | evidence | {"true_regulation"} == set(adata.varp)
     for key, network in expected.items():
         matrix = adata.varp[key]
         assert isinstance(matrix, csr_matrix)
@@ -259,7 +273,7 @@ def test_a_failing_annotation_changes_nothing(trained: SCDual, adata: AnnData) -
 def test_other_data_can_be_annotated(trained: SCDual) -> None:
     other = trained.adata[20:70].copy()
     trained.annotate(other)
-    expected = trained.get_regulation(indices=np.arange(20, 70)).weight
+    expected = trained.get_regulation().weight  # the map is that of the cells of the training
     is_regulator = other.var["scdual_regulator"].to_numpy()
     np.testing.assert_allclose(other.varp["scdual_regulation"].toarray()[is_regulator], expected, atol=1e-5)
     assert "X_scdual" not in trained.adata.obsm
@@ -317,7 +331,7 @@ def test_what_a_trusted_prior_says_counts_in_every_map(adata: AnnData) -> None:
     scvi.settings.seed = 0
     model = SCDual(adata, regulators="regulator", prior=true)
     model.train(2)
-    model.train_ensemble(2, max_epochs=2)
+    model.train_ensemble(2)
     factor = model.module.map.prior_factor.numpy().copy().T
     assert factor.std() > 0.1
 

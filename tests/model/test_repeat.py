@@ -72,7 +72,7 @@ def test_a_run_is_repeated_from_an_annotated_file(adata: AnnData, tmp_path: Path
 def test_an_ensemble_is_repeated(adata: AnnData, tmp_path: Path) -> None:
     raw, model = adata.copy(), built(adata)
     model.train(1)
-    model.train_ensemble(2, max_epochs=1, enable_progress_bar=False)
+    model.train_ensemble(2, enable_progress_bar=False)
     model.save(tmp_path / "model")
     repeated = SCDual.repeat(raw, tmp_path / "model")
     assert len(repeated.ensemble_) == 2

@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 import scvi
 from anndata import AnnData
+from scipy.sparse import issparse
 
-from scdual._constants import group_of, regulation_key
+from scdual._constants import evidence_key, group_of, regulation_key
 from scdual.datasets import simulate, simulate_mudata
+from scdual.grn import RegulatoryNetwork, from_varp
 from scdual.model import SCDual
 from scdual.model._results import Results, replace_results
 
@@ -40,16 +42,61 @@ def groups_of(adata: AnnData) -> set[str]:
 
 def test_groups_of_an_older_run_are_gone(model: SCDual, adata: AnnData) -> None:
     adata.varp["scdual_regulation_left"] = adata.varp["true_regulation"]
+    for key in ("scdual_sd", "scdual_support", "scdual_sd_left", "scdual_support_left"):
+        adata.varp[key] = adata.varp["true_regulation"]
     adata.varp["mine"] = adata.varp["true_regulation"]
     model.annotate(adata, groupby="cell_type")
     assert groups_of(adata) == set(model.get_regulation(adata, groupby="cell_type"))
     model.annotate(adata, groupby="batch")
     assert groups_of(adata) == {"batch_1", "batch_2"}
+    evidence = {f"scdual_{name}{group}" for name in ("sd", "support") for group in ("", "_batch_1", "_batch_2")}
+    assert {key for key in adata.varp if key.startswith(("scdual_sd", "scdual_support"))} == evidence
     assert set(adata.uns["scdual"]["groups"].values()) == {"batch_1", "batch_2"}
     model.annotate(adata)
     assert groups_of(adata) == set()
     assert "groups" not in adata.uns["scdual"]
+    assert not any(key.startswith(("scdual_sd_", "scdual_support_")) for key in adata.varp)
     assert {"mine", "true_regulation"} <= set(adata.varp)
+
+
+def same_but_for_q_values(found: RegulatoryNetwork, expected: RegulatoryNetwork) -> bool:
+    table = expected.to_frame()[list(found.to_frame())]
+    pd.testing.assert_frame_equal(found.to_frame(), table, check_exact=False, atol=1e-6, check_dtype=False)
+    return list(table) == ["source", "target", "weight", "sd", "support"]
+
+
+def test_evidence_stands_beside_the_map_of_all_cells_and_of_each_group(
+    model: SCDual, adata: AnnData, tmp_path: Path
+) -> None:
+    adata.obs["kind"] = pd.Categorical(np.resize(["A/B", "sd", "regulation_A"], adata.n_obs))
+    model.annotate(adata, groupby="kind")
+    expected = {regulation_key(name): found for name, found in model.get_regulation(adata, groupby="kind").items()}
+    expected["scdual_regulation"] = model.get_regulation(adata)
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    read = anndata.read_h5ad(tmp_path / "cells.h5ad")
+    for key, network in expected.items():
+        sd, support = (read.varp[evidence_key(key, name)] for name in ("sd", "support"))
+        for matrix in (sd, support):
+            assert matrix.dtype == np.float32
+            np.testing.assert_array_equal(matrix.indices, read.varp[key].indices)
+            np.testing.assert_array_equal(matrix.indptr, read.varp[key].indptr)
+        assert same_but_for_q_values(from_varp(read.varp[key], read.var_names, sd=sd, support=support), network)
+    assert {"scdual_sd_A%2FB", "scdual_support_sd", "scdual_sd_regulation_A"} <= set(read.varp)
+
+
+def test_nothing_of_an_older_run_is_left_in_any_room(model: SCDual, adata: AnnData) -> None:
+    model.annotate(adata, groupby="cell_type")
+    replace_results(adata, adata, Results(obsm={}, uns={}, varp={}, varm={}, var={}))
+    rooms = (adata.obsm, adata.uns, adata.varp, adata.varm, adata.var)
+    assert [key for room in rooms for key in room if key.startswith("scdual")] == []
+
+
+def test_genes_know_how_many_cells_express_them(model: SCDual, adata: AnnData) -> None:
+    part = adata[:40].copy()
+    model.annotate(part)
+    counts = part.X.toarray() if issparse(part.X) else part.X
+    np.testing.assert_array_equal(part.var["scdual_n_cells"], [sum(row > 0) for row in counts.T])
+    assert 0 < part.var["scdual_n_cells"].min() < part.var["scdual_n_cells"].max() <= 40
 
 
 @pytest.mark.filterwarnings("ignore:Writing zarr v2 data")
@@ -141,6 +188,9 @@ def test_results_in_mudata_are_replaced_at_both_levels(contents: Callable[[Any],
     rna.obsm["X_scdual"], rna.uns["scdual"] = np.zeros((100, 2)), {"groups": {}}  # as of the modality alone
     model.annotate(groupby="half")
     assert groups_of(rna) == {"first", "second"}
+    assert {"scdual_sd", "scdual_support", "scdual_sd_first", "scdual_support_second"} <= set(rna.varp)
+    assert not {"scdual_sd", "scdual_support"} & set(mdata.varp)
+    np.testing.assert_array_equal(rna.var["scdual_n_cells"], np.asarray((rna.X > 0).sum(axis=0)).ravel())
     assert "X_scdual" not in rna.obsm
     assert "scdual" not in rna.uns
     before = contents(mdata)

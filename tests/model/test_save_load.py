@@ -113,7 +113,6 @@ def test_without_saved_data_a_warning_says_that_there_are_none(trained: SCDual, 
 NEEDS_DATA = {
     "train": lambda model: model.train(1),
     "get_latent_representation": lambda model: model.get_latent_representation(),
-    "get_regulation": lambda model: model.get_regulation(),
     "annotate": lambda model: model.annotate(),
     "get_elbo": lambda model: model.get_elbo(),
     "view_anndata_setup": lambda model: model.view_anndata_setup(),

@@ -1,4 +1,5 @@
 import math
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -237,7 +238,7 @@ def test_autotune_may_ask_for_the_latent_state(adata: AnnData) -> None:
 )
 def test_a_training_that_does_not_start_keeps_the_ensemble(model: SCDual, arguments: dict[str, object]) -> None:
     model.train(1, enable_progress_bar=False)
-    model.train_ensemble(2, max_epochs=1, enable_progress_bar=False)
+    model.train_ensemble(2, enable_progress_bar=False)
     with pytest.raises((TypeError, ValueError)):
         model.train(1, **arguments)
     assert model.get_regulation().evidence is not None
@@ -271,3 +272,22 @@ def test_a_share_that_leaves_no_cell_for_validation_trains(model: SCDual, option
     assert "validation_loss" not in model.history
     with pytest.raises(ValueError, match="`early_stopping` needs validation cells"):
         model.train(1, early_stopping=True, **options)
+
+
+def test_regulators_in_too_few_cells_are_named_once_and_have_no_edges(adata: AnnData) -> None:
+    name = adata.var_names[adata.var["regulator"]][0]
+    counts = adata.X.toarray()
+    counts[4:, adata.var_names.get_loc(name)] = 0
+    counts[:4, adata.var_names.get_loc(name)] = 2
+    adata.X = counts
+    SCDual.setup_anndata(adata)
+    model = SCDual(adata, regulators="regulator", n_hidden=8, min_cells=5)
+    with pytest.warns(UserWarning, match=rf"1 of 6 regulators are expressed in fewer than 5 cells.*\['{name}'\]"):
+        model.train(1)
+    network = model.get_regulation()
+    assert not network.weight[network.regulators.get_loc(name)].any()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.train(1)
+        again = SCDual(adata, regulators="regulator", n_hidden=8, min_cells=4)
+        again.train(1)

@@ -9,7 +9,8 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
-from matplotlib.patches import FancyArrowPatch
+from matplotlib.patches import ArrowStyle, FancyArrowPatch
+from matplotlib.path import Path
 
 from scdual.grn import EdgeEvidence, RegulatoryNetwork, from_frame
 from scdual.pl import network_graph, regulation_heatmap, regulator_ranking
@@ -30,6 +31,24 @@ def arrows(ax: Axes) -> list[FancyArrowPatch]:
 
 def gene_names(ax: Axes) -> set[str]:
     return {text.get_text() for text in ax.texts}
+
+
+def curve(arrow: FancyArrowPatch) -> Path:
+    """Return the line of an arrow without its end, in pixels."""
+    path = arrow.get_transform().transform_path(arrow.get_path())
+    return Path(path.vertices[:3], path.codes[:3])
+
+
+def assert_boxes_apart(ax: Axes) -> None:
+    ax.figure.canvas.draw()
+    boxes = [text.get_bbox_patch().get_window_extent() for text in ax.texts]
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
+def picture(ax: Axes) -> tuple[list[tuple[str, tuple[float, float]]], list[str]]:
+    """Return where the names stand and how the lines run."""
+    names = [(text.get_text(), text.get_position()) for text in ax.texts]
+    return names, [f"{arrow._posA_posB} {arrow.get_connectionstyle().rad}" for arrow in arrows(ax)]
 
 
 def test_draws_the_strongest_edges_and_only_their_genes(network: RegulatoryNetwork) -> None:
@@ -76,29 +95,79 @@ def test_legend_explains_both_signs(network: RegulatoryNetwork) -> None:
 
 
 def test_boxes_of_names_do_not_overlap(network: RegulatoryNetwork) -> None:
-    ax = network_graph(network, top=40)
-    ax.figure.canvas.draw()
-    boxes = [text.get_bbox_patch().get_window_extent() for text in ax.texts]
-    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    assert_boxes_apart(network_graph(network, top=40))
 
 
 def test_hub_with_many_targets_is_readable() -> None:
     edges = pd.DataFrame({"source": "HUB1", "target": [f"HLA-DRB{i}" for i in range(35)], "weight": 1.0})
+    assert_boxes_apart(network_graph(from_frame(edges)))
+
+
+def test_small_network_with_the_longest_legend_is_readable() -> None:
+    edges = pd.DataFrame({"source": ["A", "B"], "target": ["B", "A"], "weight": [1.0, 0.9]})
     ax = network_graph(from_frame(edges))
+    assert_boxes_apart(ax)
+    legend = ax.get_legend().get_window_extent()
+    assert ax.figure.bbox.x0 <= legend.x0
+    assert legend.x1 <= ax.figure.bbox.x1
+
+
+@pytest.mark.parametrize("top", [20, 60])
+def test_no_line_runs_behind_the_box_of_another_gene(network: RegulatoryNetwork, top: int) -> None:
+    ax = network_graph(network, top=top)
     ax.figure.canvas.draw()
-    boxes = [text.get_bbox_patch().get_window_extent() for text in ax.texts]
-    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    boxes = {text.get_text(): text.get_bbox_patch().get_window_extent() for text in ax.texts}
+    for edge, arrow in zip(network.to_frame(top).itertuples(), arrows(ax), strict=True):
+        line = curve(arrow)
+        met = {gene for gene, box in boxes.items() if line.intersects_bbox(box, filled=False)}
+        assert met <= {edge.source, edge.target}
 
 
-def test_same_network_gives_the_same_picture(network: RegulatoryNetwork) -> None:
-    first, second = ([text.get_position() for text in network_graph(network).texts] for _ in range(2))
-    np.testing.assert_array_equal(first, second)
+def test_lines_end_at_their_genes(network: RegulatoryNetwork) -> None:
+    ax = network_graph(network, top=20)
+    ax.figure.canvas.draw()
+    boxes = {text.get_text(): text.get_bbox_patch().get_window_extent() for text in ax.texts}
+    for edge, arrow in zip(network.to_frame(20).itertuples(), arrows(ax), strict=True):
+        for gene, end in zip((edge.source, edge.target), curve(arrow).vertices[[0, -1]], strict=True):
+            assert boxes[gene].padded(ax.figure.dpi / 10).contains(*end)
 
 
-def test_edges_in_both_directions_are_bent_apart() -> None:
+def test_order_of_genes_and_time_of_drawing_do_not_change_the_picture(network: RegulatoryNetwork) -> None:
+    turned = network.subset(network.regulators[::-1], network.targets[[*range(7, 30), *range(7)]])
+    first, again, other = (picture(network_graph(each, top=50)) for each in (network, network, turned))
+    assert first == again == other
+
+
+def test_edges_of_both_signs_between_two_genes_are_bent_apart() -> None:
     edges = pd.DataFrame({"source": ["A", "B"], "target": ["B", "A"], "weight": [1.0, -1.0]})
-    styles = [arrow.get_connectionstyle() for arrow in arrows(network_graph(from_frame(edges)))]
-    assert all(style.rad != 0 for style in styles)
+    drawn = arrows(network_graph(from_frame(edges)))
+    assert len(drawn) == 2
+    assert all(arrow.get_connectionstyle().rad > 0 for arrow in drawn)  # each to its own right
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_edges_of_one_sign_between_two_genes_are_one_line_without_an_end(sign: int) -> None:
+    weight = sign * np.array([0.8, 1.0, 0.6])
+    edges = pd.DataFrame({"source": ["A", "B", "A"], "target": ["B", "A", "x"], "weight": weight})
+    ax = network_graph(from_frame(edges))
+    mutual, single = arrows(ax)
+    assert type(mutual.get_arrowstyle()) is ArrowStyle.Curve  # a line and nothing else
+    assert type(single.get_arrowstyle()) is not ArrowStyle.Curve
+    assert mutual.get_linewidth() > single.get_linewidth()  # as wide as the stronger one
+    assert to_hex(mutual.get_edgecolor()) == to_hex(single.get_edgecolor())
+    dark = {text.get_text() for text in ax.texts if text.get_color() == "white"}
+    assert dark == {"A", "B"}
+    assert "direction unknown" in ax.get_legend().get_texts()[-1].get_text()
+
+
+def test_legend_tells_of_lines_without_an_end_only_where_there_are_some() -> None:
+    edges = pd.DataFrame({"source": ["A", "A"], "target": ["x", "y"], "weight": [1.0, -0.5]})
+    assert len(network_graph(from_frame(edges)).get_legend().get_texts()) == 2
+
+
+def test_name_with_dollar_signs_is_written_as_it_is() -> None:
+    ax = network_graph(from_frame(pd.DataFrame({"source": ["A$x$"], "target": ["B"], "weight": [1.0]})))
+    assert not any(text.get_parse_math() for text in ax.texts)
 
 
 def test_title_names_the_group() -> None:

@@ -1,11 +1,13 @@
 """The heat map shows the strongest genes, each weight in the cell of its names."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from scdual.grn import RegulatoryNetwork
+from scdual.grn import EdgeEvidence, RegulatoryNetwork
 from scdual.pl import regulation_heatmap
 
 
@@ -34,6 +36,13 @@ def test_each_cell_holds_the_weight_of_its_names(network: RegulatoryNetwork) -> 
     ax = regulation_heatmap(network, n_regulators=4, n_targets=6)
     expected = network.subset(names(ax.get_yticklabels()), names(ax.get_xticklabels())).weight
     np.testing.assert_array_equal(ax.images[0].get_array(), expected)
+
+
+def test_evidence_does_not_change_the_picture(network: RegulatoryNetwork) -> None:
+    sure = replace(network, evidence=EdgeEvidence(*np.ones((2, *network.weight.shape))))
+    plain, drawn = (regulation_heatmap(each) for each in (network, sure))
+    np.testing.assert_array_equal(drawn.images[0].get_array(), plain.images[0].get_array())
+    assert names(drawn.get_yticklabels()) == names(plain.get_yticklabels())
 
 
 def test_colours_are_centred_at_zero_and_the_bar_says_what_they_mean(network: RegulatoryNetwork) -> None:
@@ -76,8 +85,3 @@ def test_draws_on_given_axes(network: RegulatoryNetwork) -> None:
 def test_number_below_one_is_an_error(network: RegulatoryNetwork, name: str) -> None:
     with pytest.raises(ValueError, match=f"`{name}` is 0, expected a whole number of at least 1"):
         regulation_heatmap(network, **{name: 0})
-
-
-def test_network_without_edges_is_an_error() -> None:
-    with pytest.raises(ValueError, match="expected at least one edge"):
-        regulation_heatmap(RegulatoryNetwork(np.zeros((1, 2)), pd.Index(["A"]), pd.Index(["x", "y"])))

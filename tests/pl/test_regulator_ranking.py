@@ -77,8 +77,3 @@ def test_draws_on_given_axes(network: RegulatoryNetwork) -> None:
 def test_number_below_one_is_an_error(network: RegulatoryNetwork) -> None:
     with pytest.raises(ValueError, match="`n` is 0, expected a whole number of at least 1"):
         regulator_ranking(network, n=0)
-
-
-def test_network_without_edges_is_an_error(network: RegulatoryNetwork) -> None:
-    with pytest.raises(ValueError, match="expected at least one edge"):
-        regulator_ranking(network.top(0))

@@ -1,10 +1,12 @@
 """Regulators are ranked by the sum of their absolute weights, whatever the order of the genes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from scdual.grn import RegulatoryNetwork
+from scdual.grn import EdgeEvidence, RegulatoryNetwork
 from scdual.tl import rank_regulators
 
 
@@ -23,6 +25,15 @@ def test_strongest_first_ties_by_name_and_no_edge_last(network: RegulatoryNetwor
     assert table.index.name == "regulator"
     assert list(table.index) == ["C", "A", "D", "B"]
     assert list(table["rank"]) == [1, 2, 3, 4]
+
+
+def test_evidence_does_not_change_the_ranking(network: RegulatoryNetwork) -> None:
+    ones = np.ones(network.weight.shape)
+    sure = replace(network, evidence=EdgeEvidence(ones, ones, ones, ones.astype(int)))
+    pd.testing.assert_frame_equal(rank_regulators(sure), rank_regulators(network))
+    table = sure.to_frame()
+    assert list(table)[2:] == ["weight", "sd", "support", "q_value", "n_cells"]
+    pd.testing.assert_frame_equal(rank_regulators(table), rank_regulators(network.to_frame()))
 
 
 def test_order_of_genes_does_not_matter(network: RegulatoryNetwork) -> None:

@@ -36,7 +36,6 @@ def demo(
     from scdual.cli._clusters import add_clusters, best_agreement, pca
     from scdual.cli._training import start, train
     from scdual.datasets import pbmc68k
-    from scdual.grn import from_varp
 
     progress = Console(stderr=True)
     with lock(out), tell_if_interrupted(f"{out} is as it was"):
@@ -47,7 +46,7 @@ def demo(
         seconds = train(model, max_epochs=max_epochs)
         progress.print("2/3 Reading out the network and clustering the cells")
         model.annotate()
-        network = from_varp(adata.varp[RESULT_KEYS.REGULATION], adata.var_names)
+        network = model.get_regulation()
         add_clusters(adata, RESULT_KEYS.LATENT, seed=seed)
         labels = adata.obs[_LABELS_KEY]
         scores = {
@@ -115,7 +114,8 @@ def _table(
 
     note = (
         f"Agreement of Leiden clusters with {_LABELS_KEY}: for each score the best of {len(RESOLUTIONS)} resolutions "
-        f"({RESOLUTIONS[0]} to {RESOLUTIONS[-1]}), for both methods alike. -> activates, -| represses."
+        f"({RESOLUTIONS[0]} to {RESOLUTIONS[-1]}), for both methods alike. -> activates, -| represses; in "
+        "brackets the support, which is the probability that this sign is right."
     )
     table = Table(title="scdual demo", caption=note, caption_justify="left", show_header=False)
     table.add_row("cells", f"{adata.n_obs:,}")
@@ -126,7 +126,7 @@ def _table(
     for name in ("NMI", "ARI"):
         values = [f"{getattr(score, name.lower()):.3f}" for score in scores.values()]
         table.add_row(name, *values, end_section=name == "ARI")
-    table.add_row("strongest edges", "activating", "repressing", style="bold")
+    table.add_row("strongest edges", "activating (support)", "repressing (support)", style="bold")
     columns = [_strongest(network, 1), _strongest(network, -1)]
     for rank, (activating, repressing) in enumerate(zip(*columns, strict=True), start=1):
         table.add_row(str(rank), activating, repressing)
@@ -137,5 +137,9 @@ def _strongest(network: "RegulatoryNetwork", sign: Literal[1, -1]) -> list[str]:
     """Return the strongest edges of one sign as text, filled up with empty lines."""
     frame = network.top(_N_EDGES, sign=sign).to_frame()
     end = "->" if sign > 0 else "-|"
-    lines = [f"{weight:+.2f} {source} {end} {target}" for source, target, weight in frame.itertuples(index=False)]
+    columns = (frame[name] for name in ("source", "target", "weight", "support"))
+    lines = [
+        f"{weight:+.2f} {source} {end} {target} ({support:.2f})"
+        for source, target, weight, support in zip(*columns, strict=True)
+    ]
     return lines + [""] * (_N_EDGES - len(lines))

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scdual._checks import did_you_mean, listed
-from scdual._constants import RESULT_KEYS, group_of, regulation_key
+from scdual._constants import EVIDENCE_KEYS, RESULT_KEYS, evidence_key, group_of, regulation_key
 from scdual.cli._errors import tell_if_interrupted
 from scdual.cli._terminal import visible
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+    from scdual.grn import RegulatoryNetwork
 
 
 def edges(
@@ -22,19 +24,21 @@ def edges(
     ] = None,
     top: Annotated[int | None, typer.Option(min=1, help="Only this many edges; without it, all.")] = None,
     group: Annotated[str | None, typer.Option(help="Group of cells; without it, all cells.")] = None,
+    min_support: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Only edges whose sign is right with at least this probability.")
+    ] = None,
 ) -> None:
-    """Write the edges as CSV with the columns source, target and weight, the strongest first."""
+    """Write the edges as CSV with the columns source, target, weight, sd and support, the strongest first."""
     from scdual._spreadsheet import to_csv
     from scdual._writing import write_file
     from scdual.cli._files import check_apart, check_output, read_counts
-    from scdual.grn import from_varp
 
     if out is not None:
         check_output(out)
         check_apart({"--out": out}, {"OUT.h5ad": path})
     adata = read_counts(path, backed="r")
-    network = from_varp(adata.varp[_network_key(adata, path, group)], adata.var_names, group=group)
-    frame = network.to_frame(top)
+    network = _network(adata, path, group, with_support=min_support is not None)
+    frame = (network if min_support is None else network.supported(min_support)).to_frame(top)
     if out is None:
         _show(to_csv(frame) or "")
         return
@@ -49,6 +53,29 @@ def _show(text: str) -> None:
         text = "".join(f"{visible(line)}\n" for line in text.removesuffix("\n").split("\n"))
     sys.stdout.write(text)
     sys.stdout.flush()  # here, not at exit: a reader such as `head` may be gone
+
+
+def _network(adata: "AnnData", path: Path, group: str | None, *, with_support: bool) -> "RegulatoryNetwork":
+    """Return the network of a group, or of all cells, with its evidence where that is in the file.
+
+    Raises
+    ------
+    KeyError
+        If the network is not there, or its support although that is needed.
+    """
+    from scdual.grn import from_varp
+
+    key = _network_key(adata, path, group)
+    keys = {name: evidence_key(key, name) for name in EVIDENCE_KEYS}
+    lacking = [sister for sister in keys.values() if sister not in adata.varp]
+    if with_support and lacking:
+        msg = (
+            f"{path} has no support of these edges: its varp lacks {lacking} beside {key!r}. "
+            "Leave out --min-support, or write the results anew with `scdual fit` or `SCDual.annotate`."
+        )
+        raise KeyError(msg)
+    evidence = {} if lacking else {name: adata.varp[sister] for name, sister in keys.items()}
+    return from_varp(adata.varp[key], adata.var_names, group=group, **evidence)
 
 
 def _network_key(adata: "AnnData", path: Path, group: str | None) -> str:

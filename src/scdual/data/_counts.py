@@ -114,3 +114,9 @@ def _check_values(found: _Summary, where: str, *, require_counts: bool) -> None:
             "Name the layer with raw counts in `layer=`, or insist with `require_counts=False`."
         )
         raise ValueError(msg)
+
+
+def n_cells_expressing(matrix: Any) -> np.ndarray:
+    """Return in how many cells each gene has a count, shape ``(G,)``, of a matrix ``(C, G)`` in memory or on disk."""
+    parts = (np.asarray((part > 0).sum(axis=0)).ravel() for part in chunks(matrix))
+    return sum(parts, start=np.zeros(matrix.shape[1], dtype=np.int64))

@@ -3,7 +3,7 @@
 from scdual.grn._align import align_networks
 from scdual.grn._consensus import average_product_correction, consensus_network
 from scdual.grn._convert import from_attention_layout, from_frame, from_varp
-from scdual.grn._evidence import EdgeEvidence, edge_evidence, false_discovery_rate
+from scdual.grn._evidence import EdgeEvidence, edge_evidence, false_discovery_rate, q_values
 from scdual.grn._network import RegulatoryNetwork
 from scdual.grn._scores import (
     NetworkScores,
@@ -32,6 +32,7 @@ __all__ = [
     "from_attention_layout",
     "from_frame",
     "from_varp",
+    "q_values",
     "score_network",
     "sign_accuracy",
     "sign_majority",

@@ -8,15 +8,19 @@ Dimension key
 """
 
 from collections.abc import Iterable
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix, issparse, sparray, spmatrix
 
+from scdual._checks import listed
 from scdual.grn._edges import EdgeTable, as_table, check_no_repeats, read_edges, read_evidence, signed_weights
 from scdual.grn._evidence import EdgeEvidence
 from scdual.grn._names import name_positions, unique_names
 from scdual.grn._network import RegulatoryNetwork
+
+Matrix: TypeAlias = spmatrix | sparray | np.ndarray
 
 _WITHOUT_EDGE = {"weight": 0.0, "sd": np.nan, "support": 0.0, "q_value": 1.0, "n_cells": 0}  # pairs not in the table
 
@@ -65,7 +69,12 @@ def from_frame(
 
 
 def from_varp(
-    matrix: spmatrix | sparray | np.ndarray, var_names: Iterable[str], *, group: str | None = None
+    matrix: Matrix,
+    var_names: Iterable[str],
+    *,
+    group: str | None = None,
+    sd: Matrix | None = None,
+    support: Matrix | None = None,
 ) -> RegulatoryNetwork:
     """Return the network of a ``varp`` matrix, row = regulator; all genes are targets, genes with edges regulators.
 
@@ -77,31 +86,58 @@ def from_varp(
         Names of the ``n_vars`` genes.
     group
         Name of the group of cells.
+    sd, support
+        Evidence for the edges (:class:`EdgeEvidence`), as :meth:`~scdual.model.SCDual.annotate` leaves it beside the weights:
+        both or neither, in the shape of ``matrix``.
 
     Raises
     ------
     TypeError
-        If the matrix holds no real numbers.
+        If a matrix holds no real numbers.
     ValueError
-        If the shape does not fit ``var_names``, or the network is not valid.
+        If a shape does not fit ``var_names``, ``sd`` and ``support`` do not come together, the evidence of an edge is
+        missing or out of its range, or the network is not valid.
     """
     names = unique_names(var_names, role="var_names")
+    given = {name: values for name, values in (("sd", sd), ("support", support)) if values is not None}
+    if len(given) == 1:
+        msg = f"Only {listed(given)} of the evidence is given, expected both `sd` and `support`, or neither. Pass both."
+        raise ValueError(msg)
+    stored = csr_matrix(_checked(matrix, names, role="matrix"))
+    given = {name: _checked(values, names, role=name) for name, values in given.items()}
+    row = np.flatnonzero(np.diff(stored.indptr))  # make only these rows dense
+    weight = stored[row].toarray()
+    keep_mask = (weight != 0).any(axis=1)  # a stored row may hold zeros only
+    row, weight = row[keep_mask], weight[keep_mask]
+    evidence = {name: _dense_rows(values, row, fill=_WITHOUT_EDGE[name]) for name, values in given.items()}
+    return RegulatoryNetwork(weight, names[row], names, group, EdgeEvidence(**evidence) if evidence else None)
+
+
+def _checked(matrix: Matrix, names: pd.Index, *, role: str) -> Matrix:
+    """Return a matrix of real numbers with one row and one column per gene; what is not sparse as an array."""
     if np.shape(matrix) != (len(names), len(names)):
         msg = (
-            f"`matrix` has shape {np.shape(matrix)}, expected {(len(names), len(names))} for {len(names)} `var_names`. "
+            f"`{role}` has shape {np.shape(matrix)}, expected {(len(names), len(names))} for {len(names)} `var_names`. "
             "Pass the `varp` matrix and the `var_names` of the same AnnData object."
         )
         raise ValueError(msg)
     if not issparse(matrix):
         matrix = np.asarray(matrix)
     if matrix.dtype.kind not in "biuf":
-        msg = f"`matrix` is of type {matrix.dtype}, expected real numbers. Convert it, e.g. with `astype('float32')`."
+        msg = f"`{role}` is of type {matrix.dtype}, expected real numbers. Convert it, e.g. with `astype('float32')`."
         raise TypeError(msg)
-    stored = csr_matrix(matrix)
-    row = np.flatnonzero(np.diff(stored.indptr))  # make only these rows dense
-    weight = stored[row].toarray()
-    keep_mask = (weight != 0).any(axis=1)  # a stored row may hold zeros only
-    return RegulatoryNetwork(weight[keep_mask], names[row[keep_mask]], names, group)
+    return matrix
+
+
+def _dense_rows(matrix: Matrix, row: np.ndarray, *, fill: float) -> np.ndarray:
+    """Return these rows, with ``fill`` where a sparse matrix stores nothing; a stored 0 stays 0."""
+    if not issparse(matrix):
+        return matrix[row]
+    part = csr_matrix(matrix)[row].tocoo()
+    part.sum_duplicates()
+    rows = np.full(part.shape, fill, np.result_type(part.dtype, np.float32))
+    rows[part.row, part.col] = part.data
+    return rows
 
 
 def from_attention_layout(

@@ -8,6 +8,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import false_discovery_control, norm
 
 from scdual.grn._pair_values import check_shape
 
@@ -26,8 +27,7 @@ class EdgeEvidence(NamedTuple):
         share of the members, each learnt from a half of the cells, whose weight has the sign of the network's. Shape
         ``(R, T)``, between 0 and 1; 0 where there is no edge.
     q_value
-        Smallest false discovery rate at which the edge is called, shape ``(R, T)``; 1 where there is no edge. Only an
-        ensemble tells.
+        Smallest false discovery rate at which the edge is called, shape ``(R, T)``; 1 where there is no edge.
     n_cells
         Number of cells that express both genes, integers of shape ``(R, T)``.
     """
@@ -51,6 +51,21 @@ class EdgeEvidence(NamedTuple):
         for values in copies.values():
             values.setflags(write=False)
         return EdgeEvidence(**copies)
+
+
+def q_values(z: np.ndarray) -> np.ndarray:
+    """Return the smallest false discovery rate at which each pair is called, by Benjamini and Hochberg :cite:p:`Benjamini95`.
+
+    Parameters
+    ----------
+    z
+        Estimates over their standard errors, of any shape; 0 where there is no pair, which has 1.
+    """
+    is_pair = z != 0
+    result = np.ones(z.shape)
+    if is_pair.any():
+        result[is_pair] = false_discovery_control(2 * norm.sf(np.abs(z[is_pair], dtype=float)))
+    return result
 
 
 def check_evidence(evidence: EdgeEvidence, weight: np.ndarray) -> None:
@@ -79,7 +94,9 @@ def check_evidence(evidence: EdgeEvidence, weight: np.ndarray) -> None:
             raise ValueError(msg)
 
 
-def edge_evidence(weight: np.ndarray, members: np.ndarray, null_weight: np.ndarray) -> EdgeEvidence:
+def edge_evidence(
+    weight: np.ndarray, members: np.ndarray, null_strength: np.ndarray, *, strength: np.ndarray | None = None
+) -> EdgeEvidence:
     """Return the evidence for each edge of a network.
 
     Parameters
@@ -89,24 +106,28 @@ def edge_evidence(weight: np.ndarray, members: np.ndarray, null_weight: np.ndarr
     members
         Weights of networks learnt from random halves of the cells, shape ``(K, R, T)``. The spread between halves is
         that between independent samples of the full size, as in the bootstrap :cite:p:`Buja06`.
-    null_weight
-        Weights of a network learnt after permuting each gene's values over the cells, shape ``(R, T)``.
+    null_strength
+        Strengths of a network learnt after permuting each gene's values over the cells, shape ``(R, T)``.
+    strength
+        Strengths of the network to compare with these, such as estimates over their standard errors, which rare and
+        common genes share; 0 where there is no edge, shape ``(R, T)``. None takes the absolute weights.
 
     Raises
     ------
     ValueError
         If the shapes do not fit, there is one member only, or a weight is not finite.
     """
-    weight, members, null_weight = np.asarray(weight), np.asarray(members), np.asarray(null_weight)
-    if members.shape[1:] != weight.shape or null_weight.shape != weight.shape or len(members) < 2:
+    weight, members, null_strength = np.asarray(weight), np.asarray(members), np.asarray(null_strength)
+    if members.shape[1:] != weight.shape or null_strength.shape != weight.shape or len(members) < 2:
         msg = (
-            f"`weight` has shape {weight.shape}, `members` {members.shape} and `null_weight` {null_weight.shape}, expected "
+            f"`weight` has shape {weight.shape}, `members` {members.shape} and `null_strength` {null_strength.shape}, expected "
             "(R, T), (K, R, T) with K of 2 or more, and (R, T). Pass the same regulators and targets everywhere."
         )
         raise ValueError(msg)
     support = (np.sign(members) == np.sign(weight)).mean(axis=0) * (weight != 0)
     sd = members.std(axis=0, ddof=1)
-    return EdgeEvidence(sd, support, false_discovery_rate(np.abs(weight), np.abs(null_weight)))
+    strength = np.abs(weight) if strength is None else strength
+    return EdgeEvidence(sd, support, false_discovery_rate(strength, np.abs(null_strength)))
 
 
 def false_discovery_rate(strength: np.ndarray, null_strength: np.ndarray) -> np.ndarray:

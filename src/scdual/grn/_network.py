@@ -102,30 +102,40 @@ class RegulatoryNetwork:
             If ``top`` is negative.
         """
         check_whole("top", top, at_least=0, optional=True)
-        matrices = {"weight": self.weight, **({} if self.evidence is None else self.evidence.columns())}
-        return edges_to_frame(matrices, self.regulators, targets=self.targets, top=top)
+        return edges_to_frame(self._matrices(), self.regulators, targets=self.targets, top=top)
 
-    def to_varp(self, var_names: Iterable[str] | None = None) -> csr_matrix:
+    def to_varp(self, var_names: Iterable[str] | None = None, values: str = "weight") -> csr_matrix:
         """Return the edges as a matrix for ``adata.varp``, shape ``(n_vars, n_vars)``, row = regulator.
 
-        Rows of genes that are no regulators are empty; neither zeros nor the diagonal are stored.
+        Rows of genes that are no regulators are empty. Only edges are stored; their evidence may be 0, their weight is not.
 
         Parameters
         ----------
         var_names
             Gene names in the wanted order; ``None`` means the targets.
+        values
+            What to store of each edge: ``'weight'``, or its evidence, such as ``'sd'`` and ``'support'``, where it is known.
+            :func:`~scdual.grn.from_varp` reads these three back.
 
         Raises
         ------
         ValueError
-            If a regulator or target is not in ``var_names``.
+            If a regulator or target is not in ``var_names``, or the network does not have these values.
         """
+        matrices = self._matrices()
+        check_choice("values", values, matrices)
         names = self.targets if var_names is None else unique_names(var_names, role="var_names")
         row_of = name_positions(self.regulators, names, role="regulators", where="`var_names`")
         column_of = name_positions(self.targets, names, role="targets", where="`var_names`")
         row, column = np.nonzero(self.weight)
-        entries = (self.weight[row, column], (row_of[row], column_of[column]))
+        stored = matrices[values][row, column]
+        stored = stored.astype(np.float32) if stored.dtype.kind == "f" else stored
+        entries = (stored, (row_of[row], column_of[column]))
         return csr_matrix(entries, shape=(len(names), len(names)))
+
+    def _matrices(self) -> dict[str, np.ndarray]:
+        """Return weights and evidence by name, each ``(R, T)``."""
+        return {"weight": self.weight, **({} if self.evidence is None else self.evidence.columns())}
 
     def subset(
         self, regulators: Iterable[str] | None = None, targets: Iterable[str] | None = None

@@ -7,7 +7,6 @@ Dimension key
 import warnings
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,7 @@ from anndata import AnnData
 from mudata import MuData
 from scvi import REGISTRY_KEYS, settings
 from scvi.data import AnnDataManager
-from scvi.dataloaders import DataSplitter
+from scvi.dataloaders import AnnDataLoader
 
 from scdual._checks import check_flag, check_whole
 from scdual.data._cells import cell_order
@@ -27,10 +26,9 @@ from scdual.model._groups import SMALLEST_GROUP, group_names
 from scdual.model._progress import tracked
 from scdual.model._record import recorded
 from scdual.model._scvi import parse_device_args
-from scdual.model._train_arguments import check_hardware, check_lengths, check_plan
-from scdual.model._trainer import QuietTrainer
-from scdual.model._training import TrainingMixin, default_max_epochs
-from scdual.module import RegulationMap, RegulationTrainingPlan
+from scdual.model._train_arguments import check_hardware, check_lengths
+from scdual.model._training import TrainingMixin
+from scdual.module import RegulationMap
 
 State = dict[str, torch.Tensor]
 
@@ -44,36 +42,30 @@ class EnsembleMixin(TrainingMixin):
         n_ensemble: int = 5,
         *,
         permute_within: str | Sequence[str] | None = None,
-        max_epochs: int | None = None,
         accelerator: str = "auto",
         devices: int | list[int] | str = "auto",
-        batch_size: int = 128,
-        plan_kwargs: dict[str, Any] | None = None,
+        batch_size: int = 512,
         enable_progress_bar: bool = True,
     ) -> None:
         """Learn the regulatory map again from random halves of the cells, and once from permuted genes.
 
-        Afterwards :meth:`get_regulation` tells for each edge its spread and the support of its sign over the halves,
-        and the false discovery rate at which it is called; see :class:`~scdual.grn.EdgeEvidence`. Embedding and weights
-        stay as they are. Only the map is trained, so a member takes less time than the model. Training the model again
-        throws the ensemble away.
+        Edges carry evidence without it. Afterwards :meth:`get_regulation` tells for each edge its spread and the support of
+        its sign over the halves, and the false discovery rate at which it is called beside permuted genes; see
+        :class:`~scdual.grn.EdgeEvidence`. Embedding and weights stay as they are. A member takes seconds: it is what
+        training starts from. Training the model again throws the ensemble away.
 
         Parameters
         ----------
         n_ensemble
-            Number K of members, at least 2; one more is trained on permuted genes.
+            Number K of members, at least 2; one more learns from permuted genes.
         permute_within
             Column of ``obs``, or several: genes are permuted within its groups, so that an edge is called only if it is stronger
             than differences between the groups explain. None permutes over all cells: then most edges of data with
             several cell types are called, because their genes go together, whatever the reason.
-        max_epochs
-            Passes of each member over its cells; None chooses as :meth:`train` does.
         accelerator, devices
             Hardware, as in :meth:`train`, but a single device.
         batch_size
             Cells per minibatch.
-        plan_kwargs
-            Arguments of :class:`~scdual.module.SCDualTrainingPlan`, such as ``lr``.
         enable_progress_bar
             Whether to show how many members are trained.
 
@@ -91,9 +83,8 @@ class EnsembleMixin(TrainingMixin):
         """
         self._check_if_trained(warn=False)
         check_whole("n_ensemble", n_ensemble, at_least=2)
-        check_lengths(max_epochs, batch_size)
+        check_lengths(None, batch_size)
         check_hardware(accelerator, devices)
-        check_plan(None, plan_kwargs)
         check_flag("enable_progress_bar", enable_progress_bar)
         if self.adata is None:
             msg = (
@@ -103,36 +94,24 @@ class EnsembleMixin(TrainingMixin):
         if n_devices(devices) > 1:
             msg = f"`devices` is {devices}, but a member of an ensemble is trained on one device; pass `devices=1`."
             raise ValueError(msg)
-        accelerator, devices, _ = parse_device_args(accelerator, devices, return_device="torch")
+        *_, device = parse_device_args(accelerator, devices, return_device="torch")
         groups = None if permute_within is None else _permutation_groups(permute_within, self.adata.obs)
         self._validate_anndata()  # the data must not have changed since they were set up
         rng = np.random.default_rng(settings.seed)
         n_cells = self.adata.n_obs
         runs = [(self.adata_manager, n_cells // 2)] * n_ensemble + [(self._permuted(rng, groups), n_cells)]
 
+        module = self.module if device == self.module.device else deepcopy(self.module).to(device)
         states: list[State] = []
-        for manager, n_train in tracked(runs, "Training the ensemble", is_shown=enable_progress_bar):
-            cells = np.split(rng.permutation(n_cells), [n_train, n_train])  # training, no validation, the rest
-            splitter = DataSplitter(manager, batch_size=batch_size, external_indexing=cells)
-            n_epochs = default_max_epochs(n_train, batch_size) if max_epochs is None else max_epochs
-            trainer = QuietTrainer(
-                max_epochs=n_epochs,
-                accelerator=accelerator,
-                devices=devices,
-                gradient_clip_val=100.0,
-                logger=False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-                is_announced=False,
-            )
-            module = self._new_module()
-            trainer.fit(RegulationTrainingPlan(module, **(plan_kwargs or {})), splitter)
-            if trainer.was_interrupted:
-                msg = (
-                    f"The ensemble was interrupted after {len(states)} of {len(runs)} members; the model is as it was."
-                )
-                raise KeyboardInterrupt(msg)
-            states.append(_on_cpu(module.map.state_dict()))
+        try:
+            for manager, n_chosen in tracked(runs, "Learning the ensemble", is_shown=enable_progress_bar):
+                cells = np.sort(rng.permutation(n_cells)[:n_chosen])
+                member = deepcopy(module.map)
+                member.learn(module.map_batches(AnnDataLoader(manager, indices=cells, batch_size=batch_size)))
+                states.append(_on_cpu(member.state_dict()))
+        except KeyboardInterrupt:
+            msg = f"The ensemble was interrupted after {len(states)} of {len(runs)} members; the model is as it was."
+            raise KeyboardInterrupt(msg) from None
         *self.ensemble_, self.null_ = states
 
     def _permuted(self, rng: np.random.Generator, groups: np.ndarray | None) -> AnnDataManager:

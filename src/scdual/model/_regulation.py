@@ -18,13 +18,21 @@ from scvi import REGISTRY_KEYS, settings
 from scdual._checks import check_choice
 from scdual._constants import ORIENTATION, RESULT_KEYS, regulation_key
 from scdual._types import MapKind
-from scdual.grn import RegulatoryNetwork, consensus_network, edge_evidence, from_attention_layout
+from scdual.data._counts import n_cells_expressing
+from scdual.grn import (
+    EdgeEvidence,
+    RegulatoryNetwork,
+    consensus_network,
+    edge_evidence,
+    from_attention_layout,
+    q_values,
+)
 from scdual.model._cells import cell_positions, check_cells
 from scdual.model._ensemble import EnsembleMixin
 from scdual.model._groups import group_cells, leave_out
 from scdual.model._record import describe
-from scdual.model._results import Results, replace_results
-from scdual.module.map import MapCells, RegulationMap, correlation, gate, group_maps, mean_maps, with_prior
+from scdual.model._results import Results, network_matrices, replace_results
+from scdual.module.map import MapCells, Pairs, RegulationMap, correlation, gate, group_pairs, known_pairs, mean_maps
 
 
 class RegulationMixin(EnsembleMixin):
@@ -65,21 +73,19 @@ class RegulationMixin(EnsembleMixin):
         r"""Return the signed regulatory network, row = regulator and column = target.
 
         The weight of an edge is the change of the target, in its standard deviations, per standard deviation of the
-        regulator, while most other regulators are unknown,
-
-        .. math:: I_{ij} = \mathrm{mean}_{cells} \left[ \tilde x_i^2 \sum_h A_{jih} g_{ih} \right] M_{ji}
-
-        with attention A, signed gate M and value gain g of target j and regulator i, and the regulator's
-        standardised value x: the slope of the regulator's message on its value. Positive weights activate,
-        negative weights repress. They are associations in the data; only perturbations show causes. With a trusted
-        prior network, weights are multiplied by what it says; see :func:`~scdual.module.prior_factor`.
+        regulator, while most other regulators are unknown. It is the posterior mean of a linear map whose estimates have
+        standard errors of their own, see :func:`~scdual.module.posterior_map`: what few cells say counts little.
+        Positive weights activate, negative weights repress. They are associations in the data; only perturbations show
+        causes. With a trusted prior network, weights are multiplied by what it says; see
+        :func:`~scdual.module.prior_factor`.
 
         Parameters
         ----------
         adata
-            Data with the genes of the model; None takes the data it was built with.
+            Data with the genes of the model; None takes the data it was built with. The regulation of all cells is always
+            that of the cells the model was trained on.
         indices
-            Positions of the cells to average over; None takes all.
+            Positions of cells; their map departs from that of all cells as that of a group does. None takes all.
         groupby
             Column of ``obs``, or several, whose groups are named as in ``"B cell | treated"``, a bar within a name being
             doubled. One network is returned for each group of at least two cells; cells without a value are in none.
@@ -89,23 +95,26 @@ class RegulationMixin(EnsembleMixin):
         kind
             One of:
 
-            * ``'regulation'`` - signed influence
+            * ``'regulation'`` - signed weights with their evidence
+            * ``'influence'`` - what the trained transformer does: the slope of a regulator's message on its standardised
+              value x, :math:`\mathrm{mean}_{cells} [ x_i^2 \sum_h A_{jih} g_{ih} ] M_{ji}`, with attention A, signed
+              gate M and value gain g of target j and regulator i
             * ``'attention'`` - mean attention of target on regulator, not negative; no network by itself
             * ``'gate'`` - p(activates) - p(represses)
-            * ``'consensus'`` - signed influence and depth-corrected correlation in one ranking, for counts in which plain
+            * ``'consensus'`` - signed weights and depth-corrected correlation in one ranking, for counts in which plain
               correlation does well; see :func:`~scdual.grn.consensus_network`
         batch_size
             Cells per minibatch.
 
         Returns
         -------
-        A network, or with ``groupby`` a dict of networks by group. After :meth:`train_ensemble` the regulation carries
-        the evidence for its edges.
+        A network, or with ``groupby`` a dict of networks by group. The regulation carries the evidence for its edges; after
+        :meth:`train_ensemble` that of its members. See :class:`~scdual.grn.EdgeEvidence`.
 
         Raises
         ------
         RuntimeError
-            If the model is not trained.
+            If the model is not trained, or was saved before edges carried evidence.
         KeyError
             If ``groupby`` is no column of ``obs``.
         ValueError
@@ -114,10 +123,13 @@ class RegulationMixin(EnsembleMixin):
         self._check_if_trained(warn=False)
         check_choice("kind", kind, get_args(MapKind))
         check_cells(adata, indices, batch_size)
+        if kind in ("regulation", "consensus"):
+            self._check_evidence()
+        if kind == "regulation" and adata is None and indices is None and groupby is None:
+            return self._network_of_all()
         adata = self._validate_anndata(adata)
         if groupby is None:
-            network = self._network(adata, indices, batch_size, kind)
-            return self._with_evidence(network, adata, indices, batch_size) if kind == "regulation" else network
+            return self._network(adata, indices, batch_size, kind)
         groups = group_cells(groupby, adata.obs, None if indices is None else cell_positions(adata, indices))
         if kind == "regulation":
             return self._group_networks(adata, groups, batch_size)
@@ -152,8 +164,9 @@ class RegulationMixin(EnsembleMixin):
         """Write embedding, regulatory map and gene embedding into the data.
 
         The latent representation goes to ``obsm["X_scdual"]``; regulation, attention and gate to ``varp``, row =
-        regulator and column = target; the gene embedding to ``varm``, the regulators to ``var``, and parameters to
-        ``uns["scdual"]``. Of MuData, ``obsm`` and ``uns`` are written at the top and the others to the RNA modality.
+        regulator and column = target, and beside the regulation the ``varp["scdual_sd"]`` and ``varp["scdual_support"]`` of
+        its edges, see :class:`~scdual.grn.EdgeEvidence`; the gene embedding to ``varm``; the regulators and in how many cells
+        each gene is expressed, ``scdual_n_cells``, to ``var``; and parameters to ``uns["scdual"]``. Of MuData, ``obsm`` and ``uns`` are written at the top and the others to the RNA modality.
         What an earlier call has written goes as a whole, and a call that fails changes nothing.
 
         Parameters
@@ -162,7 +175,8 @@ class RegulationMixin(EnsembleMixin):
             Data with the genes of the model; None takes the data it was built with.
         groupby
             Column or columns of ``obs``, as in :meth:`get_regulation`; the regulation of each group is written as well,
-            to ``varp["scdual_regulation_<group>"]``. In these keys ``/`` is written ``%2F``, a backslash ``%5C`` and
+            to ``varp["scdual_regulation_<group>"]``, and its evidence to ``varp["scdual_sd_<group>"]`` and
+            ``varp["scdual_support_<group>"]``. In these keys ``/`` is written ``%2F``, a backslash ``%5C`` and
             ``%`` itself ``%25``; ``uns["scdual"]["groups"]`` has the name of the group of each key.
         batch_size
             Cells per minibatch.
@@ -170,23 +184,26 @@ class RegulationMixin(EnsembleMixin):
         Raises
         ------
         RuntimeError
-            If the model is not trained.
+            If the model is not trained, or was saved before edges carried evidence.
         KeyError
             If ``groupby`` is no column of ``obs``.
         ValueError
             If ``batch_size`` is below 1, no group has two cells, or two groups have the same name.
         """
         self._check_if_trained(warn=False)
+        self._check_evidence()
         check_cells(adata, batch_size=batch_size)
         adata = self._validate_anndata(adata)
         groups = {} if groupby is None else group_cells(groupby, adata.obs)
         by_group = self._group_networks(adata, groups, batch_size)
         latent = self.get_latent_representation(adata, batch_size=batch_size)
         maps = mean_maps(self.module.map, self._batches(adata, None, batch_size))
+        manager = self.get_anndata_manager(adata, required=True)
+        n_cells = n_cells_expressing(manager.get_from_registry(REGISTRY_KEYS.X_KEY))
 
         rna = adata.mod[self._rna_modality] if isinstance(adata, MuData) else adata
         networks = {
-            RESULT_KEYS.REGULATION: self._named(with_prior(self.module.map, maps.regulation)),
+            RESULT_KEYS.REGULATION: self._network(adata, None, batch_size, "regulation"),
             RESULT_KEYS.ATTENTION: self._named(maps.attention),
             RESULT_KEYS.GATE: self._named(gate(self.module.map)),
         }
@@ -194,9 +211,9 @@ class RegulationMixin(EnsembleMixin):
         results = Results(
             obsm={RESULT_KEYS.LATENT: latent},
             uns={RESULT_KEYS.PARAMETERS: self._parameters(groupby, list(by_group))},
-            varp={key: network.to_varp(rna.var_names) for key, network in networks.items()},
+            varp=network_matrices(networks, rna.var_names),
             varm={RESULT_KEYS.GENE_EMBEDDING: self.get_gene_embedding().to_numpy()},
-            var={RESULT_KEYS.REGULATOR: rna.var_names.isin(self.regulators)},
+            var={RESULT_KEYS.REGULATOR: rna.var_names.isin(self.regulators), RESULT_KEYS.N_CELLS: n_cells},
         )
         replace_results(adata, rna, results)
 
@@ -227,33 +244,77 @@ class RegulationMixin(EnsembleMixin):
             msg = "The model has no ensemble; call `train_ensemble` first. Training the model again throws it away."
             raise RuntimeError(msg)
         check_cells(adata, indices, batch_size)
+        members = [self._member(state) for state in self.ensemble_]
+        if adata is None and indices is None:
+            return [self._named(self._known(member).weight) for member in members]
         adata = self._validate_anndata(adata)
-        return [
-            self._named(self._regulation_of(self._member(state), adata, indices, batch_size))
-            for state in self.ensemble_
-        ]
+        cells = {"": np.arange(adata.n_obs) if indices is None else cell_positions(adata, indices)}
+        return [self._named(self._group_pairs(member, adata, cells, batch_size)[""].weight) for member in members]
+
+    def _check_evidence(self) -> None:
+        if not self.module.map.known.is_known:
+            msg = (
+                "The model was saved before edges carried evidence, so it has no regulation of this kind; train it again, or "
+                "read its regulation of then with `kind='influence'`."
+            )
+            raise RuntimeError(msg)
+
+    def _network_of_all(self) -> RegulatoryNetwork:
+        """Return the regulation over the cells of the training, with its evidence."""
+        pairs = self._known(self.module.map)
+        if not self.ensemble_:
+            return self._with_evidence(pairs)
+        *members, null = (self._known(self._member(state)) for state in (*self.ensemble_, self.null_))
+        return self._with_evidence(pairs, members, null)
 
     def _network(
         self, adata: AnnData | MuData, indices: Any, batch_size: int | None, kind: MapKind, group: str | None = None
     ) -> RegulatoryNetwork:
-        """Return one map over the cells at ``indices``, without evidence."""
+        """Return one map over the cells at ``indices``."""
         if kind == "gate":
             return self._named(gate(self.module.map), group)
-        maps = mean_maps(self.module.map, self._batches(adata, indices, batch_size))
-        if kind == "attention":
-            return self._named(maps.attention, group)
-        regulation = self._named(with_prior(self.module.map, maps.regulation), group)
-        return self._consensus(regulation, adata, indices, batch_size) if kind == "consensus" else regulation
+        if kind in ("attention", "influence"):
+            maps = mean_maps(self.module.map, self._batches(adata, indices, batch_size))
+            return self._named(getattr(maps, kind), group)
+        cells = np.arange(adata.n_obs) if indices is None else cell_positions(adata, indices)
+        if len(np.unique(cells)) == adata.n_obs:
+            network = self._network_of_all()
+        else:
+            pairs = self._group_pairs(self.module.map, adata, {"": cells}, batch_size)[""]
+            if self._has_edges and not pairs.weight.any():
+                msg = (
+                    f"The {len(cells)} cells of `indices` have no map, because no regulator varies in them beyond covariates "
+                    "and depth; choose more cells."
+                )
+                raise ValueError(msg)
+            network = self._with_evidence(pairs, group=group)
+        return self._consensus(network, adata, indices, batch_size) if kind == "consensus" else network
+
+    @property
+    def _has_edges(self) -> bool:
+        """Whether there is any edge; if not, a group without one need not be explained."""
+        return bool(self.module.map.known.weight.any())
+
+    def _known(self, regulation_map: RegulationMap) -> Pairs:
+        """Return what a map, or that of a member, knows of its pairs; the prior of the model speaks for all."""
+        return known_pairs(regulation_map, self.module.map.prior_factor)
 
     def _with_evidence(
-        self, network: RegulatoryNetwork, adata: AnnData | MuData, indices: Any, batch_size: int | None
+        self, pairs: Pairs, members: Sequence[Pairs] = (), null: Pairs | None = None, group: str | None = None
     ) -> RegulatoryNetwork:
-        """Return the regulation with what members and permuted genes say about it, if there is an ensemble."""
-        if not self.ensemble_:
-            return network
-        maps = (self._member(state) for state in (*self.ensemble_, self.null_))
-        *members, null = (self._regulation_of(member, adata, indices, batch_size).T for member in maps)
-        return replace(network, evidence=edge_evidence(network.weight, np.stack(members), null))
+        """Return the network of pairs with their evidence, that of members and of permuted genes if there are any."""
+        network = self._named(pairs.weight, group)
+        is_edge, n_cells = network.weight != 0, pairs.n_cells.T
+        if null is None:
+            q_value = np.where(is_edge, q_values(pairs.z.T), 1.0)
+            return replace(network, evidence=EdgeEvidence(pairs.sd.T, pairs.support.T, q_value, n_cells))
+        found = edge_evidence(
+            network.weight,
+            np.stack([member.weight.T for member in members]),
+            null.z.T,
+            strength=np.abs(pairs.z.T) * is_edge,
+        )
+        return replace(network, evidence=found._replace(n_cells=n_cells))
 
     def _consensus(
         self, network: RegulatoryNetwork, adata: AnnData | MuData, indices: Any, batch_size: int | None
@@ -265,7 +326,7 @@ class RegulationMixin(EnsembleMixin):
     def _group_networks(
         self, adata: AnnData | MuData, groups: dict[str, np.ndarray], batch_size: int | None
     ) -> dict[str, RegulatoryNetwork]:
-        """Return the regulation of each group, with its evidence if there is any."""
+        """Return the regulation of each group that has one, with its evidence."""
         networks = self._plain_group_networks(adata, groups, batch_size)
         if not (networks and self.ensemble_):
             return networks
@@ -275,26 +336,25 @@ class RegulationMixin(EnsembleMixin):
         for k, state in enumerate(self.ensemble_):  # a member sees half of the cells, here as in training
             rng = np.random.default_rng([seed, k])
             halves = {name: np.sort(rng.permutation(cells)[: (len(cells) + 1) // 2]) for name, cells in groups.items()}
-            members.append(self._group_arrays(self._member(state), adata, halves, batch_size))
-        null = self._group_arrays(self._member(self.null_), adata, groups, batch_size, shuffle_seed=seed)
-        for name, network in networks.items():
-            stacked = np.stack([member[name].T for member in members])
-            networks[name] = replace(network, evidence=edge_evidence(network.weight, stacked, null[name].T))
-        return networks
+            members.append(self._group_pairs(self._member(state), adata, halves, batch_size))
+        of_all = self._group_pairs(self.module.map, adata, groups, batch_size)
+        null = self._group_pairs(self._member(self.null_), adata, groups, batch_size, shuffle_seed=seed)
+        return {
+            name: self._with_evidence(of_all[name], [member[name] for member in members], null[name], name)
+            for name in networks
+        }
 
     def _plain_group_networks(
         self, adata: AnnData | MuData, groups: dict[str, np.ndarray], batch_size: int | None
     ) -> dict[str, RegulatoryNetwork]:
-        """Return the regulation of each group that has one, without evidence."""
-        if not groups:
-            return {}
-        weights = self._group_arrays(self.module.map, adata, groups, batch_size)
-        without = [name for name, weight in weights.items() if not weight.any()]
+        """Return the regulation of each group that has one, with the evidence of its own cells."""
+        found = self._group_pairs(self.module.map, adata, groups, batch_size)
+        without = [name for name, pairs in found.items() if self._has_edges and not pairs.weight.any()]
         if without:
             leave_out(without, groups, "no regulator varies in them beyond covariates and depth")
-        return {name: self._named(weights[name], name) for name in groups if name not in without}
+        return {name: self._with_evidence(found[name], group=name) for name in groups if name not in without}
 
-    def _group_arrays(
+    def _group_pairs(
         self,
         regulation_map: RegulationMap,
         adata: AnnData | MuData,
@@ -302,20 +362,10 @@ class RegulationMixin(EnsembleMixin):
         batch_size: int | None,
         *,
         shuffle_seed: int | None = None,
-    ) -> dict[str, np.ndarray]:
-        """Return the regulation in each group, what the prior says included, row = target, each ``(G, R)``."""
-        grouped = np.sort(np.concatenate(list(groups.values())))  # on disk, cells are read in their order
-        of_all = mean_maps(regulation_map, self._batches(adata, grouped, batch_size)).regulation
+    ) -> dict[str, Pairs]:
+        """Return what is known about each group, what the prior says included."""
         by_group = {name: self._batches(adata, cells, batch_size) for name, cells in groups.items()}
-        found = group_maps(regulation_map, by_group, of_all, shuffle_seed=shuffle_seed)
-        return {name: with_prior(self.module.map, regulation) for name, regulation in found.items()}
-
-    def _regulation_of(
-        self, regulation_map: RegulationMap, adata: AnnData | MuData, indices: Any, batch_size: int | None
-    ) -> np.ndarray:
-        """Return the signed influence of a map, what the prior says included, row = target, shape ``(G, R)``."""
-        maps = mean_maps(regulation_map, self._batches(adata, indices, batch_size))
-        return with_prior(self.module.map, maps.regulation)
+        return group_pairs(regulation_map, by_group, self.module.map.prior_factor, shuffle_seed=shuffle_seed)
 
     def _batches(self, adata: AnnData | MuData, indices: Any, batch_size: int | None) -> Iterable[MapCells]:
         """Return the minibatches of the cells at ``indices`` as the map takes them."""

@@ -4,12 +4,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import pandas as pd
 from anndata import AnnData
 from mudata import MuData
+from scipy.sparse import csr_matrix
 
-from scdual._constants import RESULT_KEYS, group_of
+from scdual._constants import EVIDENCE_KEYS, RESULT_KEYS, evidence_key
+from scdual.grn import RegulatoryNetwork
 
 _SLOTS = ("obsm", "varp", "varm", "uns")
+_COLUMNS = (RESULT_KEYS.REGULATOR, RESULT_KEYS.N_CELLS)  # of var
+_OF_GROUPS = tuple(f"{key}_" for key in (RESULT_KEYS.REGULATION, *EVIDENCE_KEYS.values()))
 
 
 class Results(NamedTuple):
@@ -20,6 +25,23 @@ class Results(NamedTuple):
     varp: Mapping[str, Any]
     varm: Mapping[str, Any]
     var: Mapping[str, Any]
+
+
+def network_matrices(networks: Mapping[str, RegulatoryNetwork], var_names: pd.Index) -> dict[str, csr_matrix]:
+    """Return by key of ``varp`` the weights of networks, and beside them the evidence of those that have it.
+
+    Parameters
+    ----------
+    networks
+        Networks by the key of their weights.
+    var_names
+        Names of the ``G`` genes of the data; each matrix has shape ``(G, G)``, row = regulator.
+    """
+    matrices = {key: network.to_varp(var_names) for key, network in networks.items()}
+    for key, network in networks.items():
+        if network.evidence is not None:
+            matrices |= {evidence_key(key, name): network.to_varp(var_names, name) for name in EVIDENCE_KEYS}
+    return matrices
 
 
 def replace_results(data: AnnData | MuData, rna: AnnData, results: Results) -> None:
@@ -49,10 +71,11 @@ def _remove(place: AnnData | MuData) -> None:
     owned = set(RESULT_KEYS)
     for slot in _SLOTS:
         room = getattr(place, slot)
-        for key in [key for key in room if key in owned or (slot == "varp" and group_of(key) is not None)]:
+        for key in [key for key in room if key in owned or (slot == "varp" and key.startswith(_OF_GROUPS))]:
             del room[key]
-    if RESULT_KEYS.REGULATOR in place.var:
-        del place.var[RESULT_KEYS.REGULATOR]
+    for column in _COLUMNS:
+        if column in place.var:
+            del place.var[column]
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from scdual.model._scvi import (
     checkpoints_read_by,
     read_pickled,
 )
+from scdual.module.map import KnownPairs
 
 State = dict[str, torch.Tensor]
 
@@ -167,9 +168,9 @@ def _from_manifest(folder: Path, prefix: str, manifest: Mapping[str, Any], *, wi
         tensors = _parse_tensors(folder / f"{prefix}{WEIGHTS}", files.get(WEIGHTS))
         tensors = {_name_today(name, manifest["version"]): values for name, values in tensors.items()}
         n_members = len({name.split(".")[1] for name in tensors if name.startswith("ensemble.")})
-        attributes["ensemble_"] = [_part(tensors, f"ensemble.{k}.") for k in range(n_members)]
-        attributes["null_"] = _part(tensors, "null.")
-        state = _part(tensors, "module.")
+        attributes["ensemble_"] = [_with_pairs(_part(tensors, f"ensemble.{k}.")) for k in range(n_members)]
+        attributes["null_"] = _with_pairs(_part(tensors, "null."))
+        state = _with_pairs(_part(tensors, "module."), of="map.")
     described = files.get(data_name(attributes["registry_"]))
     saved = SavedModel(folder, prefix, attributes, state, described)
     _check_consistency(saved)
@@ -213,9 +214,9 @@ def _read_pickle(folder: Path, prefix: str, backup_url: str | None) -> SavedMode
             fspath(folder), False, prefix=prefix, map_location="cpu", backup_url=backup_url
         )
         state = {name: values for name, values in state.items() if name != "pyro_param_store"}
-        renamed = _renamed(state, "module")
-        attributes["ensemble_"] = [_renamed(member, "null") for member in attributes.get("ensemble_", [])]
-        attributes["null_"] = _renamed(attributes.get("null_", {}), "null")
+        renamed = _with_pairs(_renamed(state, "module"), of="map.")
+        attributes["ensemble_"] = [_with_pairs(_renamed(part, "null")) for part in attributes.get("ensemble_", [])]
+        attributes["null_"] = _with_pairs(_renamed(attributes.get("null_", {}), "null"))
         is_model = {"registry_", "init_params_"} <= set(attributes)
     except (EOFError, KeyError, RuntimeError, TypeError, AttributeError, ValueError, pickle.UnpicklingError) as error:
         reason = " ".join(str(error).split())
@@ -261,6 +262,14 @@ def _name_today(name: str, format_version: int) -> str:
 def _renamed(state: State, part: str) -> State:
     """Return the state of a module or of a member as it was in version 0 with the names of today."""
     return {_name_today(f"{part}.{name}", 0).removeprefix(f"{part}."): values for name, values in state.items()}
+
+
+def _with_pairs(state: State, *, of: str = "") -> State:
+    """Return a state with pairs of which nothing is known if it has none, as in version 0."""
+    offset = state.get(f"{of}gate.pair_offset")
+    if offset is None or f"{of}known.is_known" in state:
+        return state
+    return state | {f"{of}known.{name}": values for name, values in KnownPairs(*offset.shape).state_dict().items()}
 
 
 def _part(tensors: State, beginning: str) -> State:

@@ -81,6 +81,9 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
     dropout_rate
         Share of the expressed genes hidden from the encoder in training, and dropout of its transformer. None is 0.5,
         and less for few genes: below 1,000 down to 0.2, below 1,500 of a single batch down to 0.05.
+    min_cells
+        Cells in which a regulator has to be expressed to have edges; 3 is scanpy's usual filter of genes. Errors of the
+        edges are trusted with so few because cells that decide an edge alone make its errors large.
     **module_kwargs
         Further arguments of :class:`~scdual.module.SCDualModule`, such as ``n_embed``, ``n_heads`` or ``n_bins``.
 
@@ -103,7 +106,7 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
 
     _module_cls = SCDualModule
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what users choose most, by name
         self,
         adata: AnnData | MuData | None = None,
         regulators: str | Sequence[str] | None = "auto",
@@ -116,6 +119,7 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
         gene_likelihood: GeneLikelihood = "nb",
         dispersion: Dispersion = "gene",
         dropout_rate: float | None = None,
+        min_cells: int = 3,
         **module_kwargs: Any,
     ) -> None:
         generator = generator_state()
@@ -126,6 +130,7 @@ class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixi
             "gene_likelihood": gene_likelihood,
             "dispersion": dispersion,
             "dropout_rate": dropout_rate,
+            "min_cells": min_cells,
             **module_kwargs,
         }
         check_type("adata", adata, AnnData, MuData, optional=True)

@@ -5,9 +5,12 @@ from typing import Any
 
 import torch
 from lightning import LightningDataModule
+from scvi import REGISTRY_KEYS
 from scvi.model.base import UnsupervisedTrainingMixin
 
-from scdual._checks import argument_names, check_flag, check_type
+from scdual._checks import argument_names, check_flag, check_type, listed
+from scdual._warning import warn
+from scdual.data._counts import n_cells_expressing
 from scdual.model._devices import choose_strategy, n_devices
 from scdual.model._interruption import whole_or_undone
 from scdual.model._record import Record, recorded
@@ -151,6 +154,8 @@ class TrainingMixin(UnsupervisedTrainingMixin):
             train_size = 1.0  # below ten cells scvi-tools would move some to a validation set that is not there
         map_learns = any(parameter.requires_grad for parameter in self.module.map.gate.parameters())
         trainer_kwargs = {key: value for key, value in defaults.items() if config.get(key) is None} | trainer_kwargs
+        if not self.module.map.is_fitted:
+            self._name_rare_regulators()
         callbacks: Any = trainer_kwargs.get("callbacks") or config.get("callbacks") or ()
         with whole_or_undone(self, callbacks):
             if map_learns:  # else what is known about it stays
@@ -171,6 +176,19 @@ class TrainingMixin(UnsupervisedTrainingMixin):
                 datamodule=datamodule,
                 trainer_config=trainer_config,
                 **trainer_kwargs,
+            )
+
+    def _name_rare_regulators(self) -> None:
+        """Warn of regulators that too few cells express."""
+        if self.adata is None:
+            return
+        counts, min_cells = self.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY), self.module.map.min_cells
+        n_cells = n_cells_expressing(counts)[self.module.map.regulator_index.cpu().numpy()]
+        rare = [name for name, count in zip(self.regulators, n_cells, strict=True) if count < min_cells]
+        if rare:
+            warn(
+                f"{len(rare)} of {len(self.regulators)} regulators are expressed in fewer than {min_cells} cells and get no "
+                f"edges: {listed(rare)}. Leave them out of `regulators`, or pass another `min_cells`."
             )
 
     def _check_can_learn(self, datamodule: LightningDataModule | None) -> None:

@@ -4,21 +4,25 @@ from scdual.module._arguments import MODULE_CHECKS, PLAN_CHECKS, check_arguments
 from scdual.module._likelihood import batch_evidence
 from scdual.module._losses import classification_loss, edge_sparsity, prior_disagreement, regulation_loss
 from scdual.module._module import SCDualModule
-from scdual.module._plan import RegulationTrainingPlan, SCDualTrainingPlan
+from scdual.module._plan import SCDualTrainingPlan
 from scdual.module.map import (
     ExpressionScale,
     Hidden,
     Hiding,
+    KnownPairs,
     MapCells,
     MapSettings,
     MapValues,
+    Posterior,
     RegulationMap,
     ValueMixture,
     group_map,
+    posterior_map,
     prior_factor,
     prior_reach,
     prior_trust,
     residual_correlation,
+    squared_errors,
 )
 
 __all__ = [
@@ -27,11 +31,12 @@ __all__ = [
     "ExpressionScale",
     "Hidden",
     "Hiding",
+    "KnownPairs",
     "MapCells",
     "MapSettings",
     "MapValues",
+    "Posterior",
     "RegulationMap",
-    "RegulationTrainingPlan",
     "SCDualModule",
     "SCDualTrainingPlan",
     "ValueMixture",
@@ -41,10 +46,12 @@ __all__ = [
     "classification_loss",
     "edge_sparsity",
     "group_map",
+    "posterior_map",
     "prior_disagreement",
     "prior_factor",
     "prior_reach",
     "prior_trust",
     "regulation_loss",
     "residual_correlation",
+    "squared_errors",
 ]

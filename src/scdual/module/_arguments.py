@@ -28,6 +28,7 @@ MODULE_CHECKS: Checks = {
     "dispersion": partial(check_choice, choices=get_args(Dispersion)),
     "batch_representation": partial(check_choice, choices=get_args(BatchRepresentation)),
     "batch_embedding_kwargs": _is_mapping,
+    "min_cells": _is_count,
     "visible_share": partial(_is_share, optional=True),
     "denoised_weight": partial(_is_weight, optional=True),
     "target_share": _is_share,

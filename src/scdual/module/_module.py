@@ -78,6 +78,8 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
         Arguments of the embedding, such as ``{"embedding_dim": 5}``.
     use_size_factor_key
         Whether a size factor replaces the library size in the decoder.
+    min_cells
+        Cells in which a regulator has to be expressed to have edges.
     visible_share
         Share of the regulators that a target may listen to in one training step. None reads it off the data: the more
         the regulators tell the same, the fewer are visible at a time.
@@ -132,6 +134,7 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
         batch_embedding_kwargs: Mapping[str, Any] | None = None,
         use_size_factor_key: bool = False,
         visible_share: float | None = None,
+        min_cells: int = 3,
         denoised_weight: float | None = None,
         target_share: float = 0.25,
         regulation_weight: float = 1.0,
@@ -163,6 +166,7 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
             n_heads=n_heads,
             n_bins=n_bins,
             visible_share=visible_share,
+            min_cells=min_cells,
             target_share=target_share,
             denoised_weight=denoised_weight,
             regulation_weight=regulation_weight,

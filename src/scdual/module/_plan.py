@@ -172,14 +172,3 @@ class SCDualTrainingPlan(TrainingPlan):
         schedule = partial(warmup_cosine, n_warmup=n_warmup, n_steps=n_steps)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-
-class RegulationTrainingPlan(SCDualTrainingPlan):
-    """Train the regulatory map alone; encoder and count decoder stay as they are."""
-
-    def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
-        """Return the loss of the map."""
-        return self.module.regulation_objective(batch)[0]
-
-    def fit_axes(self, cells: Cells) -> None:
-        """Leave them as they are."""

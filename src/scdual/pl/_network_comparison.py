@@ -15,6 +15,7 @@ from scdual._installed import check_installed
 from scdual.grn import RegulatoryNetwork, align_networks
 from scdual.grn._network import check_network
 from scdual.pl._axes import check_axes
+from scdual.pl._edges import check_any_edge
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,10 +54,8 @@ def network_comparison(
     check_whole("n_labels", n_labels, at_least=0)
     check_axes(ax)
     first, second = align_networks(first, second)
+    check_any_edge(first, second)
     is_edge = (first.weight != 0) | (second.weight != 0)  # (R, T)
-    if not is_edge.any():
-        msg = f"Found no edge in {first!r} and {second!r}, expected one or more. Pass other networks."
-        raise ValueError(msg)
     ax = _new_axes() if ax is None else ax
     x, y = first.weight[is_edge], second.weight[is_edge]
     _draw_frame(ax, min(0, x.min(), y.min()), max(0, x.max(), y.max()))

@@ -14,6 +14,7 @@ from scdual._installed import check_installed
 from scdual.grn import RegulatoryNetwork
 from scdual.grn._network import check_network
 from scdual.pl._axes import check_axes
+from scdual.pl._edges import check_any_edge
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,6 +53,7 @@ def regulation_heatmap(
     check_whole("n_regulators", n_regulators, at_least=1)
     check_whole("n_targets", n_targets, at_least=1)
     check_axes(ax)
+    check_any_edge(network)
     shown = _strongest_part(network, n_regulators, n_targets)
     ax = _new_axes(shown.weight.shape) if ax is None else ax
     image = _draw_weights(ax, shown)
@@ -65,9 +67,6 @@ def regulation_heatmap(
 def _strongest_part(network: RegulatoryNetwork, n_regulators: int, n_targets: int) -> RegulatoryNetwork:
     """Return the network of the strongest regulators and targets, in the order of the picture."""
     strength = np.abs(network.weight)  # (R, T)
-    if not strength.any():
-        msg = f"Found {network!r}, expected at least one edge to draw. Train longer, or pass another network."
-        raise ValueError(msg)
     row = _largest(strength.sum(axis=1), n_regulators)
     column = _largest(strength[row].sum(axis=0), n_targets)
     weight = network.weight[np.ix_(row, column)]

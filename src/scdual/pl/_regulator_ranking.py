@@ -1,8 +1,4 @@
-"""Draw the strongest regulators as bars.
-
-Dimension key
-    R  regulators      T  targets
-"""
+"""Draw the strongest regulators as bars."""
 
 from typing import TYPE_CHECKING
 
@@ -13,8 +9,10 @@ from scdual._checks import check_whole
 from scdual._installed import check_installed
 from scdual.grn import RegulatoryNetwork
 from scdual.grn._network import check_network
+from scdual.grn._strength import regulator_strength
 from scdual.pl._axes import check_axes
 from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
+from scdual.pl._edges import check_any_edge
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,24 +47,13 @@ def regulator_ranking(network: RegulatoryNetwork, *, n: int = 20, ax: "Axes | No
     check_network(network, name="network")
     check_whole("n", n, at_least=1)
     check_axes(ax)
-    strength = _strongest(network, n)
+    check_any_edge(network)
+    strength = regulator_strength(network).query("strength > 0")[:n]
     ax = _new_axes(len(strength)) if ax is None else ax
     _draw_bars(ax, strength)
     _label(ax, strength.index)
     ax.set_title("Strongest regulators" if network.group is None else f"Strongest regulators in {network.group}")
     return ax
-
-
-def _strongest(network: RegulatoryNetwork, n: int) -> pd.DataFrame:
-    """Return the summed strengths ``activation, repression`` of the strongest regulators, ties by name."""
-    if network.n_edges == 0:
-        msg = f"Found {network!r}, expected at least one edge to draw. Train longer, or pass another network."
-        raise ValueError(msg)
-    activation = np.maximum(network.weight, 0).sum(axis=1, dtype=np.float64)  # (R,)
-    repression = np.maximum(-network.weight, 0).sum(axis=1, dtype=np.float64)  # (R,)
-    table = pd.DataFrame({"activation": activation, "repression": repression}, index=network.regulators)
-    total = table.sum(axis=1).sort_index().sort_values(ascending=False, kind="stable")
-    return table.loc[total.index[total > 0][:n]]
 
 
 def _new_axes(n_bars: int) -> "Axes":

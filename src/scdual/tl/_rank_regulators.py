@@ -1,15 +1,10 @@
-"""Rank regulators by the strength of their edges.
-
-Dimension key
-    R  regulators      T  targets
-"""
-
-import math
+"""Rank regulators by the strength of their edges."""
 
 import numpy as np
 import pandas as pd
 
 from scdual.grn import RegulatoryNetwork
+from scdual.grn._strength import regulator_strength
 from scdual.tl._as_network import as_network
 
 
@@ -40,21 +35,9 @@ def rank_regulators(network: RegulatoryNetwork | pd.DataFrame) -> pd.DataFrame:
         If the table is no network.
     """
     network = as_network(network)
-    weight = network.weight  # (R, T)
-    activation, repression = _exact_sums(np.maximum(weight, 0)), _exact_sums(np.maximum(-weight, 0))  # (R,), (R,)
-    columns = {
-        "strength": activation + repression,
-        "activation": activation,
-        "repression": repression,
-        "n_activated": np.count_nonzero(weight > 0, axis=1),
-        "n_repressed": np.count_nonzero(weight < 0, axis=1),
-    }
-    table = pd.DataFrame(columns, index=network.regulators.rename("regulator")).sort_index()
-    table = table.sort_values("strength", ascending=False, kind="stable")
+    table = regulator_strength(network).rename_axis("regulator")
+    row = network.regulators.get_indexer(table.index)
     table.insert(0, "rank", np.arange(1, len(table) + 1))
+    table["n_activated"] = np.count_nonzero(network.weight > 0, axis=1)[row]
+    table["n_repressed"] = np.count_nonzero(network.weight < 0, axis=1)[row]
     return table
-
-
-def _exact_sums(values: np.ndarray) -> np.ndarray:
-    """Return the sum of each row, the same to the last digit in whatever order the genes stand."""
-    return np.array([math.fsum(row[row != 0].tolist()) for row in values], dtype=np.float64)

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.optimize import brentq
+from scipy.stats import norm
 from sklearn.linear_model import LinearRegression
 
-from scdual.module.map import MapCells, RegulationMap, group_map
+from scdual.module.map import MapCells, Posterior, RegulationMap, group_map
 
 N, G, N_BATCH = 300, 12, 2
 REGULATORS = [7, 2, 5, 0]
@@ -42,6 +44,11 @@ def rows_of(cells: MapCells, rows: torch.Tensor) -> MapCells:
     return MapCells(cells.counts[rows], cells.covariates[rows])
 
 
+def of_all(weight: torch.Tensor) -> Posterior:
+    """Return a map of all cells that is known without error."""
+    return Posterior(weight, torch.zeros_like(weight), torch.ones_like(weight), torch.zeros_like(weight))
+
+
 def residuals(module: RegulationMap, cells: MapCells) -> tuple[np.ndarray, np.ndarray]:
     """Return values of regulators and genes without what batch and depth explain, ``(N, R)`` and ``(N, G)``."""
     values = module.values.of_all(module.values.log_expr(cells))
@@ -63,20 +70,31 @@ def test_agrees_with_the_normal_equations_of_each_gene(cells: MapCells, denoised
     left = y.var(axis=0) - (known * (cross + unexplained)).sum(axis=1)
     square = [unexplained[j, k] ** 2 / gram[k, k] / left[j] for j, k in pairs]
     penalty = 1 / (N * np.mean(square) - 1)
-    expected = np.zeros((G, R))
+    departure = np.zeros((G, R))
     for j in range(G):
         others = [k for k in range(R) if REGULATORS[k] != j]
         matrix = gram[np.ix_(others, others)] + penalty * np.eye(len(others))
-        expected[j, others] = known[j, others] + np.linalg.solve(matrix, unexplained[j, others])
-    expected *= v.std(axis=0)
-    found = group_map(module.values, split(cells, 64), torch.tensor(known))
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+        departure[j, others] = np.linalg.solve(matrix, unexplained[j, others])
+    noise, influence = y - v @ (known + departure).T, v @ np.linalg.inv(gram + penalty * np.eye(R))
+    error = np.empty((G, R))
+    for j in range(G):
+        for k in range(R):
+            own, square = influence[:, k] ** 2 * noise[:, j] ** 2, (influence[:, k] ** 2).mean()
+            error[j, k] = max(own.mean(), square * (noise[:, j] ** 2).mean()) / N
+    inside = departure != 0
+    prior = brentq(lambda tau: (departure[inside] ** 2 / (tau + error[inside])).mean() - 1, 0, 10, xtol=1e-14)
+    share, std = prior / (prior + error) * inside, v.std(axis=0)
+    found = group_map(module.values, split(cells, 64), of_all(torch.tensor(known)))
+    np.testing.assert_allclose(found.weight, (known + share * departure) * std, atol=1e-5)
+    np.testing.assert_allclose(found.sd, np.sqrt(share * error) * std, atol=1e-5)
+    z = np.abs(known + share * departure)[inside] / np.sqrt(share * error)[inside]
+    np.testing.assert_allclose(found.support.numpy()[inside], norm.cdf(z), atol=1e-4)
 
 
 def test_minibatches_do_not_matter(cells: MapCells) -> None:
     module, known = fitted(cells), torch.zeros(G, R)
-    one, other = (group_map(module.values, split(cells, n), known) for n in (N, 17))
-    torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
+    one, other = (group_map(module.values, split(cells, n), of_all(known)) for n in (N, 17))
+    torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
 
 
 def test_without_evidence_the_map_of_all_cells_stays(cells: MapCells) -> None:
@@ -85,7 +103,7 @@ def test_without_evidence_the_map_of_all_cells_stays(cells: MapCells) -> None:
     few = split(noise, 100)[:1]
     known = torch.zeros(G, R)
     known[9, 1] = 0.7
-    found = group_map(module.values, few, known)
+    found = group_map(module.values, few, of_all(known)).weight
     assert found[9, 1] > 0
     assert (found.abs() > 0.5 * found[9, 1]).sum() == 1
 
@@ -95,10 +113,10 @@ def test_a_regulator_that_is_silent_in_the_group_has_no_edges(cells: MapCells, d
     module = fitted(cells, denoised_weight)
     silent = cells.counts.clone()
     silent[:, REGULATORS[1]] = 0
-    found = group_map(module.values, split(cells._replace(counts=silent), 64), torch.ones(G, R))
-    assert found.isfinite().all()
-    assert not found[:, 1].any()
-    assert found[:, [0, 2, 3]].any(dim=0).all()
+    found = group_map(module.values, split(cells._replace(counts=silent), 64), of_all(torch.ones(G, R)))
+    assert all(part.isfinite().all() for part in found)
+    assert not any(part[:, 1].any() for part in found)
+    assert found.weight[:, [0, 2, 3]].any(dim=0).all()
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0])
@@ -109,7 +127,7 @@ def test_rounding_of_what_does_not_vary_says_nothing(cells: MapCells, value: flo
     counts[:, [REGULATORS[1], 3, 4]] = value
     group = MapCells(counts, cells.covariates[:40])
     one, *others = (
-        group_map(module.values, [rows_of(group, order)], known)
+        group_map(module.values, [rows_of(group, order)], of_all(known)).weight
         for order in (torch.arange(40), torch.arange(39, -1, -1), *(torch.randperm(40) for _ in range(8)))
     )
     for other in others:
@@ -117,14 +135,16 @@ def test_rounding_of_what_does_not_vary_says_nothing(cells: MapCells, value: flo
 
 
 def test_one_cell_says_nothing(cells: MapCells) -> None:
-    found = group_map(fitted(cells).values, split(cells, 1)[:1], torch.ones(G, R))
-    assert not found.any()
+    found = group_map(fitted(cells).values, split(cells, 1)[:1], of_all(torch.ones(G, R)))
+    assert not any(part.any() for part in found)
 
 
 def test_shuffled_cells_tell_much_less(cells: MapCells) -> None:
     module, known = fitted(cells), torch.zeros(G, R)
     shuffler = torch.Generator().manual_seed(0)
-    found, null = (group_map(module.values, split(cells, N), known, shuffler=made) for made in (None, shuffler))
+    found, null = (
+        group_map(module.values, split(cells, N), of_all(known), shuffler=made).weight for made in (None, shuffler)
+    )
     assert null[9, 1].abs() < 0.2 * found[9, 1]
     assert null.square().mean() < 0.2 * found.square().mean()
 
@@ -132,7 +152,7 @@ def test_shuffled_cells_tell_much_less(cells: MapCells) -> None:
 def test_the_seed_of_the_generator_chooses_the_noise(cells: MapCells) -> None:
     values, known = fitted(cells).values, torch.zeros(G, R)
     one, again, other = (
-        group_map(values, [cells], known, shuffler=torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+        group_map(values, [cells], of_all(known), shuffler=torch.Generator().manual_seed(seed)).z for seed in (1, 1, 2)
     )
     assert torch.equal(one, again)
     assert not torch.equal(one, other)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from scdual.module.map import DEFAULT_SETTINGS, MapCells, MapSettings, RegulationMap, gate, mean_maps, with_prior
+from scdual.module.map import DEFAULT_SETTINGS, MapCells, MapSettings, RegulationMap, gate, known_pairs, mean_maps
 
 N, G = 40, 9
 REGULATORS = [7, 2, 5]
@@ -31,7 +31,7 @@ def test_maps_are_means_over_cells_whatever_the_minibatches(cells: MapCells) -> 
         expected = regulation_map.maps(values, torch.arange(G))
     batches = [MapCells(*rows) for rows in zip(cells.counts.split(7), cells.covariates.split(7), strict=True)]
     found = mean_maps(regulation_map, batches)
-    np.testing.assert_allclose(found.regulation, expected.regulation, atol=1e-6)
+    np.testing.assert_allclose(found.influence, expected.regulation, atol=1e-6)
     np.testing.assert_allclose(found.attention, expected.attention, atol=1e-6)
 
 
@@ -45,13 +45,14 @@ def test_the_gate_is_read_without_the_other_maps(cells: MapCells, monkeypatch: p
     assert np.abs(found).max() > 0
 
 
-def test_a_prior_multiplies_and_without_one_nothing_changes(cells: MapCells) -> None:
-    regulation = np.arange(27.0).reshape(G, 3)
-    assert with_prior(fitted(cells), regulation) is regulation
-    prior = {"prior_strength": torch.ones(G, 3), "prior_sign": torch.zeros(G, 3)}
-    regulation_map = RegulationMap(G, regulators=REGULATORS, n_embed=8, **prior)
-    regulation_map.prior_factor.fill_(2.0)
-    np.testing.assert_array_equal(with_prior(regulation_map, regulation), 2 * regulation)
+def test_a_prior_multiplies_weights_and_their_errors(cells: MapCells) -> None:
+    regulation_map = fitted(cells)
+    plain, told = known_pairs(regulation_map), known_pairs(regulation_map, torch.full((G, 3), 2.0))
+    for name in ("weight", "sd"):
+        np.testing.assert_array_equal(getattr(told, name), 2 * getattr(plain, name))
+    for name in ("support", "z", "n_cells"):
+        np.testing.assert_array_equal(getattr(told, name), getattr(plain, name))
+    np.testing.assert_array_equal(plain.n_cells[4, 1], ((cells.counts[:, 4] > 0) & (cells.counts[:, 2] > 0)).sum())
 
 
 def test_every_tuned_number_says_what_it_does() -> None:

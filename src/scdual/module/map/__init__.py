@@ -1,11 +1,13 @@
 """The regulatory map: its values, its start, its training objective and its read-out."""
 
 from scdual.module.map._correlation import residual_correlation
+from scdual.module.map._errors import squared_errors
 from scdual.module.map._group import group_map
 from scdual.module.map._hiding import Hidden, Hiding
 from scdual.module.map._mixture import ValueMixture
+from scdual.module.map._posterior import KnownPairs, Posterior, posterior_map
 from scdual.module.map._prior import prior_factor, prior_reach, prior_trust
-from scdual.module.map._read_out import MeanMaps, correlation, gate, group_maps, mean_maps, with_prior
+from scdual.module.map._read_out import MeanMaps, Pairs, correlation, gate, group_pairs, known_pairs, mean_maps
 from scdual.module.map._regulation_map import RegulationMap
 from scdual.module.map._scale import ExpressionScale
 from scdual.module.map._settings import DEFAULT_SETTINGS, MapSettings
@@ -16,20 +18,25 @@ __all__ = [
     "ExpressionScale",
     "Hidden",
     "Hiding",
+    "KnownPairs",
     "MapCells",
     "MapSettings",
     "MapValues",
     "MeanMaps",
+    "Pairs",
+    "Posterior",
     "RegulationMap",
     "ValueMixture",
     "correlation",
     "gate",
     "group_map",
-    "group_maps",
+    "group_pairs",
+    "known_pairs",
     "mean_maps",
+    "posterior_map",
     "prior_factor",
     "prior_reach",
     "prior_trust",
     "residual_correlation",
-    "with_prior",
+    "squared_errors",
 ]

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 
 import torch
 
-from scdual.module.map._moments import ROUNDING, collect_moments
+from scdual.module.map._moments import ROUNDING, Moments, View, collect_moments
+from scdual.module.map._posterior import Posterior, excess_variance
 from scdual.module.map._ridge import correlation_over_noise, leave_one_out_ridge
 from scdual.module.map._settings import DEFAULT_SETTINGS, MapSettings
 from scdual.module.map._values import MapCells, MapValues
@@ -20,31 +21,34 @@ from scdual.module.map._values import MapCells, MapValues
 def group_map(
     values: MapValues,
     batches: Iterable[MapCells],
-    regulation: torch.Tensor,
+    of_all: Posterior,
     *,
     shuffler: torch.Generator | None = None,
     settings: MapSettings = DEFAULT_SETTINGS,
-) -> torch.Tensor:
-    r"""Return the map of a group of cells, shape ``(G, R)``, which departs from a map as far as the cells ask for it.
+) -> Posterior:
+    r"""Return the map of a group of cells, which departs from that of all cells as far as the group's cells ask for it.
 
     .. math::
-        W^g = \arg\min_W \; \frac{1}{n} \sum_b \lVert y_b - W v_b \rVert^2 + \lambda \lVert W - W^0 \rVert^2,
-        \qquad I^g_{ji} = \mathrm{sd}_g(v_i) \, W^g_{ji}, \qquad \lambda = \frac{1}{m - 1}
+        \Delta = \arg\min_\Delta \; \frac{1}{n} \sum_b \lVert y_b - (W^0 + \Delta) v_b \rVert^2
+        + \lambda \lVert \Delta \rVert^2, \qquad \lambda = \frac{1}{m - 1}, \qquad
+        I^g_{ji} = \mathrm{sd}_g(v_i) \left( W^0_{ji} + \frac{\tau^2}{\tau^2 + s_{ji}^2} \Delta_{ji} \right)
 
     with the values y of genes and v of regulators free of covariates, among the n cells of the group, and the map
     :math:`W^0` of all cells. The penalty is that of the posterior mean if departures have the variance that they seem
     to have: m is n times the mean squared correlation of a regulator with what :math:`W^0` leaves unexplained of a
-    gene, which is 1 in pure noise (then nothing departs) and grows with the cells :cite:p:`Morris83`. A regulator that no
-    cell of the group expresses has no weight, nor has one that does not vary there beyond covariates and depth.
+    gene, which is 1 in pure noise (then nothing departs) and grows with the cells :cite:p:`Morris83`. Each departure is then
+    shrunk by its own standard error s, of which the cells that decide it tell, toward 0; :math:`\tau^2` is the mean
+    square of departures beyond their errors. A regulator that no cell of the group expresses has no weight, nor has one that
+    does not vary there beyond covariates and depth.
 
     Parameters
     ----------
     values
         Values of a trained map.
     batches
-        Minibatches of the group's cells; they are read once.
-    regulation
-        The map of all cells, :math:`W^0`, shape ``(G, R)``.
+        Minibatches of the group's cells; they are read twice, in one order.
+    of_all
+        What is known of all cells: :math:`W^0` with its standard deviations.
     shuffler
         Generator, on the CPU, of an order in which the regulators of one cell are paired with the targets of another,
         which leaves only noise; None pairs those of the same cell.
@@ -61,8 +65,9 @@ def group_map(
             of_genes = of_genes[torch.randperm(len(of_genes), generator=shuffler).to(of_genes.device)]
         return of_regulators, of_genes
 
+    order = torch.empty(0) if shuffler is None else shuffler.get_state()
     moments = collect_moments(values, batches, view)
-    weight = regulation.double().T  # (R, G)
+    weight = of_all.weight.double().T  # (R, G)
     gram, cross = moments.partial()
     variance = moments.variance()
     cross = cross - values.mixture.self_covariance() * variance
@@ -72,8 +77,48 @@ def group_map(
     has_correlation = regulator_varies[:, None] & gene_varies & (left > ROUNDING * variance)
     correlation = torch.where(has_correlation, unexplained / (gram.diagonal()[:, None] * left).sqrt(), torch.nan)
     over_noise = correlation_over_noise(correlation, regulators, moments.n_cells)
+    sd, support = of_all.sd.double().T, of_all.support.double().T
     if over_noise > 1:
         penalty = max(1 / (over_noise - 1), settings.smallest_penalty)
-        weight = weight + leave_one_out_ridge(gram, unexplained, regulators, penalty=penalty).T
-    std = torch.where(regulator_varies & is_expressed, gram.diagonal(), 0.0).sqrt()
-    return (weight * std[:, None]).T.float()
+        departure = leave_one_out_ridge(gram, unexplained, regulators, penalty=penalty).T  # (R, G)
+        if shuffler is not None:
+            shuffler.set_state(order)  # the same pairs of cells again
+        error = _squared_errors(values, batches, moments, view, weight + departure, penalty=penalty)
+        prior = excess_variance(departure, error)
+        share = prior / (prior + error + ROUNDING**2) * (departure != 0)
+        weight, sd = weight + share * departure, (sd.square() + share * error).sqrt()
+        support = torch.special.ndtr(weight.abs() / sd.clamp_min(ROUNDING)) * (weight != 0)
+    std = torch.where(regulator_varies & is_expressed, gram.diagonal(), 0.0).sqrt()[:, None]
+    parts = weight * std, sd * std, support * (std > 0), weight / sd.clamp_min(ROUNDING) * (std > 0)
+    return Posterior(*(part.T.float() for part in parts))
+
+
+def _squared_errors(
+    values: MapValues,
+    batches: Iterable[MapCells],
+    moments: Moments,
+    view: View,
+    weight: torch.Tensor,
+    *,
+    penalty: float,
+) -> torch.Tensor:
+    """Return squared standard errors of departures, shape ``(R, G)``, from what weights ``(R, G)`` leave unexplained.
+
+    They allow for noise that is not the same in all cells :cite:p:`White80`, and are at least as large as if it were.
+    """
+    effect = moments.total_effects()
+    n_regulators = len(weight)
+    gram, _ = moments.partial()
+    inverse = torch.linalg.inv(gram + penalty * torch.eye(n_regulators, dtype=gram.dtype, device=gram.device))
+    total = torch.zeros_like(weight)
+    influence_sum, noise_sum = weight.new_zeros(n_regulators), weight.new_zeros(weight.shape[1])
+    for cells in batches:
+        covariates = values.covariates(cells).double()
+        of_regulators, of_genes = view(values.log_expr(cells))
+        free = of_regulators.double() - covariates @ effect[:, :n_regulators]
+        noise = (of_genes.double() - covariates @ effect[:, n_regulators:] - free @ weight).square()
+        influence = (free @ inverse).square()
+        total += influence.T @ noise
+        influence_sum, noise_sum = influence_sum + influence.sum(0), noise_sum + noise.sum(0)
+    independent = influence_sum[:, None] * noise_sum / moments.n_cells
+    return torch.maximum(total, independent) / moments.n_cells**2

@@ -102,9 +102,16 @@ class ValueMixture(nn.Module):
         """
         return (observed + self.weight * self._denoised(standardised, gene)) / self.target_std[gene]
 
+    def scores(self, standardised: torch.Tensor) -> torch.Tensor:
+        """Return the scores of the principal components, shape ``(B, P)``, of standardised values ``(B, G)``."""
+        return standardised @ self.components.T
+
+    def noise(self, observed: torch.Tensor, standardised: torch.Tensor) -> torch.Tensor:
+        """Return what the components leave of the observed values of all genes, each ``(B, G)``."""
+        return observed - (self.scores(standardised) * self.shrinkage) @ self.components
+
     def _denoised(self, standardised: torch.Tensor, gene: torch.Tensor) -> torch.Tensor:
-        score = (standardised @ self.components.T) * self.shrinkage  # (B, P)
-        return score @ self.components[:, gene]
+        return (self.scores(standardised) * self.shrinkage) @ self.components[:, gene]
 
     def fit(self, batches: Iterable[torch.Tensor], *, n_cells: int, over_noise: float) -> None:
         """Learn the components, and how much of them each gene gets.

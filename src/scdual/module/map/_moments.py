@@ -61,24 +61,24 @@ class Moments:
 
     def effects(self, weight: torch.Tensor) -> torch.Tensor:
         """Return effects of the covariates ``(U, G)`` on genes besides those by way of regulators ``weight`` ``(G, R)``."""
-        total = self._total_effects()
-        n_regulators = weight.shape[1]
-        return total[:, n_regulators:] - total[:, :n_regulators] @ weight.T
+        total = self.total_effects()
+        return total[:, -len(weight) :] - total[:, : weight.shape[1]] @ weight.T
 
-    def _total_effects(self) -> torch.Tensor:
+    def total_effects(self) -> torch.Tensor:
+        """Return the effects of the covariates on regulators and genes, shape ``(U, R + G)``."""
         u, v = slice(self.n_covariates), slice(self.n_covariates, None)
         return torch.linalg.pinv(self.gram[u, u], hermitian=True) @ torch.cat([self.gram[u, v], self.cross[u]], dim=1)
 
     def partial(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the mean products ``(R, R)`` and ``(R, G)`` of what the covariates leave unexplained."""
         u, v = slice(self.n_covariates), slice(self.n_covariates, None)
-        left = torch.cat([self.gram[v, v], self.cross[v]], dim=1) - self.gram[v, u] @ self._total_effects()
+        left = torch.cat([self.gram[v, v], self.cross[v]], dim=1) - self.gram[v, u] @ self.total_effects()
         n_regulators = len(left)
         return left[:, :n_regulators] / self.n_cells, left[:, n_regulators:] / self.n_cells
 
     def variance(self) -> torch.Tensor:
         """Return the variance of each gene that the covariates leave unexplained, shape ``(G,)``."""
-        effect = self._total_effects()[:, -len(self.square) :]
+        effect = self.total_effects()[:, -len(self.square) :]
         return (self.square - (self.cross[: self.n_covariates] * effect).sum(0)) / self.n_cells
 
     def varies(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -92,7 +92,12 @@ class Moments:
 
 
 def collect_moments(
-    values: MapValues, batches: Iterable[MapCells], view: View, *, n_enough: int | None = None
+    values: MapValues,
+    batches: Iterable[MapCells],
+    view: View,
+    *,
+    n_rows: int | None = None,
+    n_enough: int | None = None,
 ) -> Moments:
     """Return moments over cells.
 
@@ -104,11 +109,13 @@ def collect_moments(
         Minibatches of the cells; they are read once.
     view
         Makes values of the regulators ``(B, R)`` and of all genes ``(B, G)`` of log values ``(B, G)``.
+    n_rows
+        Columns of the first of these, if others than the regulators are among them.
     n_enough
         Number of cells that is enough; None takes all.
     """
     device = values.regulator_index.device
-    moments = Moments(values.n_regulators, values.n_genes, values.n_columns, device=device)
+    moments = Moments(n_rows or values.n_regulators, values.n_genes, values.n_columns, device=device)
     for cells in batches:
         moments.add(values.covariates(cells), *view(values.log_expr(cells)))
         if n_enough is not None and moments.n_cells >= n_enough:

@@ -14,15 +14,26 @@ import torch
 
 from scdual.module.map._correlation import residual_correlation
 from scdual.module.map._group import group_map
+from scdual.module.map._posterior import Posterior
 from scdual.module.map._regulation_map import RegulationMap
-from scdual.module.map._values import MapCells
+from scdual.module.map._values import MapCells, cells_with_both
 
 
 class MeanMaps(NamedTuple):
-    """The maps that depend on cells, averaged over them, each ``(G, R)``."""
+    """What the trained transformer does, averaged over cells, each ``(G, R)``."""
 
-    regulation: np.ndarray  # signed influence, what a prior says left out
+    influence: np.ndarray  # signed, what a prior says left out
     attention: np.ndarray
+
+
+class Pairs(NamedTuple):
+    """What is known about the pairs of a map, what a prior says included, each ``(G, R)``."""
+
+    weight: np.ndarray
+    sd: np.ndarray
+    support: np.ndarray
+    z: np.ndarray
+    n_cells: np.ndarray  # that express both genes
 
 
 @torch.inference_mode()
@@ -38,9 +49,9 @@ def mean_maps(regulation_map: RegulationMap, batches: Iterable[MapCells]) -> Mea
         for target in genes.split(regulation_map.settings.target_chunk):
             maps = regulation_map.maps(values, target)
             rows = target.cpu().numpy()
-            mean.regulation[rows] += len(cells.counts) * maps.regulation.cpu().numpy()
+            mean.influence[rows] += len(cells.counts) * maps.regulation.cpu().numpy()
             mean.attention[rows] += len(cells.counts) * maps.attention.cpu().numpy()
-    return MeanMaps(mean.regulation / n_cells, mean.attention / n_cells)
+    return MeanMaps(mean.influence / n_cells, mean.attention / n_cells)
 
 
 @torch.inference_mode()
@@ -51,46 +62,58 @@ def gate(regulation_map: RegulationMap) -> np.ndarray:
 
 
 @torch.inference_mode()
-def group_maps(
+def known_pairs(regulation_map: RegulationMap, prior_factor: torch.Tensor | None = None) -> Pairs:
+    """Return what is known from the cells that a map was fitted to, with what a prior says; see :func:`prior_factor`."""
+    known = regulation_map.known
+    return _pairs(known.posterior(), known.n_cells, prior_factor)
+
+
+@torch.inference_mode()
+def group_pairs(
     regulation_map: RegulationMap,
     groups: Mapping[str, Iterable[MapCells]],
-    regulation: np.ndarray,
+    prior_factor: torch.Tensor | None = None,
     *,
     shuffle_seed: int | None = None,
-) -> dict[str, np.ndarray]:
-    """Return the regulation of each group of cells, what a prior says left out, each ``(G, R)``.
+) -> dict[str, Pairs]:
+    """Return what is known about each group of cells.
 
     Parameters
     ----------
     regulation_map
-        A trained map.
+        A fitted map, from which the groups depart.
     groups
-        Minibatches of the cells of each group, by its name.
-    regulation
-        Signed influence over the cells of all groups, from which a group departs, shape ``(G, R)``.
+        Minibatches of the cells of each group, by its name; they are read three times, in one order.
+    prior_factor
+        What a prior says, shape ``(G, R)``, see :func:`prior_factor`; None says nothing.
     shuffle_seed
         Seed of an order in which the regulators of one cell are paired with the targets of another; None pairs those of
         the same cell. See :func:`group_map`.
     """
-    of_all = torch.as_tensor(regulation, device=regulation_map.regulator_index.device)
-    maps = {}
+    found = {}
     for name, batches in groups.items():
         shuffler = None if shuffle_seed is None else torch.Generator().manual_seed(shuffle_seed)
-        found = group_map(regulation_map.values, batches, of_all, shuffler=shuffler, settings=regulation_map.settings)
-        maps[name] = found.cpu().numpy()
-    return maps
+        posterior = group_map(
+            regulation_map.values,
+            batches,
+            regulation_map.known.posterior(),
+            shuffler=shuffler,
+            settings=regulation_map.settings,
+        )
+        found[name] = _pairs(posterior, cells_with_both(regulation_map.values, batches), prior_factor)
+    return found
+
+
+def _pairs(posterior: Posterior, n_cells: torch.Tensor, prior_factor: torch.Tensor | None) -> Pairs:
+    factor = 1.0 if prior_factor is None else prior_factor
+    told = posterior._replace(weight=posterior.weight * factor, sd=posterior.sd * factor)
+    return Pairs(*(values.cpu().numpy() for values in (*told, n_cells)))
 
 
 @torch.inference_mode()
 def correlation(regulation_map: RegulationMap, batches: Iterable[MapCells]) -> np.ndarray:
     """Return correlations of ranks free of covariates and depth, shape ``(G, R)``; see :func:`residual_correlation`."""
     return residual_correlation(regulation_map.values, batches).cpu().numpy()
-
-
-def with_prior(regulation_map: RegulationMap, regulation: np.ndarray) -> np.ndarray:
-    """Return a map ``(G, R)``, of another map as well, with what the prior of this one says; see :func:`prior_factor`."""
-    factor = regulation_map.prior_factor
-    return regulation if factor is None else regulation * factor.cpu().numpy()
 
 
 def _all_genes(regulation_map: RegulationMap) -> torch.Tensor:

@@ -15,6 +15,7 @@ from torch import nn
 from scdual._constants import LOSS_KEYS
 from scdual.module._losses import edge_sparsity, prior_disagreement, regulation_loss
 from scdual.module.map._hiding import Hidden, Hiding
+from scdual.module.map._posterior import KnownPairs
 from scdual.module.map._prior import prior_factor, prior_trust
 from scdual.module.map._scale import N_DEPTH
 from scdual.module.map._settings import DEFAULT_SETTINGS, MapSettings
@@ -69,6 +70,8 @@ class RegulationMap(nn.Module):
         That of :class:`ValueMixture`.
     regulation_weight, sparsity_weight, prior_weight
         Weights of the terms of the objective.
+    min_cells
+        Cells in which a regulator has to be expressed to have edges.
     settings
         Tuned numbers.
     """
@@ -96,17 +99,19 @@ class RegulationMap(nn.Module):
         regulation_weight: float = 1.0,
         sparsity_weight: float = 0.0,
         prior_weight: float = 1.0,
+        min_cells: int = 3,
         settings: MapSettings = DEFAULT_SETTINGS,
     ) -> None:
         super().__init__()
         index = torch.arange(n_genes) if regulators is None else torch.as_tensor(list(regulators), dtype=torch.int64)
         self.n_genes, self.n_regulators, self.settings = n_genes, len(index), settings
         self.regulation_weight, self.sparsity_weight = regulation_weight, sparsity_weight
-        self.prior_weight = prior_weight
+        self.prior_weight, self.min_cells = prior_weight, min_cells
         n_covariates = sum(n_categories) + n_continuous
         self.values = MapValues(
             n_genes, index, n_covariates=n_covariates, denoised_weight=denoised_weight, settings=settings
         )
+        self.known = KnownPairs(n_genes, len(index))
         self.register_buffer("prior_strength", None if prior_strength is None else prior_strength.clone())
         self.register_buffer("prior_sign", None if prior_sign is None else prior_sign.clone())
         self.register_buffer("prior_factor", None if prior_strength is None else torch.ones_like(prior_strength))
@@ -143,8 +148,17 @@ class RegulationMap(nn.Module):
         batches
             Minibatches of the cells, those of validation included; they are read several times.
         """
+        self._set_start(self.learn(batches))
+
+    @torch.no_grad()
+    def learn(self, batches: Iterable[MapCells]) -> LinearStart:
+        """Learn what is known about the pairs, and return where gradients may start; arguments as in :meth:`fit`."""
         fit_values(self.values, self.hiding, self.expr_embedding, batches, self.settings)
-        self._set_start(linear_start(self.values, batches, penalty=self.hiding.penalty, settings=self.settings))
+        start = linear_start(
+            self.values, batches, penalty=self.hiding.penalty, min_cells=self.min_cells, settings=self.settings
+        )
+        self.known.set(start.posterior, start.n_cells)
+        return start
 
     def _set_start(self, start: LinearStart) -> None:
         """Start gate and covariates at the best linear prediction, if attention is uniform, and genes near their regulators."""

@@ -13,6 +13,7 @@ from scdual.module.map._settings import DEFAULT_SETTINGS, MapSettings
 from scdual.nn import ExpressionEmbedding
 
 Cells = tuple[torch.Tensor, torch.Tensor | None]
+_ROUNDING = 1e-5  # values that differ by less are equal: processors disagree about the last digits of a logarithm
 _EQUAL_DEPTH = 1e-4  # a standard deviation of log library sizes below it is rounding
 N_DEPTH = 2  # columns that describe it
 
@@ -120,7 +121,8 @@ class ExpressionScale(nn.Module):
 
     def _rank(self, log_expr: torch.Tensor, gene: torch.Tensor) -> torch.Tensor:
         knots, values = self.knots[gene], log_expr.T.contiguous()
-        below = torch.searchsorted(knots, values) + torch.searchsorted(knots, values, right=True)
+        below = torch.searchsorted(knots, values - _ROUNDING)
+        below = below + torch.searchsorted(knots, values + _ROUNDING, right=True)
         return below.T / (2 * self.settings.n_knots)
 
     def fit(self, batches: Callable[[], Iterable[Cells]], embedding: ExpressionEmbedding) -> None:

@@ -11,19 +11,24 @@ from typing import NamedTuple
 
 import torch
 
+from scdual.module.map._errors import squared_errors
 from scdual.module.map._hiding import Hiding
-from scdual.module.map._moments import collect_moments
+from scdual.module.map._moments import Moments, collect_moments
+from scdual.module.map._posterior import Posterior, posterior_map
 from scdual.module.map._ridge import correlation_over_noise, leave_one_out_ridge, shared_information
 from scdual.module.map._settings import MapSettings
-from scdual.module.map._values import MapCells, MapValues
+from scdual.module.map._values import MapCells, MapValues, cells_with_both
 from scdual.nn import ExpressionEmbedding
 
 
 class LinearStart(NamedTuple):
     """The best linear prediction of all genes, from their regulators and from covariates."""
 
-    weight: torch.Tensor  # (G, R)
-    effects: torch.Tensor  # (U, G)
+    weight: torch.Tensor  # ridge estimates, (G, R)
+    variance: torch.Tensor  # their squared standard errors, (G, R)
+    effects: torch.Tensor  # of covariates, (U, G)
+    posterior: Posterior  # what the errors leave of the estimates
+    n_cells: torch.Tensor  # cells that express both genes, (G, R)
 
 
 @torch.no_grad()
@@ -61,10 +66,8 @@ def fit_values(
 
 
 @torch.no_grad()
-def linear_start(
-    values: MapValues, batches: Iterable[MapCells], *, penalty: float, settings: MapSettings
-) -> LinearStart:
-    """Return the best linear prediction between the values of the map, and give these unit spread.
+def start_moments(values: MapValues, batches: Iterable[MapCells], *, settings: MapSettings) -> Moments:
+    """Return moments of regulators and scores with all genes, and give the values of the map unit spread.
 
     Parameters
     ----------
@@ -72,16 +75,46 @@ def linear_start(
         Values whose scale and mixture have been learnt.
     batches
         Minibatches of the cells; they are read once.
-    penalty
-        Ridge penalty that hiding amounts to.
     settings
         Tuned numbers.
     """
-    moments = collect_moments(values, batches, values.of_all, n_enough=settings.moment_cells)
-    values.mixture.set_std(moments.std(), moments.gene_std())
-    moments = moments.scaled(values.mixture.std, values.mixture.target_std)
-    gram, cross = moments.partial()
-    cross = cross - values.mixture.self_covariance()
+    mixture = values.mixture
+    n_rows = values.n_regulators + len(mixture.components)
+    moments = collect_moments(values, batches, values.with_scores, n_rows=n_rows, n_enough=settings.moment_cells)
+    mixture.set_std(moments.std()[: values.n_regulators], moments.gene_std())
+    unscaled = mixture.std.new_ones(len(mixture.components))
+    return moments.scaled(torch.cat([mixture.std, unscaled]), mixture.target_std)
+
+
+@torch.no_grad()
+def linear_start(
+    values: MapValues, batches: Iterable[MapCells], *, penalty: float, min_cells: int, settings: MapSettings
+) -> LinearStart:
+    """Return the best linear prediction between the values of the map, with its errors and what they leave of it.
+
+    Parameters
+    ----------
+    values
+        Values whose scale and mixture have been learnt.
+    batches
+        Minibatches of the cells; they are read three times.
+    penalty
+        Ridge penalty that hiding amounts to.
+    min_cells
+        Cells in which a regulator has to be expressed; of one in fewer cells nothing is known.
+    settings
+        Tuned numbers.
+    """
+    moments = start_moments(values, batches, settings=settings)
+    regulators = slice(values.n_regulators)
+    gram, cross = (matrix[regulators] for matrix in moments.partial())
+    gram, cross = gram[:, regulators], cross - values.mixture.self_covariance()
     penalty = max(penalty, settings.smallest_penalty)
-    weight = leave_one_out_ridge(gram, cross, values.regulator_index, penalty=penalty).float()
-    return LinearStart(weight, moments.effects(weight.double()))
+    weight = leave_one_out_ridge(gram, cross, values.regulator_index, penalty=penalty)
+    variance = squared_errors(values, batches, moments, weight, penalty=penalty, n_enough=settings.moment_cells)
+    n_cells = cells_with_both(values, batches)
+    is_seen = n_cells[values.regulator_index].diagonal() >= min_cells
+    found = posterior_map(weight * is_seen, variance, gram, cross.T, penalty=penalty, least_share=settings.least_share)
+    return LinearStart(
+        weight.float(), variance.float(), moments.effects(weight), Posterior(*(part.float() for part in found)), n_cells
+    )

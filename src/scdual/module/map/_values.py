@@ -83,6 +83,26 @@ class MapValues(nn.Module):
         genes = torch.arange(self.n_genes, device=log_expr.device)
         return self.of_regulators(log_expr), self.of_targets(log_expr, genes)
 
+    def with_scores(self, log_expr: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return values of the regulators and scores of the components ``(B, R + P)``, and values of all genes ``(B, G)``."""
+        values, genes = self.of_all(log_expr)
+        return torch.cat([values, self.mixture.scores(self.scale.standardise(log_expr))], dim=1), genes
+
+    def noise(self, log_expr: torch.Tensor) -> torch.Tensor:
+        """Return what the components leave of the observed values of all genes ``(B, G)``, from log values ``(B, G)``."""
+        genes = torch.arange(self.n_genes, device=log_expr.device)
+        return self.mixture.noise(self.scale.rank_score(log_expr, genes), self.scale.standardise(log_expr))
+
     def fit_scale(self, batches: Iterable[MapCells], embedding: ExpressionEmbedding) -> None:
         """Learn scale, ranks and the bins of the expression states from the cells, which are read three times."""
         self.scale.fit(lambda: ((cells.counts, cells.size_factor) for cells in batches), embedding)
+
+
+@torch.no_grad()
+def cells_with_both(values: MapValues, batches: Iterable[MapCells]) -> torch.Tensor:
+    """Return how many cells express both genes of each pair, shape ``(G, R)``; the cells are read once."""
+    total = torch.zeros(values.n_genes, values.n_regulators, device=values.regulator_index.device)
+    for cells in batches:
+        is_expressed = (cells.counts > 0).float()
+        total += is_expressed.T @ is_expressed[:, values.regulator_index]
+    return total.int()
