@@ -10,7 +10,7 @@ class MapSettings:
     ``decisions/`` is the folder of decision records in the documentation. Numbers that only guard against rounding stand
     where they are used.
 
-    Attributes
+    Parameters
     ----------
     max_depth
         Where the standardised log library size is cut off, so that its square stays small. Not measured.
