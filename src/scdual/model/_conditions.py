@@ -92,11 +92,15 @@ class ConditionMixin(RegulationMixin):
         condition, donor = _labels(condition_key, donor_key, groupby, adata.obs)
         conditions = _conditions(condition_key, condition, reference)
         groups = {None: np.arange(adata.n_obs)} if groupby is None else group_cells(groupby, adata.obs)
-        designs, why_not = {}, {}
+        designs: dict[Any, Design] = {}
+        why_not: dict[Any, str] = {}
         for group, cells in groups.items():
             for other in conditions[1:]:
                 found = design(cells, condition, donor, [conditions[0], other])
-                (why_not if isinstance(found, str) else designs)[group, other] = found
+                if isinstance(found, str):
+                    why_not[group, other] = found
+                else:
+                    designs[group, other] = found
         _report_left_out(why_not, designs, condition_key=condition_key)
         notes = sentences(list(designs.values()), has_donors=donor is not None)
         if len(notes) > 1:
@@ -190,7 +194,10 @@ def _labels(
     condition_key: str, donor_key: str | None, groupby: str | Sequence[str] | None, obs: pd.DataFrame
 ) -> tuple[pd.Series, pd.Series | None]:
     """Return the names of condition and donor of each cell."""
-    others = {"donor_key": [donor_key], "groupby": [groupby] if isinstance(groupby, str) else list(groupby or ())}
+    others: dict[str, list[Any]] = {
+        "donor_key": [donor_key],
+        "groupby": [groupby] if isinstance(groupby, str) else list(groupby or ()),
+    }
     for name, columns in others.items():
         if condition_key in columns:
             msg = (

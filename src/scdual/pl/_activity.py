@@ -20,6 +20,7 @@ from scdual.pl._axes import check_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colorizer import ColorizingArtist
 
 _CELL_INCHES = 0.27
 _LARGEST_DOT = 150.0  # area in square points
@@ -208,7 +209,7 @@ def _label(ax: "Axes", mean: pd.DataFrame) -> None:
     ax.spines[:].set_visible(False)
 
 
-def _colour_bar(ax: "Axes", drawn: object) -> None:
+def _colour_bar(ax: "Axes", drawn: "ColorizingArtist") -> None:
     bar = ax.figure.colorbar(drawn, ax=ax, shrink=0.8, pad=0.02)
     bar.set_label("mean activity (SD)", fontsize=8)
     bar.ax.tick_params(labelsize=8)

@@ -62,7 +62,8 @@ def difference_network(
         )
         raise ValueError(msg)
     ax = network_graph(network, top=top, ax=ax)
-    _legend(ax, one.conditions[0], one.reference, has_mutual=len(ax.get_legend().get_texts()) > 2)
+    legend = ax.get_legend()
+    _legend(ax, one.conditions[0], one.reference, has_mutual=legend is not None and len(legend.get_texts()) > 2)
     where = f" in {one.groups[0]}" if one.groups else ""
     ax.set_title(f"Edges that change{where} (q \N{LESS-THAN OR EQUAL TO} {fdr:g})")
     return ax

@@ -67,8 +67,10 @@ def unit_maps(
     """
     found = [_unit(values, batches) for batches in units]
     n_cells = sum(unit.moments.n_cells for unit in found)
-    gram = sum(unit.moments.n_cells * unit.gram for unit in found) / n_cells
-    cross = sum(unit.moments.n_cells * unit.cross for unit in found) / n_cells
+    gram, cross = torch.zeros_like(found[0].gram), torch.zeros_like(found[0].cross)
+    for unit in found:
+        share = unit.moments.n_cells / n_cells
+        gram, cross = gram + share * unit.gram, cross + share * unit.cross
     first = of_all.double().T  # (R, G)
     regulators = values.regulator_index
     weight = first + leave_one_out_ridge(gram, cross - gram @ first, regulators, penalty=penalty).T
