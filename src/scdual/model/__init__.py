@@ -1,6 +1,5 @@
-"""The model class, and what it returns."""
+"""The model class."""
 
-from scdual.model._comparison import ConditionComparison
 from scdual.model._scdual import SCDual
 
-__all__ = ["ConditionComparison", "SCDual"]
+__all__ = ["SCDual"]
