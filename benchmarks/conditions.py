@@ -160,7 +160,7 @@ def answer() -> pd.DataFrame:
 def report(title: str, table: pd.DataFrame) -> str:
     """Return a table as Markdown below its title."""
     body = [
-        [number(value) if isinstance(value, float) else str(value) for value in row]
+        [number(value) if isinstance(value, float) else str(value).replace(" | ", ", ") for value in row]
         for row in table.itertuples(index=False)
     ]
     return f"## {title}\n\n{markdown(list(table.columns), body)}\n"
