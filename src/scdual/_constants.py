@@ -34,6 +34,8 @@ LOSS_KEYS = _LossKeys()
 
 EVIDENCE_KEYS = {"sd": RESULT_KEYS.SD, "support": RESULT_KEYS.SUPPORT}  # what stands beside the weights of edges
 
+HISTORY_KEY = "history"  # in `uns["scdual"]`: the loss curves, one value per epoch
+
 ORIENTATION = "row = regulator, column = target"
 
 

@@ -37,7 +37,7 @@ def edges(
         check_output(out)
         check_apart({"--out": out}, {"OUT.h5ad": path})
     adata = read_counts(path, backed="r")
-    network = _network(adata, path, group, with_support=min_support is not None)
+    network = network_in(adata, path, group, with_support=min_support is not None)
     frame = (network if min_support is None else network.supported(min_support)).to_frame(top)
     if out is None:
         _show(to_csv(frame) or "")
@@ -55,7 +55,7 @@ def _show(text: str) -> None:
     sys.stdout.flush()  # here, not at exit: a reader such as `head` may be gone
 
 
-def _network(adata: "AnnData", path: Path, group: str | None, *, with_support: bool) -> "RegulatoryNetwork":
+def network_in(adata: "AnnData", path: Path, group: str | None, *, with_support: bool) -> "RegulatoryNetwork":
     """Return the network of a group, or of all cells, with its evidence where that is in the file.
 
     Raises

@@ -16,7 +16,7 @@ from mudata import MuData
 from scvi import REGISTRY_KEYS, settings
 
 from scdual._checks import check_choice
-from scdual._constants import ORIENTATION, RESULT_KEYS, regulation_key
+from scdual._constants import HISTORY_KEY, ORIENTATION, RESULT_KEYS, regulation_key
 from scdual._types import MapKind
 from scdual.data._counts import n_cells_expressing
 from scdual.grn import (
@@ -30,7 +30,7 @@ from scdual.grn import (
 from scdual.model._cells import cell_positions, check_cells
 from scdual.model._ensemble import EnsembleMixin
 from scdual.model._groups import group_cells, leave_out
-from scdual.model._record import describe
+from scdual.model._record import describe, loss_curves
 from scdual.model._results import Results, network_matrices, replace_results
 from scdual.module.map import MapCells, Pairs, RegulationMap, correlation, gate, group_pairs, known_pairs, mean_maps
 
@@ -380,7 +380,9 @@ class RegulationMixin(EnsembleMixin):
     def _parameters(self, groupby: str | Sequence[str] | None, groups: list[str]) -> dict[str, Any]:
         """Return what ``uns["scdual"]`` holds; plain values only, so that ``write_h5ad`` can store it."""
         run = {} if self.record_ is None else self.record_.to_uns()
-        parameters = {"orientation": ORIENTATION} | describe(self) | run
+        curves = loss_curves(self.history)
+        history = {HISTORY_KEY: curves} if curves else {}
+        parameters = {"orientation": ORIENTATION} | describe(self) | history | run
         if groupby is not None:
             columns = groupby if isinstance(groupby, str) else list(groupby)
             parameters |= {"groupby": columns, "groups": {regulation_key(name): name for name in groups}}
