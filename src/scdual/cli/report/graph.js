@@ -4,6 +4,7 @@
   const SVG = "http://www.w3.org/2000/svg";
   const STEPS = 300; // of the layout; it has settled by then
   const BOX = 20, PAD = 7, GAP = 14; // height of a box, room beside its name, least room between boxes
+  const FAR = 220; // genes farther apart do not push each other, so that parts without a link stay near
   const $ = (id) => document.getElementById(id);
   const read = (id) => JSON.parse($(id).textContent);
   const networks = read("networks"), names = read("names"), svg = $("graph");
@@ -41,7 +42,7 @@
     });
     for (let step = 0; step < STEPS; step++) {
       const heat = 1 - step / STEPS;
-      for (const gene of all) [gene.dx, gene.dy] = [-0.02 * gene.x, -0.03 * gene.y];
+      for (const gene of all) [gene.dx, gene.dy] = [-0.03 * gene.x, -0.05 * gene.y];
       for (let i = 0; i < all.length; i++) for (let j = 0; j < i; j++) push(all[i], all[j]);
       for (const { from, to } of lines) pull(from, to);
       for (const gene of all) {
@@ -54,6 +55,7 @@
 
   function push(a, b) {
     const dx = a.x - b.x || 0.1, dy = a.y - b.y || 0.1, square = dx * dx + dy * dy;
+    if (square > FAR * FAR) return;
     let x = (2200 * dx) / square, y = (2200 * dy) / square;
     const overX = (a.width + b.width) / 2 + GAP - Math.abs(dx), overY = BOX + GAP - Math.abs(dy);
     if (overX > 0 && overY > 0) { // out on the shorter way
@@ -98,13 +100,13 @@
     layOut();
     place();
     fit();
-    say(edges.length ? `${genes.size} genes, ${edges.length} lines.` : "No edge is left: ask for less support, or for another gene.");
+    say(edges.length ? `${genes.size} genes, ${edges.length} line${edges.length > 1 ? "s" : ""}.` : "No edge is left: ask for less support, or for another gene.");
   }
 
   function ends() {
-    const shapes = { activates: ["M0,0 L8,4 L0,8 z", "var(--up)"], represses: ["M6,-1 L8,-1 L8,9 L6,9 z", "var(--down)"] };
+    const shapes = { activates: ["M0,0 L8,4 L0,8 z", "var(--up)"], represses: ["M6,-1 L8.5,-1 L8.5,9 L6,9 z", "var(--down)"] };
     for (const [id, [path, fill]] of Object.entries(shapes)) {
-      const marker = make("marker", { id, viewBox: "-1 -1 10 10", refX: 8, refY: 4, markerWidth: 10, markerHeight: 10, markerUnits: "userSpaceOnUse", orient: "auto" }, svg);
+      const marker = make("marker", { id, viewBox: "-1 -1 10 10", refX: 8, refY: 4, markerWidth: 11, markerHeight: 11, markerUnits: "userSpaceOnUse", orient: "auto" }, svg);
       make("path", { d: path, style: `fill: ${fill}` }, marker);
     }
   }
