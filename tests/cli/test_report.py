@@ -77,11 +77,21 @@ def test_page_needs_nothing_else_and_says_what_is_in_the_file(annotated_path: Pa
     assert run(annotated_path, "-o", out) == f"Written to {out}; open it in any browser\n"
     text = out.read_text(encoding="utf-8")
     page = Page(text)
-    for words in ("annotated.h5ad", "12", "How to read this", "What it does not show", "CD4+/CD8+", "GATA1", "n_latent"):
+    for words in (
+        "annotated.h5ad",
+        "12",
+        "How to read this",
+        "What it does not show",
+        "CD4+/CD8+",
+        "GATA1",
+        "n_latent",
+    ):
         assert words in page.text
     links = [value for _, attributes in page.tags for name, value in attributes.items() if name in ("src", "href")]
     assert {str(link).split(":")[0][0] for link in links} <= {"#", "d"}  # within the page, or data
-    assert "//" not in re.sub(r"data:[^\"]*|http://www\.w3\.org/2000/svg|<script>.*</script>", "", text, flags=re.DOTALL)
+    assert "//" not in re.sub(
+        r"data:[^\"]*|http://www\.w3\.org/2000/svg|<script>.*</script>", "", text, flags=re.DOTALL
+    )
     (policy,) = (attributes["content"] for _, attributes in page.tags if "http-equiv" in attributes)
     assert policy is not None
     assert policy.startswith("default-src 'none'")

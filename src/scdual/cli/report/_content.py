@@ -134,7 +134,7 @@ def _part(about: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _names(groupby: Any) -> list[str]:
     """Return one or more names of columns, as they come out of a file."""
-    return [] if groupby is None else [groupby] if isinstance(groupby, str) else [str(name) for name in groupby]
+    return [] if groupby is None else [str(name) for name in np.ravel(groupby)]
 
 
 def _covariates(about: Mapping[str, Any]) -> list[str]:

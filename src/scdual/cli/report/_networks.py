@@ -4,8 +4,7 @@ Dimension key
     C  cells      G  genes      E  edges
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -117,7 +116,7 @@ def strong_edges(network: RegulatoryNetwork) -> RegulatoryNetwork:
     return (network if network.evidence is None else network.supported(MIN_SUPPORT)).top(N_STRONG)
 
 
-def _regulator(row: "Mapping[str, float]", n_cells: int | None, edges: pd.DataFrame) -> Regulator:
+def _regulator(row: Any, n_cells: int | None, edges: pd.DataFrame) -> Regulator:
     own = edges[edges["source"] == row.Index]
     return Regulator(row.Index, n_cells, float(row.strength), int(row.n_activated), int(row.n_repressed), _rows(own))
 

@@ -6,6 +6,7 @@ Dimension key
 
 import base64
 import io
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -40,7 +41,9 @@ def two_dimensions(latent: np.ndarray) -> tuple[np.ndarray, str]:
 
     cells = AnnData(obsm={"X_cells": latent})
     sc.pp.neighbors(cells, use_rep="X_cells", random_state=0)
-    sc.tl.umap(cells, random_state=0)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Graph is not fully connected")  # types may lie far apart
+        sc.tl.umap(cells, random_state=0)
     return cells.obsm["X_umap"], "a UMAP of the embedding"
 
 
