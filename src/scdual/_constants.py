@@ -32,6 +32,8 @@ class _LossKeys(NamedTuple):
 RESULT_KEYS = _ResultKeys()
 LOSS_KEYS = _LossKeys()
 
+ACTIVITY_KEY = "scdual_activity"  # where figures look for activities in obsm
+
 EVIDENCE_KEYS = {"sd": RESULT_KEYS.SD, "support": RESULT_KEYS.SUPPORT}  # what stands beside the weights of edges
 
 HISTORY_KEY = "history"  # in `uns["scdual"]`: the loss curves, one value per epoch

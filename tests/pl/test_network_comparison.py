@@ -10,7 +10,7 @@ from matplotlib.text import Text
 
 from scdual.grn import RegulatoryNetwork
 from scdual.pl import network_comparison
-from scdual.pl._network_comparison import _spread
+from scdual.pl._side_names import spread
 
 
 @pytest.fixture
@@ -91,12 +91,12 @@ def test_order_of_genes_does_not_matter(networks: tuple[RegulatoryNetwork, Regul
 
 def test_places_are_apart_in_order_and_unmoved_where_there_is_room() -> None:
     place = np.array([0.0, 0.3, 0.31, 0.32, 0.8, 0.99, 1.0])
-    moved = _spread(place, 0.1)
+    moved = spread(place, 0.1)
     assert np.diff(moved).min() >= 0.1 - 1e-9
     assert moved[0] >= 0
     assert moved[-1] <= 1
     np.testing.assert_allclose(moved[1:4], [0.21, 0.31, 0.41])  # moved evenly to both sides
-    np.testing.assert_allclose(_spread(place[[0, 1, 4]], 0.1), place[[0, 1, 4]])
+    np.testing.assert_allclose(spread(place[[0, 1, 4]], 0.1), place[[0, 1, 4]])
 
 
 def test_draws_on_given_axes(networks: tuple[RegulatoryNetwork, RegulatoryNetwork]) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from scdual.grn import RegulatoryNetwork
+from scdual.grn import EdgeEvidence, RegulatoryNetwork
 from scdual.tl import compare_networks
 
 REGULATORS, TARGETS = list("ABC"), list("wxyz")
@@ -100,3 +100,30 @@ def test_a_number_of_edges_that_is_no_whole_number_is_an_error(network: Regulato
 def test_a_table_is_an_error_that_names_the_remedy(network: RegulatoryNetwork) -> None:
     with pytest.raises(TypeError, match="from_frame"):
         compare_networks(network, network.to_frame())
+
+
+def with_sd(weight: float, sd: float, group: str) -> RegulatoryNetwork:
+    matrix = np.array([[weight, 0.5]])
+    evidence = EdgeEvidence(np.array([[sd, 0.01]]), np.ones((1, 2)))
+    return RegulatoryNetwork(matrix, ["A"], ["x", "y"], group, evidence)
+
+
+def test_differences_are_tested_where_both_networks_know_their_errors() -> None:
+    table = compare_networks(with_sd(0.1, 0.3, "a"), with_sd(1.1, 0.4, "b")).set_index("target")
+    assert list(table.columns[-4:]) == ["se", "z", "p_value", "q_value"]
+    assert table.loc["x", "se"] == pytest.approx(0.5)
+    assert table.loc["x", "z"] == pytest.approx(2.0)
+    assert table.loc["x", "p_value"] == pytest.approx(0.0455, abs=1e-4)
+    assert table.loc["y", "p_value"] == 1
+    assert table.loc["x", "q_value"] <= 1
+
+
+def test_sure_differences_come_before_large_ones() -> None:
+    first = RegulatoryNetwork(np.zeros((1, 2)), ["A"], ["x", "y"], "a", EdgeEvidence(np.ones((1, 2)), np.zeros((1, 2))))
+    sd = np.array([[0.1, 9.0]])
+    second = RegulatoryNetwork(np.array([[4.0, 8.0]]), ["A"], ["x", "y"], "b", EdgeEvidence(sd, np.ones((1, 2))))
+    assert list(compare_networks(first, second)["target"]) == ["x", "y"]
+
+
+def test_without_errors_nothing_is_tested(network: RegulatoryNetwork) -> None:
+    assert "p_value" not in compare_networks(network, with_sd(1.0, 0.1, "b"))

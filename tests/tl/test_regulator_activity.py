@@ -91,14 +91,6 @@ def test_order_of_genes_does_not_matter(adata: AnnData, network: RegulatoryNetwo
     pd.testing.assert_frame_equal(found[expected.columns], expected, rtol=1e-4, atol=1e-6)
 
 
-def test_number_of_cells_at_once_does_not_matter(
-    adata: AnnData, network: RegulatoryNetwork, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    expected = regulator_activity(adata, network)
-    monkeypatch.setattr("scdual.tl._regulator_activity._CELLS_AT_ONCE", 3)
-    pd.testing.assert_frame_equal(regulator_activity(adata, network), expected)
-
-
 def test_order_of_cells_does_not_matter(adata: AnnData, network: RegulatoryNetwork) -> None:
     expected = regulator_activity(adata, network)
     pd.testing.assert_frame_equal(regulator_activity(adata[CELLS[::-1]].copy(), network), expected.iloc[::-1])
@@ -164,12 +156,36 @@ def test_fits_into_obsm_and_survives_a_file(adata: AnnData, network: RegulatoryN
     pd.testing.assert_frame_equal(again, activity)
 
 
-def test_without_decoupler_the_extra_is_named(
+def test_agrees_with_decoupler(adata: AnnData, network: RegulatoryNetwork) -> None:
+    decoupler = pytest.importorskip("decoupler")
+    values = adata.copy()
+    sc.pp.filter_genes(values, min_cells=1)
+    sc.pp.normalize_total(values)
+    sc.pp.log1p(values)
+    decoupler.mt.ulm(values, network.to_frame(), tmin=5)
+    found = regulator_activity(adata, network)
+    np.testing.assert_allclose(found, values.obsm["score_ulm"][found.columns], rtol=1e-5, atol=1e-6)
+
+
+def test_decoupler_is_not_needed(
     adata: AnnData, network: RegulatoryNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "decoupler", None)
-    with pytest.raises(ModuleNotFoundError, match=r'decoupler not found.*pip install "scdual\[activity\]"'):
-        regulator_activity(adata, network)
+    assert regulator_activity(adata, network).notna().all(axis=None)
+
+
+def test_the_table_is_written_where_asked(adata: AnnData, network: RegulatoryNetwork) -> None:
+    activity = regulator_activity(adata, network, key_added="scdual_activity")
+    assert list(adata.obsm) == ["scdual_activity"]
+    pd.testing.assert_frame_equal(adata.obsm["scdual_activity"], activity)
+
+
+def test_a_failed_call_writes_nothing(adata: AnnData, network: RegulatoryNetwork) -> None:
+    with pytest.raises(ValueError, match="No regulator has 99 targets"):
+        regulator_activity(adata, network, min_targets=99, key_added="scdual_activity")
+    with pytest.raises(TypeError, match="`key_added` is 3"):
+        regulator_activity(adata, network, key_added=3)
+    assert list(adata.obsm) == []
 
 
 def test_other_gene_names_are_an_error_that_shows_both(adata: AnnData, network: RegulatoryNetwork) -> None:

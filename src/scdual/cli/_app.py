@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from scdual.cli._compare import compare
 from scdual.cli._demo import demo
 from scdual.cli._edges import edges
 from scdual.cli._errors import one_line_errors
@@ -19,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, fit, edges, info, report):
+for command in (demo, fit, edges, compare, report, info):
     app.command()(one_line_errors(command))
 
 

@@ -37,17 +37,17 @@ def edges(
         check_output(out)
         check_apart({"--out": out}, {"OUT.h5ad": path})
     adata = read_counts(path, backed="r")
-    network = network_in(adata, path, group, with_support=min_support is not None)
+    network = network_of(adata, path, group, with_support=min_support is not None)
     frame = (network if min_support is None else network.supported(min_support)).to_frame(top)
     if out is None:
-        _show(to_csv(frame) or "")
+        show(to_csv(frame) or "")
         return
     with tell_if_interrupted(f"{out} is as it was"), write_file(out) as part:
         to_csv(frame, part)
     typer.echo(visible(f"{len(frame):,} edges written to {out}"), err=True)
 
 
-def _show(text: str) -> None:
+def show(text: str) -> None:
     """Print a table; control characters are commands to a terminal, and plain text to another program."""
     if sys.stdout.isatty():
         text = "".join(f"{visible(line)}\n" for line in text.removesuffix("\n").split("\n"))
@@ -55,7 +55,7 @@ def _show(text: str) -> None:
     sys.stdout.flush()  # here, not at exit: a reader such as `head` may be gone
 
 
-def network_in(adata: "AnnData", path: Path, group: str | None, *, with_support: bool) -> "RegulatoryNetwork":
+def network_of(adata: "AnnData", path: Path, group: str | None, *, with_support: bool) -> "RegulatoryNetwork":
     """Return the network of a group, or of all cells, with its evidence where that is in the file.
 
     Raises

@@ -17,9 +17,12 @@ _WORDS = (
     (r"a list of gene names", "a file of gene names"),
     (r"`regulators='(\w+)'` or '(\w+)'", r"`--regulators \1` or `--regulators \2`"),
     (r"`regulators=None`", "`--regulators none`"),
-    (r"`(regulators|labels_key)='([^`']*)'`", r"`--\1 \2`"),
-    (r"`(layer|batch_key|labels_key|regulators|prior|max_epochs|accelerator)=?`", r"`--\1`"),
-    (r"(?<=`--)(batch|labels|max)_", r"\1-"),
+    (r"`(regulators|labels_key|condition_key|donor_key|reference)='([^`']*)'`", r"`--\1 \2`"),
+    (
+        r"`(layer|batch_key|labels_key|regulators|prior|max_epochs|accelerator|condition_key|donor_key|reference)=?`",
+        r"`--\1`",
+    ),
+    (r"(?<=`--)(batch|labels|max|condition|donor)_", r"\1-"),
 )  # what messages call an argument in Python, and what it is called on the command line; in this order
 _EXPECTED = (ValueError, KeyError, OSError, ModuleNotFoundError)
 

@@ -1,5 +1,6 @@
-"""The model class."""
+"""The model class, and what it returns."""
 
+from scdual.model._comparison import ConditionComparison
 from scdual.model._scdual import SCDual
 
-__all__ = ["SCDual"]
+__all__ = ["ConditionComparison", "SCDual"]

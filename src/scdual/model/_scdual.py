@@ -34,6 +34,7 @@ from scdual.data._manager import CellManager
 from scdual.data._prior import PriorNetwork, align_prior, prior_table
 from scdual.data._regulators import resolve_regulators
 from scdual.grn._edges import EdgeTable
+from scdual.model._conditions import ConditionMixin
 from scdual.model._differential_expression import DifferentialExpressionMixin
 from scdual.model._io import SavingMixin
 from scdual.model._labels import LabelMixin
@@ -47,7 +48,9 @@ from scdual.module import MODULE_CHECKS, SCDualModule, check_module
 _TRANSFER_KEYWORDS = ("source_registry", "extend_categories", "allow_missing_labels")
 
 
-class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixin, SavingMixin, RepeatMixin):
+class SCDual(
+    ConditionMixin, RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixin, SavingMixin, RepeatMixin
+):
     """Dual-branch transformer that learns a cell embedding and a signed regulatory map from counts.
 
     Parameters

@@ -6,6 +6,7 @@ from scdual.module._losses import classification_loss, edge_sparsity, prior_disa
 from scdual.module._module import SCDualModule
 from scdual.module._plan import SCDualTrainingPlan
 from scdual.module.map import (
+    Difference,
     ExpressionScale,
     Hidden,
     Hiding,
@@ -15,7 +16,11 @@ from scdual.module.map import (
     MapValues,
     Posterior,
     RegulationMap,
+    UnitMaps,
+    UnitMeans,
     ValueMixture,
+    cell_test,
+    donor_test,
     group_map,
     posterior_map,
     prior_factor,
@@ -23,11 +28,15 @@ from scdual.module.map import (
     prior_trust,
     residual_correlation,
     squared_errors,
+    target_weights,
+    unit_activity,
+    unit_maps,
 )
 
 __all__ = [
     "MODULE_CHECKS",
     "PLAN_CHECKS",
+    "Difference",
     "ExpressionScale",
     "Hidden",
     "Hiding",
@@ -39,11 +48,15 @@ __all__ = [
     "RegulationMap",
     "SCDualModule",
     "SCDualTrainingPlan",
+    "UnitMaps",
+    "UnitMeans",
     "ValueMixture",
     "batch_evidence",
+    "cell_test",
     "check_arguments",
     "check_module",
     "classification_loss",
+    "donor_test",
     "edge_sparsity",
     "group_map",
     "posterior_map",
@@ -54,4 +67,7 @@ __all__ = [
     "regulation_loss",
     "residual_correlation",
     "squared_errors",
+    "target_weights",
+    "unit_activity",
+    "unit_maps",
 ]

@@ -8,20 +8,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import isotonic_regression
 
 from scdual._checks import check_whole
 from scdual._installed import check_installed
-from scdual.grn import RegulatoryNetwork, align_networks
+from scdual.grn import RegulatoryNetwork, align_networks, q_values
 from scdual.grn._network import check_network
 from scdual.pl._axes import check_axes
 from scdual.pl._edges import check_any_edge
+from scdual.pl._side_names import FONT_SIZE, axes_size, name_points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_LINE_HEIGHT = 11.0  # of a name, in points
-_FONT_SIZE = 8
+_FDR = 0.05  # at which a difference counts, where errors are known
 
 
 def network_comparison(
@@ -29,7 +28,8 @@ def network_comparison(
 ) -> "Axes":
     """Return axes with a point per edge: its weight in the first network (x) and in the second (y).
 
-    On the dashed line both weights are the same. The most different edges are black and named at the side. Genes are
+    On the dashed line both weights are the same. The most different edges are black and named at the side; of networks
+    that know the errors of their edges, only those that differ at a false discovery rate of 5 %. Genes are
     aligned by name, see :func:`scdual.grn.align_networks`; an edge that one network lacks has the weight 0 there.
 
     Parameters
@@ -37,7 +37,7 @@ def network_comparison(
     first, second
         The networks to compare.
     n_labels
-        Number of edges to name.
+        Largest number of edges to name.
     ax
         Axes to draw on; by default a new figure.
 
@@ -68,7 +68,12 @@ def network_comparison(
 
 def _most_different(first: RegulatoryNetwork, second: RegulatoryNetwork, n: int) -> pd.DataFrame:
     """Return ``source, target, weight`` and the coordinates ``x, y`` of the edges; the weight is the difference."""
-    change = RegulatoryNetwork(second.weight - first.weight, first.regulators, first.targets)
+    difference = second.weight.astype(float) - first.weight
+    if first.evidence is not None and second.evidence is not None:
+        se = np.hypot(first.evidence.sd, second.evidence.sd)
+        z = np.divide(difference, se, out=np.zeros(se.shape), where=se > 0)
+        difference = np.where(q_values(z) <= _FDR, difference, 0)
+    change = RegulatoryNetwork(difference, first.regulators, first.targets)
     edges = change.to_frame(n)  # (L, 3)
     row, column = first.regulators.get_indexer(edges["source"]), first.targets.get_indexer(edges["target"])
     return edges.assign(x=first.weight[row, column], y=second.weight[row, column])
@@ -93,7 +98,7 @@ def _draw_frame(ax: "Axes", low: float, high: float) -> None:
         rotation_mode="anchor",
         ha="right",
         va="bottom",
-        fontsize=_FONT_SIZE,
+        fontsize=FONT_SIZE,
         color="0.4",
     )
     ax.axhline(0, color="0.85", linewidth=0.8, zorder=0)
@@ -103,33 +108,7 @@ def _draw_frame(ax: "Axes", low: float, high: float) -> None:
 
 
 def _name_edges(ax: "Axes", edges: pd.DataFrame) -> None:
-    """Mark the edges and write their names in a column at the right, each as near to its point as there is room."""
+    """Mark the edges and write their names at the side."""
     ax.plot(edges["x"], edges["y"], "o", color="black", markersize=4, markeredgewidth=0)
-    edges = edges.sort_values("y", kind="stable")
-    low, high = ax.get_ylim()
-    place = _spread((edges["y"].to_numpy() - low) / (high - low), _LINE_HEIGHT / _side(ax))  # (L,)
-    line = {"arrowstyle": "-", "color": "0.6", "linewidth": 0.6, "relpos": (0, 0.5), "shrinkA": 2, "shrinkB": 2}
-    for edge, at in zip(edges.itertuples(), place, strict=True):
-        ax.annotate(
-            f"{edge.source} \N{RIGHTWARDS ARROW} {edge.target}",
-            (edge.x, edge.y),
-            (1.04, at),
-            textcoords="axes fraction",
-            va="center",
-            fontsize=_FONT_SIZE,
-            arrowprops=line,
-        )
-
-
-def _side(ax: "Axes") -> float:
-    """Return the height of square axes in points."""
-    box = ax.get_window_extent()
-    return 72 * min(box.width, box.height) / ax.figure.dpi
-
-
-def _spread(place: np.ndarray, gap: float) -> np.ndarray:
-    """Return sorted places between 0 and 1, ``(L,)``, moved as little as needed to be a gap apart."""
-    offset = gap * np.arange(len(place))
-    moved = isotonic_regression(place - offset).x if len(place) else place
-    last = 1 - gap * len(place)  # where the lowest is at most
-    return np.clip(moved, 0, max(0, last)) + offset
+    names = edges["source"] + " \N{RIGHTWARDS ARROW} " + edges["target"]
+    name_points(ax, edges.assign(name=names), height=min(axes_size(ax)))  # the axes are square

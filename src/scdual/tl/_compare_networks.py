@@ -6,16 +6,25 @@ Dimension key
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from scdual._checks import check_whole
-from scdual.grn import RegulatoryNetwork, align_networks
+from scdual.grn import RegulatoryNetwork, align_networks, q_values
 
 
 def compare_networks(first: RegulatoryNetwork, second: RegulatoryNetwork, *, top: int | None = None) -> pd.DataFrame:
-    """Return the edges of two networks side by side, the most different first, ties by source, then target.
+    r"""Return the edges of two networks side by side, the surest difference first, ties by source, then target.
 
     Genes are aligned by name. Only pairs of a regulator and a target that both networks know are compared, because a
     gene that one network never saw has no weight there, not the weight 0. Between them, no edge is the weight 0.
+
+    Where both networks know the ``sd`` of their edges, a difference d is tested by
+
+    .. math:: z = d / \sqrt{\mathrm{sd}_1^2 + \mathrm{sd}_2^2}
+
+    Maps of groups are shrunk towards that of all cells, which they share, so this is cautious: it finds less than is
+    there. To ask what changes between conditions, and whether donors agree, use
+    :meth:`scdual.model.SCDual.compare_conditions`, whose unit may be the donor.
 
     Parameters
     ----------
@@ -26,9 +35,10 @@ def compare_networks(first: RegulatoryNetwork, second: RegulatoryNetwork, *, top
 
     Returns
     -------
-    Table ``source, target, weight_<first>, weight_<second>, difference``, ``(E, 5)``, of the edges that are in at least
-    one network. The columns are named after the groups, or ``weight_first`` and ``weight_second`` if these are unknown
-    or the same. ``difference`` is second minus first: above zero where the second pushes more upward or less downward.
+    Table ``source, target, weight_<first>, weight_<second>, difference``, of the edges that are in at least one network.
+    The columns are named after the groups, or ``weight_first`` and ``weight_second`` if these are unknown or the same.
+    ``difference`` is second minus first: above zero where the second pushes more upward or less downward. Of networks with
+    an ``sd`` come ``se, z, p_value, q_value`` :cite:p:`Benjamini95`; without, the most different edges are first.
 
     Raises
     ------
@@ -50,7 +60,13 @@ def compare_networks(first: RegulatoryNetwork, second: RegulatoryNetwork, *, top
         f"weight_{name_after}": after,
         "difference": after - before,
     }
-    order = np.lexsort((_name_rank(target), _name_rank(source), -np.abs(after - before)))[:top]
+    size = np.abs(after - before)
+    if first.evidence is not None and second.evidence is not None:
+        se = np.hypot(first.evidence.sd[row, column], second.evidence.sd[row, column])
+        z = np.divide(after - before, se, out=np.zeros(len(se)), where=se > 0)
+        columns |= {"se": se, "z": z, "p_value": 2 * norm.sf(np.abs(z)), "q_value": q_values(z)}
+        size = np.abs(z)
+    order = np.lexsort((_name_rank(target), _name_rank(source), -size))[:top]
     return pd.DataFrame(columns).iloc[order].reset_index(drop=True)
 
 

@@ -14,7 +14,7 @@ from anndata import AnnData
 
 from scdual._checks import did_you_mean, listed
 from scdual._constants import HISTORY_KEY, RESULT_KEYS, group_of
-from scdual.cli._edges import network_in
+from scdual.cli._edges import network_of
 from scdual.cli._info import NOT_SHOWN, flat
 from scdual.cli.report._networks import MIN_SUPPORT, N_STRONG, Expressed, NetworkPart, network_part, strong_edges
 from scdual.cli.report._pictures import (
@@ -75,7 +75,7 @@ def new_report(adata: AnnData, path: Path, color: Sequence[str] = ()) -> Report:
     KeyError
         If scdual has not written into the file, or it lacks a column of ``color``.
     """
-    network = network_in(adata, path, None, with_support=False)
+    network = network_of(adata, path, None, with_support=False)
     _check_color(color, adata, path)
     about = _about(adata)
     layer, groupby = _part(about, "setup").get("layer"), _names(about.get("groupby"))
@@ -83,7 +83,7 @@ def new_report(adata: AnnData, path: Path, color: Sequence[str] = ()) -> Report:
     expressed = Expressed(adata, layer)
     networks = [network_part(network, _ALL, cells=np.arange(adata.n_obs), expressed=expressed)]
     for key in filter(None, map(group_of, adata.varp)):
-        found = network_in(adata, path, key, with_support=False)
+        found = network_of(adata, path, key, with_support=False)
         networks.append(network_part(found, key, cells=groups.get(key), expressed=expressed))
     xy, drawn, cells_note = _where_cells_are(adata)
     columns = _columns(adata, [*groupby, *_covariates(about), *color])

@@ -1,6 +1,8 @@
 """The regulatory map: its values, its start, its training objective and its read-out."""
 
+from scdual.module.map._activity import UnitMeans, target_weights, unit_activity
 from scdual.module.map._correlation import residual_correlation
+from scdual.module.map._donors import Difference, cell_test, donor_test
 from scdual.module.map._errors import squared_errors
 from scdual.module.map._group import group_map
 from scdual.module.map._hiding import Hidden, Hiding
@@ -11,10 +13,12 @@ from scdual.module.map._read_out import MeanMaps, Pairs, correlation, gate, grou
 from scdual.module.map._regulation_map import RegulationMap
 from scdual.module.map._scale import ExpressionScale
 from scdual.module.map._settings import DEFAULT_SETTINGS, MapSettings
+from scdual.module.map._units import UnitMaps, unit_maps
 from scdual.module.map._values import MapCells, MapValues
 
 __all__ = [
     "DEFAULT_SETTINGS",
+    "Difference",
     "ExpressionScale",
     "Hidden",
     "Hiding",
@@ -26,8 +30,12 @@ __all__ = [
     "Pairs",
     "Posterior",
     "RegulationMap",
+    "UnitMaps",
+    "UnitMeans",
     "ValueMixture",
+    "cell_test",
     "correlation",
+    "donor_test",
     "gate",
     "group_map",
     "group_pairs",
@@ -39,4 +47,7 @@ __all__ = [
     "prior_trust",
     "residual_correlation",
     "squared_errors",
+    "target_weights",
+    "unit_activity",
+    "unit_maps",
 ]

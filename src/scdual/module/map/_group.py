@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import torch
 
+from scdual.module.map._influence import InfluenceSums
 from scdual.module.map._moments import ROUNDING, Moments, View, collect_moments
 from scdual.module.map._posterior import Posterior, excess_variance
 from scdual.module.map._ridge import correlation_over_noise, leave_one_out_ridge
@@ -110,15 +111,10 @@ def _squared_errors(
     n_regulators = len(weight)
     gram, _ = moments.partial()
     inverse = torch.linalg.inv(gram + penalty * torch.eye(n_regulators, dtype=gram.dtype, device=gram.device))
-    total = torch.zeros_like(weight)
-    influence_sum, noise_sum = weight.new_zeros(n_regulators), weight.new_zeros(weight.shape[1])
+    sums = InfluenceSums(*weight.shape, like=weight)
     for cells in batches:
         covariates = values.covariates(cells).double()
         of_regulators, of_genes = view(values.log_expr(cells))
         free = of_regulators.double() - covariates @ effect[:, :n_regulators]
-        noise = (of_genes.double() - covariates @ effect[:, n_regulators:] - free @ weight).square()
-        influence = (free @ inverse).square()
-        total += influence.T @ noise
-        influence_sum, noise_sum = influence_sum + influence.sum(0), noise_sum + noise.sum(0)
-    independent = influence_sum[:, None] * noise_sum / moments.n_cells
-    return torch.maximum(total, independent) / moments.n_cells**2
+        sums.add(free @ inverse, of_genes.double() - covariates @ effect[:, n_regulators:] - free @ weight)
+    return sums.variance()

@@ -1,0 +1,127 @@
+"""``scdual compare``: what differs between two fitted files, or between the conditions of one."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scdual.cli._edges import network_of, show
+from scdual.cli._errors import tell_if_interrupted
+from scdual.cli._terminal import visible
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+    from scdual.model import ConditionComparison
+
+
+def compare(  # noqa: PLR0913 - each is an option
+    first: Annotated[
+        Path, typer.Argument(metavar="OUT_A.h5ad", help="File written by `scdual fit`.", show_default=False)
+    ],
+    second: Annotated[
+        Path | None,
+        typer.Argument(metavar="OUT_B.h5ad", help="File to compare it with; without it, conditions of the first."),
+    ] = None,
+    condition_key: Annotated[str | None, typer.Option(help="Column of obs with conditions; needs --model-dir.")] = None,
+    model_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Model of the file, from `scdual fit --model-dir`.")
+    ] = None,
+    labels_key: Annotated[str | None, typer.Option(help="Column of obs within whose labels to compare.")] = None,
+    donor_key: Annotated[
+        str | None, typer.Option(help="Column of obs with donors, which are then the unit of the tests.")
+    ] = None,
+    reference: Annotated[str | None, typer.Option(help="Condition that the others are compared with.")] = None,
+    group: Annotated[str | None, typer.Option(help="Group of cells of both files; without it, all cells.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="CSV", help="Table of the edges.")] = None,
+    regulators_out: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Table of the regulators; without any table, to the screen.")
+    ] = None,
+    top: Annotated[int | None, typer.Option(min=1, help="Only this many edges; without it, all.")] = None,
+) -> None:
+    """Write what differs, the surest first: edges between two files, or edges and regulators between conditions."""
+    _check_options(second, condition_key, model_dir)
+    by_condition = {
+        "--labels-key": labels_key,
+        "--donor-key": donor_key,
+        "--reference": reference,
+        "--regulators-out": regulators_out,
+    }
+    _check_meant(by_condition if second is not None else {"--group": group}, is_two_files=second is not None)
+    _check_outputs({"--out": out, "--regulators-out": regulators_out}, {"OUT_A.h5ad": first, "OUT_B.h5ad": second})
+    if second is not None:
+        edges, regulators = _files(first, second, group), None
+    else:
+        found = _conditions(first, str(model_dir), str(condition_key), labels_key, donor_key, reference)
+        edges, regulators = found.edges, found.regulators
+        for note in found.notes:
+            typer.echo(visible(note), err=True)
+    _write({out: edges[:top], regulators_out: regulators}, shown=edges[:top] if regulators is None else regulators)
+
+
+def _check_options(second: Path | None, condition_key: str | None, model_dir: Path | None) -> None:
+    """Raise ``ValueError`` unless two files, or the conditions of one, are asked for."""
+    if (second is None) == (condition_key is None):
+        found = "neither a second file nor --condition-key" if second is None else "a second file and --condition-key"
+        msg = f"Found {found}, expected one of them. Name the files of two fits, or the conditions of one."
+        raise ValueError(msg)
+    if (condition_key is None) != (model_dir is None):
+        msg = "--condition-key and --model-dir go together: conditions are compared by the model that `scdual fit --model-dir` saved."
+        raise ValueError(msg)
+
+
+def _check_meant(options: Mapping[str, object], *, is_two_files: bool) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        what = "two files" if is_two_files else "conditions"
+        msg = f"{given[0]} has no meaning when {what} are compared. Leave it out."
+        raise ValueError(msg)
+
+
+def _check_outputs(outputs: dict[str, Path | None], inputs: dict[str, Path | None]) -> None:
+    from scdual.cli._files import check_apart, check_output
+
+    for path in outputs.values():
+        if path is not None:
+            check_output(path)
+    check_apart(outputs, inputs)
+
+
+def _files(first: Path, second: Path, group: str | None) -> "pd.DataFrame":
+    from dataclasses import replace
+
+    from scdual.cli._files import read_counts
+    from scdual.tl import compare_networks
+
+    networks = [
+        replace(network_of(read_counts(path, backed="r"), path, group, with_support=False), group=path.stem)
+        for path in (first, second)
+    ]
+    return compare_networks(*networks)
+
+
+def _conditions(
+    path: Path, model_dir: str, condition_key: str, labels_key: str | None, donor_key: str | None, reference: str | None
+) -> "ConditionComparison":
+    from scdual.cli._files import read_counts
+    from scdual.model import SCDual
+
+    adata: AnnData = read_counts(path)
+    model = SCDual.load(model_dir, adata=adata)
+    return model.compare_conditions(condition_key, labels_key, donor_key, reference)
+
+
+def _write(tables: "dict[Path | None, pd.DataFrame | None]", *, shown: "pd.DataFrame") -> None:
+    """Write the tables that have a path, or show one if none has."""
+    from scdual._spreadsheet import to_csv
+    from scdual._writing import write_file
+
+    files = {path: table for path, table in tables.items() if path is not None and table is not None}
+    if not files:
+        show(to_csv(shown) or "")
+    for path, table in files.items():
+        with tell_if_interrupted(f"{path} is as it was"), write_file(path) as part:
+            to_csv(table, part)
+        typer.echo(visible(f"{len(table):,} rows written to {path}"), err=True)

@@ -1,0 +1,215 @@
+"""Draw activities of regulators in groups of cells, as dots and as a heat map.
+
+Dimension key
+    C  cells      N  groups      R  regulators that are shown
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy.cluster.hierarchy import leaves_list, linkage
+
+from scdual._checks import check_names, check_type, check_whole, did_you_mean, listed
+from scdual._constants import ACTIVITY_KEY
+from scdual._installed import check_installed
+from scdual.model._groups import group_names
+from scdual.pl._axes import check_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colorizer import ColorizingArtist
+
+_CELL_INCHES = 0.27
+_LARGEST_DOT = 150.0  # area in square points
+_SHOWN_SHARES = (0.25, 0.5, 1.0)
+
+
+class _ByGroup(NamedTuple):
+    mean: pd.DataFrame  # of activities in standard deviations over all cells, (N, R)
+    share: pd.DataFrame  # of the cells whose activity is above its mean over all cells, (N, R)
+
+
+def activity_dotplot(
+    adata: AnnData,
+    groupby: str | Sequence[str],
+    regulators: Sequence[str] | None = None,
+    *,
+    n_regulators: int = 15,
+    key: str = ACTIVITY_KEY,
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """Return axes with a dot per group (row) and regulator (column).
+
+    The colour is the mean activity in the group, in standard deviations among all cells from their mean; the size is the
+    share of the group's cells above that mean.
+
+    Parameters
+    ----------
+    adata
+        Cells with activities, as ``scdual.tl.regulator_activity(adata, network, key_added="scdual_activity")`` writes them.
+    groupby
+        Column of ``obs``, or several, with the groups.
+    regulators
+        Regulators to show; None takes those whose means differ most between the groups.
+    n_regulators
+        Number of them if none are named.
+    key
+        Key of ``obsm`` with the activities.
+    ax
+        Axes to draw on; by default a new figure, sized so that the names can be read.
+
+    Raises
+    ------
+    KeyError
+        If there are no activities under the key, or a column or regulator is not there.
+    ValueError
+        If a number is below 1, or there is no group.
+    ModuleNotFoundError
+        If matplotlib is not installed.
+    """
+    by_group = _by_group(adata, groupby, regulators, n_regulators, key, ax)
+    ax = _new_axes(by_group.mean.shape, extra=1.3) if ax is None else ax
+    column, row = np.meshgrid(np.arange(by_group.mean.shape[1]), np.arange(len(by_group.mean)))
+    limit = _limit(by_group.mean)
+    dots = ax.scatter(
+        column.ravel(),
+        row.ravel(),
+        s=_LARGEST_DOT * by_group.share.to_numpy().ravel(),
+        c=by_group.mean.to_numpy().ravel(),
+        cmap="RdBu_r",
+        vmin=-limit,
+        vmax=limit,
+        edgecolor="0.4",
+        linewidth=0.4,
+    )
+    _label(ax, by_group.mean)
+    ax.set(xlim=(-0.7, by_group.mean.shape[1] - 0.3), ylim=(len(by_group.mean) - 0.3, -0.7))
+    _colour_bar(ax, dots)
+    handles = [
+        ax.scatter([], [], s=_LARGEST_DOT * share, color="0.7", edgecolor="0.4", linewidth=0.4, label=f"{share:.0%}")
+        for share in _SHOWN_SHARES
+    ]
+    ax.legend(
+        handles=handles,
+        title="cells above the mean",
+        title_fontsize=8,
+        fontsize=8,
+        frameon=False,
+        ncols=len(handles),
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        borderaxespad=0,
+    )
+    return ax
+
+
+def activity_heatmap(
+    adata: AnnData,
+    groupby: str | Sequence[str],
+    regulators: Sequence[str] | None = None,
+    *,
+    n_regulators: int = 30,
+    key: str = ACTIVITY_KEY,
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """Return axes with the mean activity of each regulator (column) in each group (row), as a heat map.
+
+    Means are in standard deviations among all cells from their mean. Regulators that are alike are neighbours.
+
+    Parameters
+    ----------
+    adata, groupby, regulators, n_regulators, key, ax
+        As in :func:`activity_dotplot`.
+
+    Raises
+    ------
+    KeyError, ValueError, ModuleNotFoundError
+        As :func:`activity_dotplot`.
+    """
+    mean = _by_group(adata, groupby, regulators, n_regulators, key, ax).mean
+    if regulators is None and mean.shape[1] > 2:
+        mean = mean.iloc[:, leaves_list(linkage(mean.T.to_numpy(), method="average", optimal_ordering=True))]
+    ax = _new_axes(mean.shape, extra=0.9) if ax is None else ax
+    limit = _limit(mean)
+    image = ax.imshow(mean, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
+    _label(ax, mean)
+    _colour_bar(ax, image)
+    return ax
+
+
+def _by_group(
+    adata: AnnData,
+    groupby: str | Sequence[str],
+    regulators: Sequence[str] | None,
+    n_regulators: int,
+    key: str,
+    ax: object,
+) -> _ByGroup:
+    check_installed("matplotlib")
+    check_type("adata", adata, AnnData)
+    check_type("key", key, str)
+    check_whole("n_regulators", n_regulators, at_least=1)
+    check_axes(ax)
+    activity = _activities(adata, key)
+    names = group_names("groupby", groupby, adata.obs)
+    if not len(names.cat.categories):
+        msg = f"`groupby={groupby!r}` gives no group: no cell has a value there. Name a column of `obs` with groups."
+        raise ValueError(msg)
+    chosen = list(activity.columns) if regulators is None else _known(check_names("regulators", regulators), activity)
+    activity = activity[chosen]
+    spread = activity.std(ddof=0)
+    scaled = (activity - activity.mean()) / spread.where(spread > 0, 1.0)
+    groups = names.to_numpy()
+    mean = scaled.groupby(groups, sort=False).mean().reindex(names.cat.categories)
+    share = (scaled > 0).groupby(groups, sort=False).mean().reindex(names.cat.categories)
+    if regulators is None:
+        order = (mean.max() - mean.min()).fillna(0).sort_values(ascending=False, kind="stable").index[:n_regulators]
+        mean, share = mean[order], share[order]
+    return _ByGroup(mean, share)
+
+
+def _activities(adata: AnnData, key: str) -> pd.DataFrame:
+    if key not in adata.obsm or not isinstance(adata.obsm[key], pd.DataFrame):
+        msg = (
+            f"`adata.obsm` has no table of activities under {key!r}; it has {listed(list(adata.obsm))}. "
+            f"Call `scdual.tl.regulator_activity(adata, network, key_added={key!r})` first."
+        )
+        raise KeyError(msg)
+    return adata.obsm[key].reset_index(drop=True)
+
+
+def _known(names: list[str], activity: pd.DataFrame) -> list[str]:
+    missing = [name for name in names if name not in activity.columns]
+    if missing:
+        advice = did_you_mean(missing[0], activity.columns) or "Name regulators that have an activity."
+        msg = f"{len(missing)} of {len(names)} regulators have no activity: {listed(missing)}. {advice}"
+        raise KeyError(msg)
+    return names
+
+
+def _limit(mean: pd.DataFrame) -> float:
+    return float(np.nanmax(np.abs(mean.to_numpy()))) or 1.0
+
+
+def _new_axes(shape: tuple[int, int], *, extra: float) -> "Axes":
+    import matplotlib.pyplot as plt
+
+    n_rows, n_columns = shape
+    size = (max(n_columns * _CELL_INCHES + 2.6, 4.0), n_rows * _CELL_INCHES + extra + 0.7)
+    return plt.subplots(figsize=size, layout="constrained")[1]
+
+
+def _label(ax: "Axes", mean: pd.DataFrame) -> None:
+    ax.set_xticks(np.arange(mean.shape[1]), list(mean.columns), rotation=90, fontsize=8, parse_math=False)
+    ax.set_yticks(np.arange(len(mean)), list(mean.index), fontsize=8, parse_math=False)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+
+
+def _colour_bar(ax: "Axes", drawn: "ColorizingArtist") -> None:
+    bar = ax.figure.colorbar(drawn, ax=ax, shrink=0.8, pad=0.02)
+    bar.set_label("mean activity (SD)", fontsize=8)
+    bar.ax.tick_params(labelsize=8)

@@ -1,0 +1,81 @@
+"""Draw the edges that change between conditions, and only those."""
+
+from typing import TYPE_CHECKING
+
+from scdual._checks import check_share, check_type, check_whole
+from scdual._installed import check_installed
+from scdual.model._comparison import FDR, ConditionComparison
+from scdual.pl._axes import check_axes
+from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
+from scdual.pl._network import network_graph
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def difference_network(
+    comparison: ConditionComparison,
+    group: str | None = None,
+    *,
+    condition: str | None = None,
+    fdr: float = FDR,
+    top: int = 40,
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """Return axes with the edges that pass, as a graph.
+
+    A solid line stands for a weight that is higher in the condition, a dashed line for one that is lower. Two genes with
+    edges both ways have one line without an end, as in :func:`network_graph`.
+
+    Parameters
+    ----------
+    comparison
+        Result of :meth:`scdual.model.SCDual.compare_conditions`.
+    group, condition
+        Which comparison to draw; may be left out if there is one.
+    fdr
+        Largest q value of an edge that is drawn.
+    top
+        Largest number of edges, those with the largest differences.
+    ax
+        Axes to draw on; by default a new figure.
+
+    Raises
+    ------
+    ValueError
+        If no edge passes, or there are several groups or conditions and none is named.
+    ModuleNotFoundError
+        If matplotlib or networkx is not installed.
+    """
+    check_installed("matplotlib", "networkx")
+    check_type("comparison", comparison, ConditionComparison, advice="Pass what `compare_conditions` returns.")
+    check_share("fdr", fdr)
+    check_whole("top", top, at_least=1)
+    check_axes(ax)
+    one = comparison.select(group, condition)
+    network = one.network(fdr)
+    if not network.n_edges:
+        least = f"the smallest q value is {one.edges['q_value'].min():.2g}" if len(one.edges) else "none was compared"
+        msg = (
+            f"None of {len(one.edges):,} edges has a q value of at most {fdr:g}, expected one or more; {least}. Compare more "
+            "cells, or look at the regulators, which need fewer."
+        )
+        raise ValueError(msg)
+    ax = network_graph(network, top=top, ax=ax)
+    legend = ax.get_legend()
+    _legend(ax, one.conditions[0], one.reference, has_mutual=legend is not None and len(legend.get_texts()) > 2)
+    where = f" in {one.groups[0]}" if one.groups else ""
+    ax.set_title(f"Edges that change{where} (q \N{LESS-THAN OR EQUAL TO} {fdr:g})")
+    return ax
+
+
+def _legend(ax: "Axes", condition: str, reference: str, *, has_mutual: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], color=ACTIVATION_COLOUR, linewidth=2, label=f"weight higher in {condition} than in {reference}"),
+        Line2D([], [], color=REPRESSION_COLOUR, linewidth=2, linestyle="--", label="lower"),
+    ]
+    if has_mutual:
+        handles.append(Line2D([], [], color="0.25", linewidth=2, label="no end: direction unknown"))
+    ax.legend(handles=handles, frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, 0.0), fontsize=8)

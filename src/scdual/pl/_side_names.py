@@ -1,0 +1,60 @@
+"""Write the names of points in a column beside the axes.
+
+Dimension key
+    L  named points
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import isotonic_regression
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FONT_SIZE = 8
+_LINE_HEIGHT = 11.0  # of a name, in points
+
+
+def name_points(ax: "Axes", points: pd.DataFrame, *, height: float) -> None:
+    """Write names in a column at the right, each as near to its point as there is room.
+
+    Parameters
+    ----------
+    ax
+        Axes with their final limits.
+    points
+        Table ``name, x, y``.
+    height
+        Height of the axes in points.
+    """
+    points = points.sort_values("y", kind="stable")
+    low, high = ax.get_ylim()
+    place = spread((points["y"].to_numpy() - low) / (high - low), _LINE_HEIGHT / height)  # (L,)
+    line = {"arrowstyle": "-", "color": "0.6", "linewidth": 0.6, "relpos": (0, 0.5), "shrinkA": 2, "shrinkB": 2}
+    for point, at in zip(points.itertuples(), place, strict=True):
+        ax.annotate(
+            point.name,
+            (point.x, point.y),
+            (1.04, at),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=FONT_SIZE,
+            arrowprops=line,
+            parse_math=False,
+        )
+
+
+def axes_size(ax: "Axes") -> tuple[float, float]:
+    """Return width and height of axes in points."""
+    box = ax.get_window_extent()
+    return 72 * box.width / ax.figure.dpi, 72 * box.height / ax.figure.dpi
+
+
+def spread(place: np.ndarray, gap: float) -> np.ndarray:
+    """Return sorted places between 0 and 1, ``(L,)``, moved as little as needed to be a gap apart."""
+    offset = gap * np.arange(len(place))
+    moved = isotonic_regression(place - offset).x if len(place) else place
+    last = 1 - gap * len(place)  # where the lowest is at most
+    return np.clip(moved, 0, max(0, last)) + offset

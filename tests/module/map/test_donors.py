@@ -1,0 +1,59 @@
+"""Tests of pooled donors agree with formulas and hold their rate where nothing differs."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from scdual.module.map import cell_test, donor_test
+
+
+def test_cells_are_compared_by_their_errors() -> None:
+    found = cell_test(np.array([[1.0, 2.0], [2.0, 2.0]]), np.array([[0.09, 1.0], [0.16, 1.0]]))
+    np.testing.assert_allclose(found.difference, [1, 0])
+    np.testing.assert_allclose(found.se, [0.5, np.sqrt(2)])
+    np.testing.assert_allclose(found.p_value, [2 * stats.norm.sf(2), 1])
+
+
+def test_donors_that_differ_alike_give_the_t_test_of_their_means() -> None:
+    """One thing has nothing to borrow from; without errors of their own donors weigh the same."""
+    x = np.array([[1.0], [3.0], [2.0], [6.0], [7.0], [9.0]])
+    side = np.array([0, 0, 0, 1, 1, 1])
+    found = donor_test(x, np.full(x.shape, 1e-9), side, most_borrowed=0)
+    expected = stats.ttest_ind(x[3:, 0], x[:3, 0])
+    np.testing.assert_allclose(found.statistic, expected.statistic, rtol=1e-6)
+    np.testing.assert_allclose(found.p_value, expected.pvalue, rtol=1e-6)
+
+
+def test_pairs_give_the_paired_t_test() -> None:
+    change = np.array([[1.0], [2.0], [4.0], [1.5]])
+    found = donor_test(change, np.full(change.shape, 1e-9), np.ones(4, dtype=int), most_borrowed=0)
+    expected = stats.ttest_1samp(change[:, 0], 0)
+    np.testing.assert_allclose(found.p_value, expected.pvalue, rtol=1e-6)
+
+
+def test_donors_of_which_more_is_known_weigh_more() -> None:
+    found = donor_test(np.array([[0.0], [3.0]]), np.array([[200.0], [100.0]]), np.ones(2, dtype=int))
+    np.testing.assert_allclose(found.difference, 2.0)
+    np.testing.assert_allclose(found.se, np.sqrt(1 / (1 / 200 + 1 / 100)))  # never less than the errors say
+
+
+@pytest.mark.parametrize("design", ["paired", "unpaired"])
+@pytest.mark.parametrize("n_donors", [2, 3, 6])
+def test_rate_of_false_alarms_is_held(design: str, n_donors: int) -> None:
+    rng = np.random.default_rng(n_donors)
+    n, n_things = (n_donors, 4000) if design == "paired" else (2 * n_donors, 4000)
+    variance = rng.uniform(0.5, 2.0, (n, n_things))
+    x = rng.normal(size=(n, n_things)) * np.sqrt(variance + 1.5)  # donors differ beyond their errors
+    side = np.ones(n, dtype=int) if design == "paired" else np.repeat([0, 1], n_donors)
+    p = donor_test(x, variance, side).p_value
+    assert 0.02 < (p < 0.05).mean() < 0.06
+    assert (p < 0.001).mean() < 0.002
+
+
+def test_what_is_borrowed_is_bounded() -> None:
+    rng = np.random.default_rng(0)
+    x, variance = rng.normal(size=(2, 50)), np.ones((2, 50))
+    many = donor_test(x, variance, np.ones(2, dtype=int)).p_value
+    few = donor_test(x, variance, np.ones(2, dtype=int), most_borrowed=3.0).p_value
+    assert (few >= many - 1e-12).all()
+    assert (few > many).any()
