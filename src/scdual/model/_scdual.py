@@ -37,6 +37,7 @@ from scdual.grn._edges import EdgeTable
 from scdual.model._differential_expression import DifferentialExpressionMixin
 from scdual.model._io import SavingMixin
 from scdual.model._labels import LabelMixin
+from scdual.model._perturb import PerturbationMixin
 from scdual.model._query import QueryMixin
 from scdual.model._record import first_record, generator_state
 from scdual.model._regulation import RegulationMixin
@@ -47,7 +48,9 @@ from scdual.module import MODULE_CHECKS, SCDualModule, check_module
 _TRANSFER_KEYWORDS = ("source_registry", "extend_categories", "allow_missing_labels")
 
 
-class SCDual(RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixin, SavingMixin, RepeatMixin):
+class SCDual(
+    PerturbationMixin, RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixin, SavingMixin, RepeatMixin
+):
     """Dual-branch transformer that learns a cell embedding and a signed regulatory map from counts.
 
     Parameters
