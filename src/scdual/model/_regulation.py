@@ -166,7 +166,7 @@ class RegulationMixin(EnsembleMixin):
         The latent representation goes to ``obsm["X_scdual"]``; regulation, attention and gate to ``varp``, row =
         regulator and column = target, and beside the regulation the ``varp["scdual_sd"]`` and ``varp["scdual_support"]`` of
         its edges, see :class:`~scdual.grn.EdgeEvidence`; the gene embedding to ``varm``; the regulators and in how many cells
-        each gene is expressed, ``scdual_n_cells``, to ``var``; and parameters to ``uns["scdual"]``. Of MuData, ``obsm`` and ``uns`` are written at the top and the others to the RNA modality.
+        each gene is expressed, ``scdual_n_cells``, to ``var``; and parameters and losses to ``uns["scdual"]``. Of MuData, ``obsm`` and ``uns`` are written at the top and the others to the RNA modality.
         What an earlier call has written goes as a whole, and a call that fails changes nothing.
 
         Parameters
