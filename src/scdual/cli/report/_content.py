@@ -13,7 +13,7 @@ import pandas as pd
 from anndata import AnnData
 
 from scdual._checks import did_you_mean, listed
-from scdual._constants import HISTORY_KEY, RESULT_KEYS, group_of
+from scdual._constants import ACTIVITY_KEY, HISTORY_KEY, RESULT_KEYS, group_of
 from scdual.cli._edges import network_of
 from scdual.cli._info import NOT_SHOWN, flat
 from scdual.cli.report._networks import MIN_SUPPORT, N_STRONG, Expressed, NetworkPart, network_part, strong_edges
@@ -30,7 +30,6 @@ from scdual.grn import RegulatoryNetwork
 from scdual.model._groups import group_names
 
 _ALL = "all cells"
-_ACTIVITY_KEY = "scdual_activity"
 _N_ACTIVITY_PICTURES = 6
 _N_ACTIVITY_COLUMNS = 12
 _LONGEST = 500  # letters of a parameter
@@ -196,13 +195,13 @@ def _activity(adata: AnnData, network: RegulatoryNetwork, layer: str | None) -> 
     from scdual.tl import rank_regulators, regulator_activity
 
     strong = strong_edges(network)
-    stored = adata.obsm.get(_ACTIVITY_KEY)
+    stored = adata.obsm.get(ACTIVITY_KEY)
     try:
         found = stored if isinstance(stored, pd.DataFrame) else regulator_activity(adata, strong, layer=layer)
     except (ModuleNotFoundError, KeyError, ValueError) as error:
         return pd.DataFrame(index=adata.obs_names), f"There are no activities: {error.args[0]}"
     ranking = [name for name in rank_regulators(strong).index if name in found]
-    source = f"obsm[{_ACTIVITY_KEY!r}] of the file" if found is stored else "computed from the counts of the file"
+    source = f"obsm[{ACTIVITY_KEY!r}] of the file" if found is stored else "computed from the counts of the file"
     return found[ranking or list(found)], f"Source: {source}."
 
 
