@@ -21,11 +21,20 @@ from torch.distributions import Normal, Poisson
 from scdual import pl
 from scdual.datasets import simulate
 from scdual.grn import RegulatoryNetwork
-from scdual.model import SCDual
+from scdual.model import ConditionComparison, SCDual
 from scdual.module import MODULE_CHECKS, SCDualModule, SCDualTrainingPlan
 
 N_CELLS = 60
 NETWORK = RegulatoryNetwork(np.array([[0.0, 1.0, -0.5]]), pd.Index(["A"]), pd.Index(["A", "B", "C"]))
+TESTED = {"se": [0.1], "p_value": [0.001], "q_value": [0.01]}
+COMPARISON = ConditionComparison(
+    pd.DataFrame({"source": ["A"], "target": ["B"], "difference": [0.4], "z": [4.0], **TESTED}),
+    pd.DataFrame({"regulator": ["A"], "activity_difference": [0.4], **TESTED}),
+    pd.DataFrame({"condition": ["ctrl", "stim"], "donor": [None, None], "n_cells": [30, 30]}),
+    "ctrl",
+)
+ACTIVE = AnnData(np.ones((2, 1)), obs=pd.DataFrame({"batch": ["x", "y"]}, index=["1", "2"]))
+ACTIVE.obsm["scdual_activity"] = pd.DataFrame({"A": [0.1, 0.3]}, index=ACTIVE.obs_names)
 
 # ---- nonsense, by kind of argument -------------------------------------------------------------------------------------
 
@@ -48,6 +57,13 @@ GENES = ["GENE001", ["NOPE"], ["GENE001", "GENE001"], [], [3], 3]
 IMPORTANCE = {
     **dict.fromkeys(("max_cells", "n_mc_samples", "n_mc_samples_per_pass"), WHOLE),
     "truncation": FLAG,
+}
+COMPARED = {
+    "comparison": TEXT,
+    "group": TEXT,
+    "condition": TEXT,
+    "fdr": SHARE,
+    "ax": TEXT,
 }
 SIZES = dict.fromkeys(("n_hidden", "n_latent", "n_layers", "n_embed", "n_heads", "n_pool", "n_bins"), WHOLE)
 CHOSEN = {
@@ -117,6 +133,14 @@ WRONG: dict[str, dict[str, list[Any]]] = {
     },
     "ensemble_networks": CELLS,
     "get_regulation": {**CELLS, "groupby": [*GROUPBY, "own", "mixed"], "kind": ["foo", "Regulation", None]},
+    "compare_conditions": {
+        "condition_key": ["nope", 3, None, "own", "mixed", "one"],
+        "groupby": [*GROUPBY, "own", "mixed"],
+        "donor_key": ["nope", 3, "batch", "own", "mixed"],
+        "reference": ["batch_9", 3],
+        "adata": DATA,
+        "batch_size": WHOLE,
+    },
     "annotate": {"adata": DATA, "groupby": [*GROUPBY, "own", "mixed"], "batch_size": WHOLE},
     "get_latent_representation": {
         **CELLS,
@@ -233,6 +257,19 @@ WRONG: dict[str, dict[str, list[Any]]] = {
     "regulation_heatmap": {"network": TEXT, "n_regulators": WHOLE, "n_targets": WHOLE, "ax": TEXT},
     "regulator_ranking": {"network": TEXT, "n": WHOLE, "ax": TEXT},
     "training_curves": {"history": [3, {}], "axes": [[3, 3, 3, 3]]},
+    **dict.fromkeys(("edge_volcano", "regulator_volcano"), {**COMPARED, "n_labels": WHOLE_OR_ZERO}),
+    "difference_network": {**COMPARED, "top": WHOLE},
+    **dict.fromkeys(
+        ("activity_dotplot", "activity_heatmap"),
+        {
+            "adata": DATA,
+            "groupby": ["nope", 3, ["batch", "nope"], []],
+            "regulators": ["A", ["NOPE"], [], [3]],
+            "n_regulators": WHOLE,
+            "key": TEXT,
+            "ax": TEXT,
+        },
+    ),
 }
 
 ELSEWHERE: dict[str, str] = {
@@ -272,6 +309,9 @@ NEEDED: dict[str, dict[str, Any]] = {
     "module": {"n_input": 9, "n_hidden": 4, "n_embed": 4},
     **dict.fromkeys(("network_graph", "regulation_heatmap", "regulator_ranking"), {"network": NETWORK}),
     "network_comparison": {"first": NETWORK, "second": NETWORK},
+    "compare_conditions": {"condition_key": "batch"},
+    **dict.fromkeys(("edge_volcano", "regulator_volcano", "difference_network"), {"comparison": COMPARISON}),
+    **dict.fromkeys(("activity_dotplot", "activity_heatmap"), {"adata": ACTIVE, "groupby": "batch"}),
     "training_curves": {"history": {"train_loss": pd.DataFrame({"train_loss": [1.0, 0.5]})}},
     "get_importance_weights": {
         "adata": None,
@@ -313,6 +353,7 @@ def parameters(call: str) -> dict[str, inspect.Parameter]:
 def data() -> AnnData:
     adata = simulate(N_CELLS, 20, n_regulators=4, n_batches=2)
     adata.obs["own"] = adata.obs_names
+    adata.obs["one"] = "all"
     adata.obs["mixed"] = pd.Series([1, "1"] * (N_CELLS // 2), adata.obs_names, dtype=object)
     return adata
 

@@ -167,9 +167,7 @@ def test_agrees_with_decoupler(adata: AnnData, network: RegulatoryNetwork) -> No
     np.testing.assert_allclose(found, values.obsm["score_ulm"][found.columns], rtol=1e-5, atol=1e-6)
 
 
-def test_decoupler_is_not_needed(
-    adata: AnnData, network: RegulatoryNetwork, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_decoupler_is_not_needed(adata: AnnData, network: RegulatoryNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "decoupler", None)
     assert regulator_activity(adata, network).notna().all(axis=None)
 

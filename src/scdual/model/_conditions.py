@@ -14,11 +14,11 @@ from anndata import AnnData
 from mudata import MuData
 from scipy.stats import false_discovery_control
 
-from scdual._checks import check_choice, check_column
+from scdual._checks import check_choice, check_column, listed
 from scdual._warning import warn
 from scdual.model._cells import check_cells
 from scdual.model._comparison import FDR, ConditionComparison
-from scdual.model._groups import group_cells, group_names
+from scdual.model._groups import check_groupby, group_cells, group_names
 from scdual.model._regulation import RegulationMixin
 from scdual.model._samples import Design, design, sentences
 from scdual.module.map import Difference, target_weights, unit_activity, unit_maps
@@ -101,7 +101,7 @@ class ConditionMixin(RegulationMixin):
                     why_not[group, other] = found
                 else:
                     designs[group, other] = found
-        _report_left_out(why_not, designs, condition_key=condition_key)
+        _report_left_out(why_not, designs, condition_key=condition_key, has_donors=donor is not None)
         notes = sentences(list(designs.values()), has_donors=donor is not None)
         if len(notes) > 1:
             warn(notes[-1])
@@ -194,11 +194,8 @@ def _labels(
     condition_key: str, donor_key: str | None, groupby: str | Sequence[str] | None, obs: pd.DataFrame
 ) -> tuple[pd.Series, pd.Series | None]:
     """Return the names of condition and donor of each cell."""
-    others: dict[str, list[Any]] = {
-        "donor_key": [donor_key],
-        "groupby": [groupby] if isinstance(groupby, str) else list(groupby or ()),
-    }
-    for name, columns in others.items():
+    groups = [] if groupby is None else check_groupby("groupby", groupby, obs)
+    for name, columns in {"donor_key": [donor_key], "groupby": groups}.items():
         if condition_key in columns:
             msg = (
                 f"`condition_key` and `{name}` both name {condition_key!r}, expected different columns of `obs`. "
@@ -216,10 +213,16 @@ def _conditions(key: str, condition: pd.Series, reference: str | None) -> list[s
     """Return the conditions, the reference first."""
     names = [str(name) for name in condition.cat.categories]
     if len(names) < 2:
-        msg = f"`obs[{key!r}]` has the conditions {names}, expected two or more. Name a column with those to compare."
+        msg = (
+            f"`condition_key` names `obs[{key!r}]`, which has the conditions {names}, expected two or more. "
+            "Name a column with those to compare."
+        )
         raise ValueError(msg)
     if reference is None and len(names) > 2:
-        msg = f"`obs[{key!r}]` has {len(names)} conditions, {names}; pass `reference=` with the one to compare the others with."
+        msg = (
+            f"`condition_key` names `obs[{key!r}]`, which has {len(names)} conditions, {listed(names)}; pass `reference=` with "
+            "the one to compare the others with."
+        )
         raise ValueError(msg)
     if reference is not None:
         check_choice("reference", reference, names)
@@ -227,7 +230,9 @@ def _conditions(key: str, condition: pd.Series, reference: str | None) -> list[s
     return [first, *(name for name in names if name != first)]
 
 
-def _report_left_out(why_not: dict[Any, str], designs: dict[Any, Design], *, condition_key: str) -> None:
+def _report_left_out(
+    why_not: dict[Any, str], designs: dict[Any, Design], *, condition_key: str, has_donors: bool
+) -> None:
     """Warn of comparisons that cannot be made.
 
     Raises
@@ -239,9 +244,10 @@ def _report_left_out(why_not: dict[Any, str], designs: dict[Any, Design], *, con
         return
     reasons = list(dict.fromkeys(why_not.values()))
     if not designs:
+        advice = ", or leave out `donor_key` to compare cells, which speak for these donors alone" if has_donors else ""
         msg = (
-            f"Conditions of `obs[{condition_key!r}]` cannot be compared, because {'; '.join(reasons)}. Take groups of more "
-            "cells, or leave out `donor_key` to compare cells, which speak for these donors alone."
+            f"The conditions of `condition_key={condition_key!r}` cannot be compared, because {'; '.join(reasons)}. Take groups "
+            f"of more cells{advice}."
         )
         raise ValueError(msg)
     names = [other if group is None else f"{group} ({other})" for group, other in why_not]

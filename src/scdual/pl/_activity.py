@@ -174,7 +174,7 @@ def _by_group(
 def _activities(adata: AnnData, key: str) -> pd.DataFrame:
     if key not in adata.obsm or not isinstance(adata.obsm[key], pd.DataFrame):
         msg = (
-            f"`adata.obsm` has no table of activities under {key!r}; it has {listed(list(adata.obsm))}. "
+            f"`key={key!r}` is no table of activities in `adata.obsm`, which has {listed(list(adata.obsm))}. "
             f"Call `scdual.tl.regulator_activity(adata, network, key_added={key!r})` first."
         )
         raise KeyError(msg)

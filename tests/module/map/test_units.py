@@ -105,7 +105,9 @@ def test_activity_is_the_weighted_mean_of_targets(fitted: RegulationMap, counts:
         parts = score[:70], score[70:]
         scatter = sum(((part - part.mean(axis=0)) ** 2).sum(axis=0) for part in parts)
         std = np.sqrt(scatter / (N_CELLS - 2))
-        np.testing.assert_allclose(found.mean[1] - found.mean[0], (parts[1].mean(0) - parts[0].mean(0)) / std, rtol=1e-4)
+        np.testing.assert_allclose(
+            found.mean[1] - found.mean[0], (parts[1].mean(0) - parts[0].mean(0)) / std, rtol=1e-4
+        )
         np.testing.assert_allclose(found.variance[0], parts[0].var(axis=0, ddof=1) / std**2 / 70, rtol=1e-4)
         assert 1 <= found.n_independent <= 5 + 1e-9
 

@@ -1,0 +1,230 @@
+"""Conditions are compared by cells or by donors; what differs is found, and what does not is not."""
+
+import logging
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+import scvi
+from anndata import AnnData
+from scipy.sparse import csr_matrix
+from scipy.stats import ttest_ind
+
+from scdual.datasets import simulate
+from scdual.model import SCDual
+
+EDGES = ["source", "target", "difference", "se", "z", "p_value", "q_value"]
+REGULATORS = ["regulator", "activity_difference", "se", "p_value", "q_value", "n_changed_targets"]
+
+
+def two_conditions(n_obs: int, *, rewired: bool, seed: int = 0) -> AnnData:
+    """Return cells in which one strong regulator has, in the second condition, the opposite sign if it is rewired."""
+    edges = pd.DataFrame({"source": ["A", "A", "B", "B"], "target": list("vwxy"), "weight": [5.0, 5.0, 5.0, -5.0]})
+    signs = np.where((edges["source"] == "A") & rewired, -1, 1)
+    options = {"n_vars": 60, "library_size": 600, "n_cell_types": 1}
+    first = simulate(n_obs, network=edges, seed=seed, **options)  # one seed: genes are as abundant in both
+    second = simulate(n_obs, network=edges.assign(weight=edges["weight"] * signs), seed=seed, **options)
+    is_second = np.arange(n_obs) >= n_obs // 2
+    counts = np.where(is_second[:, None], second.X.toarray(), first.X.toarray())
+    names = [f"cell_{i}" for i in range(n_obs)]
+    obs = pd.DataFrame({"condition": np.repeat(["ctrl", "stim"], n_obs // 2), "donor": np.arange(n_obs) % 4}, names)
+    obs["donor"] = "donor " + obs["donor"].astype(str)
+    obs["type"] = np.where(np.arange(n_obs) % 8 < 4, "T", "B")
+    return AnnData(csr_matrix(counts), obs=obs, var=first.var)
+
+
+def fitted(adata: AnnData) -> SCDual:
+    scvi.settings.seed = 0
+    SCDual.setup_anndata(adata)
+    model = SCDual(adata, regulators="regulator")
+    model.train(max_epochs=1)
+    return model
+
+
+@pytest.fixture(scope="module")
+def model() -> SCDual:
+    """Do not change this model or its data."""
+    return fitted(two_conditions(800, rewired=True))
+
+
+@pytest.fixture(scope="module")
+def unchanged_model() -> SCDual:
+    return fitted(two_conditions(800, rewired=False))
+
+
+def test_the_regulator_that_is_rewired_is_found(model: SCDual) -> None:
+    found = model.compare_conditions("condition")
+    assert list(found.edges.columns) == EDGES
+    assert list(found.regulators.columns[: len(REGULATORS)]) == REGULATORS
+    called = found.edges[found.edges["q_value"] < 0.05]
+    assert {("A", "v"), ("A", "w")} <= set(zip(called["source"], called["target"], strict=True))
+    of_a = called[(called["source"] == "A") & called["target"].isin(["v", "w"])]
+    assert (of_a["difference"] < 0).all()  # both were activated in the reference
+    assert not ((called["source"] == "B") & called["target"].isin(["x", "y"])).any()
+    assert found.edges["p_value"].is_monotonic_increasing
+    changed = found.regulators.set_index("regulator")["n_changed_targets"]
+    assert changed["A"] == (called["source"] == "A").sum()
+
+
+def test_donors_are_compared_with_themselves(model: SCDual) -> None:
+    found = model.compare_conditions("condition", donor_key="donor")
+    assert len(found.units) == 8
+    assert found.units["n_cells"].sum() == 800
+    assert "compared with themselves" in found.notes[0]
+    assert len(found.notes) == 1
+    called = found.edges[found.edges["q_value"] < 0.05]
+    assert {("A", "v"), ("A", "w")} <= set(zip(called["source"], called["target"], strict=True))
+
+
+def test_donors_of_one_condition_are_compared_with_those_of_the_other(model: SCDual) -> None:
+    adata = model.adata.copy()
+    adata.obs["donor"] = adata.obs["donor"] + " of " + adata.obs["condition"]
+    found = model.compare_conditions("condition", donor_key="donor", adata=adata)
+    assert "each in one condition" in found.notes[0]
+    assert found.edges.loc[0, "source"] == "A"
+    assert found.edges.loc[0, "q_value"] < 0.05
+
+
+def test_cells_and_what_their_p_values_say(model: SCDual) -> None:
+    found = model.compare_conditions("condition")
+    assert "The unit is the cell" in found.notes[0]
+    assert "donor_key" in found.notes[0]
+    assert "The unit is the cell" in repr(found)
+    assert found.units["donor"].isna().all()
+
+
+def test_two_donors_come_with_a_sentence_on_what_cannot_be_said(model: SCDual) -> None:
+    adata = model.adata[model.adata.obs["donor"].isin(["donor 0", "donor 1"])].copy()
+    with pytest.warns(UserWarning, match="Two donors cannot tell how much donors differ"):
+        found = model.compare_conditions("condition", donor_key="donor", adata=adata)
+    assert "Two donors cannot tell" in repr(found)
+
+
+def test_one_donor_of_each_condition_cannot_be_compared(model: SCDual) -> None:
+    adata = model.adata.copy()
+    adata.obs["donor"] = adata.obs["condition"].map({"ctrl": "one", "stim": "other"})
+    with pytest.raises(ValueError, match="one donor does not tell how donors differ.*leave out `donor_key`"):
+        model.compare_conditions("condition", donor_key="donor", adata=adata)
+
+
+def test_where_nothing_differs_little_is_called(unchanged_model: SCDual) -> None:
+    rng = np.random.default_rng(0)
+    adata = unchanged_model.adata.copy()
+    shares = []
+    for _ in range(10):
+        adata.obs["half"] = rng.permutation(np.repeat(["one", "two"], adata.n_obs // 2))
+        found = unchanged_model.compare_conditions("half", adata=adata)
+        shares.append([(table["p_value"] < 0.05).mean() for table in (found.edges, found.regulators)])
+    edges, regulators = np.mean(shares, axis=0)
+    assert edges < 0.08  # of 10 x 118 pairs
+    assert regulators < 0.2  # of 10 x 2, the two of them correlated
+
+
+def test_a_mean_that_shifts_is_no_change_of_edges(unchanged_model: SCDual) -> None:
+    """A regulator and a target are seen four times less often in one condition."""
+    adata = unchanged_model.adata.copy()
+    rng, counts = np.random.default_rng(0), adata.X.toarray().astype(int)
+    control = (adata.obs["condition"] == "ctrl").to_numpy()
+    for gene in ("B", "x"):
+        column = adata.var_names.get_loc(gene)
+        counts[control, column] = rng.binomial(counts[control, column], 0.25)
+    adata.X = csr_matrix(counts.astype(np.float32))
+    found = fitted(adata).compare_conditions("condition", batch_size=300)
+    assert found.edges["q_value"].min() > 0.05
+    expression = found.regulators.set_index("regulator")["expression_q_value"]
+    assert expression["B"] < 1e-3
+
+
+def test_groups_have_their_own_tables_and_q_values(model: SCDual) -> None:
+    found = model.compare_conditions("condition", groupby="type")
+    assert found.groups == ["B", "T"]
+    assert found.edges.columns[0] == found.regulators.columns[0] == "group"
+    adata = model.adata[model.adata.obs["type"] == "T"].copy()
+    alone = model.compare_conditions("condition", adata=adata)
+    pd.testing.assert_frame_equal(found.select("T").edges.drop(columns="group"), alone.edges, rtol=1e-4)
+
+
+def test_several_conditions_are_compared_with_the_reference(model: SCDual) -> None:
+    adata = model.adata.copy()
+    adata.obs["dose"] = np.resize(["none", "low", "high"], adata.n_obs)
+    with pytest.raises(ValueError, match="3 conditions.*pass `reference=`"):
+        model.compare_conditions("dose", adata=adata)
+    found = model.compare_conditions("dose", reference="none", adata=adata)
+    assert found.conditions == ["high", "low"]
+    assert set(found.edges["condition"]) == {"high", "low"}
+    with pytest.raises(ValueError, match="`condition` is None, but the comparison has several"):
+        found.select()
+    assert "condition" in found.select(condition="low").edges
+
+
+def test_swapping_the_reference_flips_the_signs(model: SCDual) -> None:
+    one, two = (model.compare_conditions("condition", reference=name) for name in ("ctrl", "stim"))
+    merged = one.edges.merge(two.edges, on=["source", "target"])
+    np.testing.assert_allclose(merged["difference_x"], -merged["difference_y"], atol=1e-6)
+    np.testing.assert_allclose(merged["p_value_x"], merged["p_value_y"], atol=1e-6)
+
+
+def test_a_network_of_what_passes(model: SCDual) -> None:
+    found = model.compare_conditions("condition")
+    network = found.network(0.05)
+    assert network.n_edges == (found.edges["q_value"] <= 0.05).sum()
+    first = found.edges.iloc[0]
+    assert network.subset([first["source"]], [first["target"]]).weight[0, 0] == pytest.approx(first["difference"])
+
+
+def test_own_expression_is_a_t_test_of_the_log_values(model: SCDual) -> None:
+    values = model.module.map.values
+    found = model.compare_conditions("condition").regulators.set_index("regulator")
+    import torch
+
+    from scdual.module import MapCells
+
+    counts = torch.as_tensor(model.adata.X.toarray())
+    z = values.scale.standardise(values.log_expr(MapCells(counts, torch.ones(len(counts), 1)))).numpy()
+    column = model.adata.var_names.get_loc("A")
+    control = (model.adata.obs["condition"] == "ctrl").to_numpy()
+    parts = z[~control, column], z[control, column]
+    expected = ttest_ind(*parts)
+    se = np.sqrt(sum(part.var(ddof=1) / len(part) for part in parts))
+    pooled = np.sqrt(sum(part.var(ddof=1) * (len(part) - 1) for part in parts) / (len(z) - 2))
+    assert expected.statistic == pytest.approx(found.loc["A", "expression_difference"] / (se / pooled), rel=1e-3)
+
+
+def test_regulators_that_a_condition_does_not_express_have_no_edges(model: SCDual) -> None:
+    adata = model.adata.copy()
+    counts = adata.X.toarray()
+    counts[(adata.obs["condition"] == "stim").to_numpy(), adata.var_names.get_loc("A")] = 0
+    adata.X = csr_matrix(counts)
+    found = model.compare_conditions("condition", adata=adata)
+    assert "A" not in set(found.edges["source"])
+    assert "A" in set(found.regulators["regulator"])
+    assert found.edges["p_value"].notna().all()
+
+
+def test_too_few_cells_are_left_out_with_a_reason(model: SCDual) -> None:
+    adata = model.adata.copy()
+    adata.obs["type"] = np.where(np.arange(adata.n_obs) % 400 < 10, "rare", "common")
+    with pytest.warns(
+        UserWarning, match="1 of 2 comparisons are left out, because a condition has fewer than 20 cells"
+    ):
+        found = model.compare_conditions("condition", groupby="type", adata=adata)
+    assert found.groups == ["common"]
+
+
+def test_nothing_changes(model: SCDual, contents: Callable) -> None:
+    before = contents(model.adata)
+    model.compare_conditions("condition", groupby="type", donor_key="donor")
+    assert contents(model.adata) == before
+
+
+def test_a_condition_cannot_be_its_own_donor_or_group(model: SCDual) -> None:
+    with pytest.raises(ValueError, match="`condition_key` and `donor_key` both name 'condition'"):
+        model.compare_conditions("condition", donor_key="condition")
+    with pytest.raises(ValueError, match="`condition_key` and `groupby` both name 'condition'"):
+        model.compare_conditions("condition", groupby=["type", "condition"])
+
+
+@pytest.fixture(autouse=True)
+def _quiet(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.ERROR)
