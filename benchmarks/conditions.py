@@ -106,7 +106,7 @@ def of_edges(edges: pd.DataFrame, adata: AnnData) -> dict[str, Any]:
     of_rewired = called["source"].eq(changed["rewired"]).to_numpy()
     right = np.sign(called["difference"]) == [np.sign(change.at[e.source, e.target]) for e in called.itertuples()]
     n_rewired = int((change.loc[changed["rewired"]] != 0).sum())
-    linked = called["target"].map(is_linked).to_numpy(dtype=bool)
+    linked = (called["target"].map(is_linked) | called["source"].map(is_linked)).to_numpy(dtype=bool)
     return {
         "changed edges of the rewired": n_rewired,
         "of them called": int((of_rewired & is_true).sum()),
@@ -114,8 +114,8 @@ def of_edges(edges: pd.DataFrame, adata: AnnData) -> dict[str, Any]:
         "called of the silenced": int((called["source"] == changed["silenced"]).sum()),
         "called of the shifted": int((called["source"] == changed["shifted"]).sum()),
         "called": len(called),
-        "called, no change but target behind one": int((~is_true & linked).sum()),
-        "called, target not behind a change": int((~is_true & ~linked).sum()),
+        "called, no change but a gene behind one": int((~is_true & linked).sum()),
+        "called, no gene behind a change": int((~is_true & ~linked).sum()),
     }
 
 

@@ -20,8 +20,8 @@ from torch.distributions import Normal, Poisson
 
 from scdual import pl
 from scdual.datasets import simulate
-from scdual.grn import RegulatoryNetwork
-from scdual.model import ConditionComparison, SCDual
+from scdual.grn import ConditionComparison, RegulatoryNetwork
+from scdual.model import SCDual
 from scdual.module import MODULE_CHECKS, SCDualModule, SCDualTrainingPlan
 
 N_CELLS = 60

@@ -6,7 +6,7 @@ import pytest
 from anndata import AnnData
 
 from scdual import pl
-from scdual.model import ConditionComparison
+from scdual.grn import ConditionComparison
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-    from scdual.model import ConditionComparison
+    from scdual.grn import ConditionComparison
 
 
 def compare(  # noqa: PLR0913 - each is an option

@@ -1,6 +1,7 @@
 """The result of scdual: a signed regulatory network, its conversions and its scores."""
 
 from scdual.grn._align import align_networks
+from scdual.grn._comparison import ConditionComparison
 from scdual.grn._consensus import average_product_correction, consensus_network
 from scdual.grn._convert import from_attention_layout, from_frame, from_varp
 from scdual.grn._evidence import EdgeEvidence, edge_evidence, false_discovery_rate, q_values
@@ -17,6 +18,7 @@ from scdual.grn._scores import (
 )
 
 __all__ = [
+    "ConditionComparison",
     "EdgeEvidence",
     "NetworkScores",
     "RegulatoryNetwork",

@@ -1,7 +1,6 @@
 """The model class, and what its methods return."""
 
-from scdual.model._comparison import ConditionComparison
 from scdual.model._perturbation import Perturbation
 from scdual.model._scdual import SCDual
 
-__all__ = ["ConditionComparison", "Perturbation", "SCDual"]
+__all__ = ["Perturbation", "SCDual"]

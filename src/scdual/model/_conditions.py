@@ -16,8 +16,8 @@ from scipy.stats import false_discovery_control
 
 from scdual._checks import check_choice, check_column, listed
 from scdual._warning import warn
+from scdual.grn._comparison import FDR, ConditionComparison
 from scdual.model._cells import check_cells
-from scdual.model._comparison import FDR, ConditionComparison
 from scdual.model._groups import check_groupby, group_cells, group_names
 from scdual.model._regulation import RegulationMixin
 from scdual.model._samples import Design, design, sentences
@@ -78,12 +78,6 @@ class ConditionMixin(RegulationMixin):
         ValueError
             If there is one condition only, several without a ``reference``, the reference is none of them, or no group
             has enough cells, or donors, of two conditions.
-
-        Examples
-        --------
-        >>> found = model.compare_conditions("condition", groupby="cell_type", donor_key="donor")
-        >>> found.regulators.head()
-        >>> scdual.pl.regulator_volcano(found, group="B cells")
         """
         self._check_if_trained(warn=False)
         self._check_evidence()
@@ -195,7 +189,8 @@ def _labels(
 ) -> tuple[pd.Series, pd.Series | None]:
     """Return the names of condition and donor of each cell."""
     groups = [] if groupby is None else check_groupby("groupby", groupby, obs)
-    for name, columns in {"donor_key": [donor_key], "groupby": groups}.items():
+    others: dict[str, list[Any]] = {"donor_key": [donor_key], "groupby": groups}
+    for name, columns in others.items():
         if condition_key in columns:
             msg = (
                 f"`condition_key` and `{name}` both name {condition_key!r}, expected different columns of `obs`. "

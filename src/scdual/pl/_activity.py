@@ -15,7 +15,6 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scdual._checks import check_names, check_type, check_whole, did_you_mean, listed
 from scdual._constants import ACTIVITY_KEY
 from scdual._installed import check_installed
-from scdual.model._groups import group_names
 from scdual.pl._axes import check_axes
 
 if TYPE_CHECKING:
@@ -149,6 +148,8 @@ def _by_group(
     ax: object,
 ) -> _ByGroup:
     check_installed("matplotlib")
+    from scdual.model._groups import group_names  # here, for scvi-tools loads matplotlib
+
     check_type("adata", adata, AnnData)
     check_type("key", key, str)
     check_whole("n_regulators", n_regulators, at_least=1)

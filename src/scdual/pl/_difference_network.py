@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from scdual._checks import check_share, check_type, check_whole
 from scdual._installed import check_installed
-from scdual.model._comparison import FDR, ConditionComparison
+from scdual.grn._comparison import FDR, ConditionComparison
 from scdual.pl._axes import check_axes
 from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
 from scdual.pl._network import network_graph

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from scdual._checks import check_choice, check_share
-from scdual.grn import RegulatoryNetwork
+from scdual.grn._network import RegulatoryNetwork
 
 FDR = 0.05  # the usual false discovery rate
 
