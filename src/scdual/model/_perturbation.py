@@ -154,7 +154,7 @@ def effect_table(
         },
         index=genes,
     )
-    own_log, own_count = observed.own_log.cpu().numpy(), observed.own_count.cpu().numpy()
+    own_log, own_count = observed.own_log.float().cpu().numpy(), observed.own_count.float().cpu().numpy()
     of_perturbed = {
         **dict.fromkeys(("log_change", "lower", "upper", "direct"), own_log),
         **dict.fromkeys(("count_change", "count_lower", "count_upper"), own_count),
