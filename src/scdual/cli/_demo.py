@@ -138,7 +138,10 @@ def _table(
 def _compared(scores: list[float]) -> list[str]:
     """Return scores as text; those after the first say so where they are equal to it."""
     first, *others = (round(score, 3) for score in scores)
-    return [f"{first:.3f}", *(f"{score:.3f}{' (equal)' * (abs(score - first) <= _EQUAL)}" for score in others)]
+    return [
+        f"{first:.3f}",
+        *(f"{score:.3f}{' (equal)' * (round(abs(score - first), 3) <= _EQUAL)}" for score in others),
+    ]
 
 
 def _strongest(network: "RegulatoryNetwork", sign: Literal[1, -1]) -> list[str]:
