@@ -55,5 +55,5 @@ def test_unknown_attribute_names_the_known_ones() -> None:
 
 def test_module_runs_the_command_line() -> None:
     help_text = run_python("-m", "scdual", "--help")
-    for command in ("demo", "fit", "edges", "info"):
+    for command in ("demo", "fit", "edges", "info", "report"):
         assert command in help_text

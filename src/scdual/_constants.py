@@ -36,6 +36,8 @@ ACTIVITY_KEY = "scdual_activity"  # where figures look for activities in obsm
 
 EVIDENCE_KEYS = {"sd": RESULT_KEYS.SD, "support": RESULT_KEYS.SUPPORT}  # what stands beside the weights of edges
 
+HISTORY_KEY = "history"  # in `uns["scdual"]`: the loss curves, one value per epoch
+
 ORIENTATION = "row = regulator, column = target"
 
 

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from scdual import datasets
 from scdual.cli._app import app
+from scdual.cli._demo import _compared
 from scdual.datasets import simulate
 
 
@@ -55,6 +56,20 @@ def test_leaves_every_promised_file_and_prints_one_table(tmp_path: Path) -> None
         "repressing (support)",
     ):
         assert expected in " ".join(stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        ([0.68, 0.68], " (equal)"),
+        ([0.68, 0.66], " (equal)"),
+        ([0.66, 0.68], " (equal)"),
+        ([0.68, 0.659], ""),
+        ([0.6, 0.9], ""),
+    ],
+)
+def test_what_is_equal_is_called_equal(scores: list[float], said: str) -> None:
+    assert _compared(scores) == [f"{scores[0]:.3f}", f"{scores[1]:.3f}{said}"]
 
 
 def test_output_that_is_a_file_is_an_error(tmp_path: Path) -> None:

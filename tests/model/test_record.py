@@ -4,6 +4,8 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import scvi
 import torch
@@ -14,7 +16,7 @@ from scvi.train import SaveCheckpoint
 
 from scdual.datasets import simulate
 from scdual.model import SCDual
-from scdual.model._record import chance_of, generator_state, set_generator_state
+from scdual.model._record import chance_of, generator_state, loss_curves, set_generator_state
 
 SMALL = {"n_embed": 8, "n_hidden": 8, "n_latent": 2, "n_pool": 2, "n_heads": 1}
 
@@ -163,3 +165,19 @@ def test_what_annotate_writes_can_be_read(adata: AnnData, model: SCDual) -> None
     assert found["trainings"]["1_train"]["plan_kwargs"] == "{'lr': 0.001}"
     assert {"scdual", "torch", "python"} <= set(found["versions"])
     assert set(found["data"]) == {"counts", "covariates"}
+    np.testing.assert_array_equal(found["history"]["train_loss"], model.history["train_loss"].iloc[:, 0].astype(float))
+    assert {"validation_loss", "regulation_loss_train", "kl_local_validation"} <= set(found["history"])
+
+
+def test_loss_curves_have_every_epoch_and_losses_only() -> None:
+    history = {
+        "train_loss": pd.DataFrame({"train_loss": [3, 2, 1]}, index=pd.Index([0, 1, 2]), dtype=object),
+        "validation_loss": pd.DataFrame({"validation_loss": [5.0]}, index=pd.Index([1])),
+        "kl_weight": pd.DataFrame({"kl_weight": [0.0, 1.0, 1.0, 1.0]}),
+        "train_loss_step": pd.DataFrame({"train_loss_step": [7.0] * 9}),
+    }
+    found = loss_curves(history)
+    assert list(found) == ["train_loss", "validation_loss"]
+    np.testing.assert_array_equal(found["train_loss"], [3.0, 2.0, 1.0])
+    np.testing.assert_array_equal(found["validation_loss"], [np.nan, 5.0, np.nan])
+    assert loss_curves(None) == {}

@@ -1,4 +1,4 @@
-"""The command line: ``scdual demo``, ``fit``, ``edges`` and ``info``."""
+"""The command line: ``scdual demo``, ``fit``, ``edges``, ``info`` and ``report``."""
 
 from scdual.cli._main import main
 

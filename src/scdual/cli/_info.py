@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scdual._constants import RESULT_KEYS
+from scdual._constants import HISTORY_KEY, RESULT_KEYS
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-_RUN_KEY = "run"  # the same as JSON, from which `SCDual.repeat` repeats the run
+NOT_SHOWN = (HISTORY_KEY, "run")  # the losses, and the same as JSON, from which `SCDual.repeat` repeats the run
 
 
 def info(
@@ -51,7 +51,7 @@ def _file_rows(path: Path) -> dict[str, Any]:
         "genes": adata.n_vars,
         "layers": _names([name for name in adata.layers if name is not None]),  # None is X in anndata 0.13
         "results of scdual": _names(_result_keys(adata)) if _result_keys(adata) else f"none: scdual fit {path} -o OUT",
-        **{name: value for name, value in _flat(parameters).items() if name != _RUN_KEY},
+        **flat({name: value for name, value in parameters.items() if name not in NOT_SHOWN}),
     }
 
 
@@ -86,15 +86,15 @@ def _model_rows(path: Path) -> dict[str, Any]:
         "genes": len(attributes["gene_names_"]),
         "trained": "yes" if attributes["is_trained_"] else "no",
         "data": data[0] if data else "not saved with it",
-        **_flat(content["description"]),
+        **flat(content["description"]),
     }
 
 
-def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+def flat(values: Any, prefix: str = "") -> dict[str, Any]:
     """Return nested dictionaries as one, with dots between the names."""
     rows: dict[str, Any] = {}
     for name, value in values.items():
-        rows |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+        rows |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
     return rows
 
 

@@ -8,6 +8,7 @@ Dimension key
     C  cells      G  genes      E  edges      P  proteins
 """
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -19,7 +20,7 @@ from anndata import AnnData
 from mudata import MuData
 from scipy.sparse import csr_matrix
 
-from scdual._checks import check_number, check_share, check_whole, listed, shown
+from scdual._checks import check_names, check_number, check_share, check_whole, did_you_mean, listed, shown
 from scdual.grn._edges import EdgeTable, check_no_repeats, check_strengths, read_edges, signed_weights
 
 _STRENGTH_RANGE = (1.0, 5.0)  # SERGIO: uniform
@@ -50,6 +51,7 @@ def simulate(  # noqa: PLR0913 - each is one property of the data
     library_size: float | None = None,
     dropout: float = 0.0,
     network: EdgeTable | None = None,
+    knockout: str | Sequence[str] | None = None,
     seed: int = 0,
 ) -> AnnData:
     r"""Return integer counts whose signed regulatory network is known.
@@ -92,6 +94,9 @@ def simulate(  # noqa: PLR0913 - each is one property of the data
     network
         Acyclic network with columns ``source, target, weight``, one row per edge. The sign of the weight is the sign
         of the regulation, its size the strength; leaky production is 0.1.
+    knockout
+        Gene, or several, that no cell expresses. With the same seed these are the cells that they would have been with
+        the gene: all that is drawn is the same, up to the scatter of the counts.
     seed
         Seed of everything random; the same seed gives the same data.
 
@@ -113,14 +118,16 @@ def simulate(  # noqa: PLR0913 - each is one property of the data
     Raises
     ------
     ValueError
-        If a number is out of range, or the network has a cycle, a self edge, a repeated edge or a bad weight.
+        If a number is out of range, the network has a cycle, a self edge, a repeated edge or a bad weight, or there is no
+        gene of the name in ``knockout``.
     TypeError
-        If a number of things is not an integer, or the network is no table.
+        If a number of things is not an integer, the network no table, or ``knockout`` no name.
 
     Examples
     --------
     >>> chain = pd.DataFrame({"source": ["A", "B"], "target": ["B", "C"], "weight": [1.0, -1.0]})
     >>> adata = simulate(500, 50, network=chain)
+    >>> without_a = simulate(500, 50, network=chain, knockout="A")
     """
     check_whole("n_obs", n_obs, at_least=1)
     check_whole("n_vars", n_vars, at_least=1)
@@ -138,13 +145,19 @@ def simulate(  # noqa: PLR0913 - each is one property of the data
         edges, regulators, others = _given_network(network, n_vars)
     gene_names = pd.Index(rng.permutation(regulators + others).tolist(), dtype=str)
     library_size = _MOLECULES_PER_GENE * len(gene_names) if library_size is None else library_size
+    lost = _lost_genes(knockout, gene_names)
 
     weight = _weight_matrix(edges, gene_names)  # (G, G)
     obs, batch_index = _cells(n_obs, n_cell_types=n_cell_types, n_batches=n_batches, rng=rng)
     var = pd.DataFrame({"regulator": gene_names.isin(regulators)}, index=gene_names)
     production = _master_production(obs["cell_type"], is_regulator=var["regulator"].to_numpy(), rng=rng)
-    expression = _steady_state(weight, production, gene_names=gene_names, rng=rng)  # (C, G)
-    mean = _expected_counts(expression, library_size, rng=rng) * _batch_effect(batch_index, len(gene_names), rng=rng)
+    noise = rng.lognormal(-(_NOISE_STD**2) / 2, _NOISE_STD, size=production.shape)
+    expression = _steady_state(weight, production, noise, gene_names=gene_names)  # (C, G)
+    capture = _capture(expression, library_size, rng=rng) * _batch_effect(batch_index, len(gene_names), rng=rng)
+    if lost:  # no kinetics change but those of the lost genes
+        half = expression.mean(axis=0)
+        expression = _steady_state(weight, production, noise, gene_names=gene_names, half=half, lost=lost)
+    mean = capture * expression
     adata = AnnData(csr_matrix(_sample_counts(mean, dropout, rng=rng)), obs=obs, var=var)
     adata.layers["true_expression"] = expression.astype(np.float32)
     adata.varp["true_regulation"] = weight
@@ -156,6 +169,8 @@ def simulate(  # noqa: PLR0913 - each is one property of the data
         "network": "random" if network is None else "given",
         "seed": seed,
     }
+    if lost:
+        adata.uns["simulation"]["knockout"] = lost
     if network is None:
         adata.uns["simulation"] |= {
             "n_regulators": n_regulators,
@@ -296,23 +311,47 @@ def _master_production(cell_type: pd.Series, *, is_regulator: np.ndarray, rng: n
     return np.where(is_regulator, by_type, 1.0)[cell_type.cat.codes.to_numpy()]
 
 
+def _lost_genes(knockout: str | Sequence[str] | None, gene_names: pd.Index) -> list[str]:
+    """Return the checked names of the genes that are knocked out."""
+    if knockout is None:
+        return []
+    lost = check_names("knockout", [knockout] if isinstance(knockout, str) else knockout)
+    unknown = [name for name in lost if name not in gene_names]
+    if unknown:
+        advice = did_you_mean(unknown[0], gene_names) or "Name one of those."
+        msg = f"`knockout` names {listed(unknown)}, expected genes of the simulation, such as {listed(sorted(gene_names)[:3])}. {advice}"
+        raise ValueError(msg)
+    return lost
+
+
 def _steady_state(
-    weight: csr_matrix, production: np.ndarray, *, gene_names: pd.Index, rng: np.random.Generator
+    weight: csr_matrix,
+    production: np.ndarray,
+    noise: np.ndarray,
+    *,
+    gene_names: pd.Index,
+    half: np.ndarray | None = None,
+    lost: Sequence[str] = (),
 ) -> np.ndarray:
-    """Return the expression of every gene in every cell, ``(C, G)``, each gene after its regulators."""
-    noise = rng.lognormal(-(_NOISE_STD**2) / 2, _NOISE_STD, size=production.shape)
+    """Return the expression of every gene in every cell, ``(C, G)``, each gene after its regulators.
+
+    ``half`` is the expression ``(G,)`` at which a regulator is half active, by default its mean; ``lost`` genes have none.
+    """
     expression = production * noise
+    is_lost = gene_names.isin(lost)
     incoming = weight.tocsc()
     for target in _regulators_first(weight, gene_names):
         own = slice(incoming.indptr[target], incoming.indptr[target + 1])
-        if own.start == own.stop:
-            continue
-        regulator = expression[:, incoming.indices[own]]  # (C, regulators of this target)
-        signed_strength = incoming.data[own]
-        active = regulator**_HILL_COEFFICIENT
-        active = active / (active + regulator.mean(axis=0) ** _HILL_COEFFICIENT)
-        contribution = np.abs(signed_strength) * np.where(signed_strength > 0, active, 1.0 - active)
-        expression[:, target] = (_BASAL_PRODUCTION + contribution.sum(axis=1)) * noise[:, target]
+        if own.start < own.stop:
+            regulators = incoming.indices[own]
+            regulator = expression[:, regulators]  # (C, regulators of this target)
+            middle = regulator.mean(axis=0) if half is None else half[regulators]
+            active = regulator**_HILL_COEFFICIENT
+            active = active / (active + middle**_HILL_COEFFICIENT)
+            contribution = np.abs(incoming.data[own]) * np.where(incoming.data[own] > 0, active, 1.0 - active)
+            expression[:, target] = (_BASAL_PRODUCTION + contribution.sum(axis=1)) * noise[:, target]
+        if is_lost[target]:
+            expression[:, target] = 0.0
     return expression
 
 
@@ -333,13 +372,13 @@ def _regulators_first(weight: csr_matrix, gene_names: pd.Index) -> list[int]:
         raise ValueError(msg) from error
 
 
-def _expected_counts(expression: np.ndarray, library_size: float, *, rng: np.random.Generator) -> np.ndarray:
-    """Return the mean of each count, ``(C, G)``: abundance of the gene times capture of the cell."""
+def _capture(expression: np.ndarray, library_size: float, *, rng: np.random.Generator) -> np.ndarray:
+    """Return the mean count per unit of expression, ``(C, G)``: abundance of the gene times capture of the cell."""
     n_obs, n_genes = expression.shape
     abundance = rng.lognormal(sigma=_GENE_STD, size=n_genes)
     capture = rng.lognormal(sigma=_LIBRARY_STD, size=(n_obs, 1))
-    mean = capture * abundance * expression
-    return mean * (library_size / np.median(mean.sum(axis=1)))
+    scale = capture * abundance
+    return scale * (library_size / np.median((scale * expression).sum(axis=1)))
 
 
 def _batch_effect(batch_index: np.ndarray, n_features: int, *, rng: np.random.Generator) -> np.ndarray:

@@ -1,5 +1,6 @@
-"""The model class."""
+"""The model class, and what its methods return."""
 
+from scdual.model._perturbation import Perturbation
 from scdual.model._scdual import SCDual
 
-__all__ = ["SCDual"]
+__all__ = ["Perturbation", "SCDual"]

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import inspect
 import platform
+import re
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,7 @@ from scdual.model._scvi import SETUP_ARGS_KEY, SETUP_METHOD_KEY, merge_kwargs
 RUN_KEY = "run"  # in `uns["scdual"]`: the record as JSON, which is exact
 _PACKAGES = ("scdual", "scvi-tools", "torch", "lightning", "anndata", "numpy")
 P = ParamSpec("P")
+_LOSS = re.compile(r"(^train_loss|^validation_loss|_train|_validation)$")  # the curves that scvi-tools logs per epoch
 _COVARIATES = ("BATCH_KEY", "LABELS_KEY", "SIZE_FACTOR_KEY", "CAT_COVS_KEY", "CONT_COVS_KEY")
 
 
@@ -274,6 +276,19 @@ def describe(model: Any) -> dict[str, Any]:
         "n_regulators": len(model.regulators),
         "n_epochs": _n_epochs(model),
     }
+
+
+def loss_curves(history: Mapping[str, pd.DataFrame] | None) -> dict[str, np.ndarray]:
+    """Return the losses of training and validation cells per epoch, ``(n_epochs,)`` each, nan where none was computed.
+
+    Parameters
+    ----------
+    history
+        The ``history`` of a model; None if it has none.
+    """
+    curves = {name: curve.iloc[:, 0].astype(float) for name, curve in (history or {}).items() if _LOSS.search(name)}
+    epochs = sorted(set().union(*(curve.index for curve in curves.values())))
+    return {name: curve.groupby(level=0).last().reindex(epochs).to_numpy() for name, curve in curves.items()}
 
 
 def _seed_text(step: Step) -> int | str:

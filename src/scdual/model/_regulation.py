@@ -16,7 +16,7 @@ from mudata import MuData
 from scvi import REGISTRY_KEYS, settings
 
 from scdual._checks import check_choice
-from scdual._constants import ORIENTATION, RESULT_KEYS, regulation_key
+from scdual._constants import HISTORY_KEY, ORIENTATION, RESULT_KEYS, regulation_key
 from scdual._types import MapKind
 from scdual.data._counts import n_cells_expressing
 from scdual.grn import (
@@ -30,7 +30,7 @@ from scdual.grn import (
 from scdual.model._cells import cell_positions, check_cells
 from scdual.model._ensemble import EnsembleMixin
 from scdual.model._groups import group_cells, leave_out
-from scdual.model._record import describe
+from scdual.model._record import describe, loss_curves
 from scdual.model._results import Results, network_matrices, replace_results
 from scdual.module.map import MapCells, Pairs, RegulationMap, correlation, gate, group_pairs, known_pairs, mean_maps
 
@@ -166,7 +166,7 @@ class RegulationMixin(EnsembleMixin):
         The latent representation goes to ``obsm["X_scdual"]``; regulation, attention and gate to ``varp``, row =
         regulator and column = target, and beside the regulation the ``varp["scdual_sd"]`` and ``varp["scdual_support"]`` of
         its edges, see :class:`~scdual.grn.EdgeEvidence`; the gene embedding to ``varm``; the regulators and in how many cells
-        each gene is expressed, ``scdual_n_cells``, to ``var``; and parameters to ``uns["scdual"]``. Of MuData, ``obsm`` and ``uns`` are written at the top and the others to the RNA modality.
+        each gene is expressed, ``scdual_n_cells``, to ``var``; and parameters and losses to ``uns["scdual"]``. Of MuData, ``obsm`` and ``uns`` are written at the top and the others to the RNA modality.
         What an earlier call has written goes as a whole, and a call that fails changes nothing.
 
         Parameters
@@ -380,7 +380,9 @@ class RegulationMixin(EnsembleMixin):
     def _parameters(self, groupby: str | Sequence[str] | None, groups: list[str]) -> dict[str, Any]:
         """Return what ``uns["scdual"]`` holds; plain values only, so that ``write_h5ad`` can store it."""
         run = {} if self.record_ is None else self.record_.to_uns()
-        parameters = {"orientation": ORIENTATION} | describe(self) | run
+        curves = loss_curves(self.history)
+        history = {HISTORY_KEY: curves} if curves else {}
+        parameters = {"orientation": ORIENTATION} | describe(self) | history | run
         if groupby is not None:
             columns = groupby if isinstance(groupby, str) else list(groupby)
             parameters |= {"groupby": columns, "groups": {regulation_key(name): name for name in groups}}

@@ -4,16 +4,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 from scipy.sparse import csr_matrix
 
+from scdual._checks import check_type
 from scdual._constants import EVIDENCE_KEYS, RESULT_KEYS, evidence_key
 from scdual.grn import RegulatoryNetwork
+from scdual.model._perturbation import Perturbation
 
 _SLOTS = ("obsm", "varp", "varm", "uns")
 _COLUMNS = (RESULT_KEYS.REGULATOR, RESULT_KEYS.N_CELLS)  # of var
+_WRITER = "SCDual.perturb"  # in `uns`, who wrote what is under a key
 _OF_GROUPS = tuple(f"{key}_" for key in (RESULT_KEYS.REGULATION, *EVIDENCE_KEYS.values()))
 
 
@@ -65,6 +69,61 @@ def replace_results(data: AnnData | MuData, rna: AnnData, results: Results) -> N
         rna.varm.update(results.varm)
         for key, column in results.var.items():
             rna.var[key] = column
+
+
+def check_free(key: str | None, data: AnnData | MuData, rna: AnnData) -> None:
+    """Raise an error unless a perturbation can be written under a key: a name for files, that nothing else has.
+
+    Parameters
+    ----------
+    key
+        The key; None writes nothing.
+    data, rna
+        As in :func:`replace_results`.
+    """
+    check_type("key_added", key, str, optional=True)
+    if key is None:
+        return
+    if not key or "/" in key:
+        msg = f"`key_added` is {key!r}, expected a name without '/', which a file could not hold. Choose another."
+        raise ValueError(msg)
+    own = data.uns.get(key)
+    is_own = isinstance(own, Mapping) and own.get("written_by") == _WRITER
+    taken = [name for name, room in (("uns", data.uns), ("obsm", data.obsm), ("varm", rna.varm)) if key in room]
+    if taken and not is_own:
+        msg = f"`key_added` is {key!r}, which {taken[0]} has already, and not from `perturb`. Choose another name."
+        raise ValueError(msg)
+
+
+def write_perturbation(key: str, found: Perturbation, data: AnnData | MuData, rna: AnnData) -> None:
+    """Write a perturbation under a key: the shift to ``obsm``, the effects to ``varm``, what was done to ``uns``.
+
+    Parameters
+    ----------
+    key
+        The key, which is free.
+    found
+        What was predicted.
+    data, rna
+        As in :func:`replace_results`.
+    """
+    index = pd.Index(data.obs_names).get_indexer(found.shift.index) if found.shift is not None else None
+    with _all_or_nothing(data), _all_or_nothing(rna):
+        for room in (data.obsm, rna.varm):
+            if key in room:
+                del room[key]
+        if found.shift is not None:
+            shift = np.full((data.n_obs, found.shift.shape[1]), np.nan, dtype=np.float32)  # other groups have none
+            shift[index] = found.shift.to_numpy()
+            data.obsm[key] = shift
+        rna.varm[key] = found.effects
+        data.uns[key] = {
+            "written_by": _WRITER,
+            "genes": list(found.genes),
+            "set_to": [str(value) for value in found.genes.values()],
+            "group": found.group or "",
+            "rounds": found.rounds,
+        }
 
 
 def _remove(place: AnnData | MuData) -> None:

@@ -38,6 +38,7 @@ from scdual.model._conditions import ConditionMixin
 from scdual.model._differential_expression import DifferentialExpressionMixin
 from scdual.model._io import SavingMixin
 from scdual.model._labels import LabelMixin
+from scdual.model._perturb import PerturbationMixin
 from scdual.model._query import QueryMixin
 from scdual.model._record import first_record, generator_state
 from scdual.model._regulation import RegulationMixin
@@ -49,7 +50,14 @@ _TRANSFER_KEYWORDS = ("source_registry", "extend_categories", "allow_missing_lab
 
 
 class SCDual(
-    ConditionMixin, RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixin, SavingMixin, RepeatMixin
+    ConditionMixin,
+    PerturbationMixin,
+    RegulationMixin,
+    DifferentialExpressionMixin,
+    LabelMixin,
+    QueryMixin,
+    SavingMixin,
+    RepeatMixin,
 ):
     """Dual-branch transformer that learns a cell embedding and a signed regulatory map from counts.
 

@@ -7,6 +7,18 @@ from scdual.module.map._errors import squared_errors
 from scdual.module.map._group import group_map
 from scdual.module.map._hiding import Hidden, Hiding
 from scdual.module.map._mixture import ValueMixture
+from scdual.module.map._perturbation import (
+    Observed,
+    Reach,
+    Setting,
+    Units,
+    draw,
+    observe,
+    reach,
+    set_log,
+    units,
+    value_range,
+)
 from scdual.module.map._posterior import KnownPairs, Posterior, posterior_map
 from scdual.module.map._prior import prior_factor, prior_reach, prior_trust
 from scdual.module.map._read_out import MeanMaps, Pairs, correlation, gate, group_pairs, known_pairs, mean_maps
@@ -27,27 +39,37 @@ __all__ = [
     "MapSettings",
     "MapValues",
     "MeanMaps",
+    "Observed",
     "Pairs",
     "Posterior",
+    "Reach",
     "RegulationMap",
     "UnitMaps",
     "UnitMeans",
+    "Setting",
+    "Units",
     "ValueMixture",
     "cell_test",
     "correlation",
     "donor_test",
+    "draw",
     "gate",
     "group_map",
     "group_pairs",
     "known_pairs",
     "mean_maps",
+    "observe",
     "posterior_map",
     "prior_factor",
     "prior_reach",
     "prior_trust",
+    "reach",
     "residual_correlation",
+    "set_log",
     "squared_errors",
     "target_weights",
     "unit_activity",
     "unit_maps",
+    "units",
+    "value_range",
 ]
