@@ -12,6 +12,7 @@ import pandas as pd
 from scdual._checks import check_names, check_whole
 from scdual._installed import check_installed
 from scdual.grn import RegulatoryNetwork
+from scdual.grn._mutual import one_line_per_mutual_pair
 from scdual.grn._network import check_network
 from scdual.pl._axes import check_axes
 from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
@@ -66,7 +67,7 @@ def network_graph(
     network = network.subset(regulators)
     check_any_edge(network)
     edges = network.to_frame(top)
-    lines = _one_line_per_mutual_pair(edges)
+    lines = one_line_per_mutual_pair(edges)
     layout = lay_out(lines)
     ax = _new_axes(layout) if ax is None else ax
     _draw_lines(ax, lines, layout)
@@ -74,14 +75,6 @@ def network_graph(
     _add_legend(ax, has_mutual=lines["is_mutual"].any())
     ax.set_title("Strongest edges" if network.group is None else f"Strongest edges in {network.group}")
     return ax
-
-
-def _one_line_per_mutual_pair(edges: pd.DataFrame) -> pd.DataFrame:
-    """Return the edges with a column ``is_mutual``; of two back and forth with one sign, one."""
-    names = np.sort(edges[["source", "target"]].to_numpy(dtype=object), axis=1)
-    pair = pd.DataFrame({"one": names[:, 0], "other": names[:, 1], "sign": np.sign(edges["weight"].to_numpy())})
-    lines = edges.assign(is_mutual=pair.duplicated(keep=False).to_numpy())
-    return lines[~pair.duplicated().to_numpy()]  # the stronger one, which stands first
 
 
 def _new_axes(layout: Layout) -> "Axes":
