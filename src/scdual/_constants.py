@@ -34,6 +34,8 @@ LOSS_KEYS = _LossKeys()
 
 EVIDENCE_KEYS = {"sd": RESULT_KEYS.SD, "support": RESULT_KEYS.SUPPORT}  # what stands beside the weights of edges
 
+KEPT_KEY = "scdual_kept"  # in `var`: genes that `pp.select_genes` keeps although they vary little
+
 ORIENTATION = "row = regulator, column = target"
 
 
