@@ -157,6 +157,7 @@ def test_an_unknown_organism_is_one_warning_that_names_the_cure(adata: AnnData) 
         ({"batch_key": ["batch"]}, TypeError, "`batch_key` is"),
         ({"batch_key": "gap"}, ValueError, "has no value for 1 of 80 cells"),
         ({"subset": "yes"}, TypeError, "`subset` is 'yes'"),
+        ({"require_counts": "no"}, TypeError, "`require_counts` is 'no'"),
         ({"inplace": 1}, TypeError, "`inplace` is 1"),
     ],
 )
@@ -172,6 +173,12 @@ def test_values_that_are_no_counts_are_an_error(adata: AnnData, unchanged: Calla
     sc.pp.log1p(adata)
     with unchanged(adata), pytest.raises(ValueError, match="no integers"):
         select_genes(adata)
+
+
+def test_values_that_are_no_counts_pass_when_asked(adata: AnnData) -> None:
+    adata.X = adata.X * np.float32(1.5)
+    select_genes(adata, 10, require_counts=False)
+    assert len(marked(adata)) == 13
 
 
 def test_only_anndata_will_do(adata: AnnData) -> None:

@@ -17,9 +17,13 @@ _WORDS = (
     (r"a list of gene names", "a file of gene names"),
     (r"`regulators='(\w+)'` or '(\w+)'", r"`--regulators \1` or `--regulators \2`"),
     (r"`regulators=None`", "`--regulators none`"),
-    (r"`(regulators|labels_key)='([^`']*)'`", r"`--\1 \2`"),
-    (r"`(layer|batch_key|labels_key|regulators|prior|max_epochs|accelerator)=?`", r"`--\1`"),
-    (r"(?<=`--)(batch|labels|max)_", r"\1-"),
+    (r"`(regulators|labels_key|gene_symbols)='([^`']*)'`", r"`--\1 \2`"),
+    (
+        r"`(layer|batch_key|labels_key|regulators|prior|max_epochs|accelerator|n_top_genes|min_cells|gene_symbols)=?`",
+        r"`--\1`",
+    ),
+    (r"(?<=`--)(batch|labels|max|min|gene)_", r"\1-"),
+    (r"(?<=`--)n_top_", "n-top-"),
 )  # what messages call an argument in Python, and what it is called on the command line; in this order
 _EXPECTED = (ValueError, KeyError, OSError, ModuleNotFoundError)
 

@@ -39,7 +39,7 @@ _HUMAN_STYLE = re.compile(r"ENSG\d+.*|(?!GENE\d|ENS[A-Z]*G\d)[A-Z][A-Z0-9]*[A-Z]
 _MOUSE_STYLE = re.compile(r"ENSMUSG\d+.*|(?!Gene\d)[A-Z][a-z][a-z0-9.\-]*|mt-[A-Z]\w*|\d+[A-Z]\d+Rik")
 _WHAT = {"regulators": "regulators", "keep": "genes to keep", "exclude_targets": "targets to exclude"}
 _N_EXAMPLES = 5
-N_UNKNOWN = 200
+N_UNKNOWN = 500
 """Genes that may regulate where no regulators are known."""
 
 

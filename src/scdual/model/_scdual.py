@@ -67,7 +67,7 @@ class SCDual(
         Genes that may regulate. One of:
 
         * ``'auto'`` - transcription factors by gene family, the organism guessed from the gene names; if that fails, the
-          200 genes that vary most, with a warning
+          500 genes that vary most, with a warning
         * ``'human'``, ``'mouse'`` - transcription factors of that organism
         * a list of gene names, or the name of a boolean column of ``var``
         * ``None`` - every gene

@@ -14,9 +14,11 @@ from scdual._installed import check_installed
 from scdual.grn import RegulatoryNetwork
 from scdual.grn._mutual import one_line_per_mutual_pair
 from scdual.grn._network import check_network
+from scdual.grn._symbols import GeneSymbols
 from scdual.pl._axes import check_axes
 from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
 from scdual.pl._edges import check_any_edge
+from scdual.pl._labels import labelled, labels_of
 from scdual.pl._layout import FONT_SIZE, PAD, Layout, control_point, lay_out
 
 if TYPE_CHECKING:
@@ -30,7 +32,12 @@ _BAR_LENGTH = 9.0
 
 
 def network_graph(
-    network: RegulatoryNetwork, *, top: int = 40, regulators: Iterable[str] | None = None, ax: "Axes | None" = None
+    network: RegulatoryNetwork,
+    *,
+    top: int = 40,
+    regulators: Iterable[str] | None = None,
+    gene_symbols: GeneSymbols | None = None,
+    ax: "Axes | None" = None,
 ) -> "Axes":
     """Return axes with the strongest edges; the same network always gives the same picture.
 
@@ -49,6 +56,9 @@ def network_graph(
         Number of edges to draw, the strongest first.
     regulators
         Draw only edges that start at these genes.
+    gene_symbols
+        Where genes are ids: their symbols, as in :meth:`~scdual.grn.RegulatoryNetwork.with_symbols`. The picture shows them,
+        and ``regulators`` may name them.
     ax
         Axes to draw on; by default a new figure, sized so that the gene names can be read.
 
@@ -64,7 +74,8 @@ def network_graph(
     check_whole("top", top, at_least=1)
     regulators = None if regulators is None else check_names("regulators", regulators)
     check_axes(ax)
-    network = network.subset(regulators)
+    shown = labelled(network, gene_symbols)
+    network = shown.subset(None if regulators is None else labels_of(regulators, network, shown))
     check_any_edge(network)
     edges = network.to_frame(top)
     lines = one_line_per_mutual_pair(edges)

@@ -28,6 +28,7 @@ def select_genes(
     min_cells: int = 10,
     batch_key: str | None = None,
     layer: str | None = None,
+    require_counts: bool = True,
     subset: bool = False,
     inplace: bool = True,
 ) -> pd.DataFrame | None:
@@ -61,6 +62,8 @@ def select_genes(
         chosen for that.
     layer
         Layer that holds the counts; None takes ``X``.
+    require_counts
+        Whether values that are no integers are an error, as in :meth:`~scdual.model.SCDual.setup_anndata`.
     subset
         Whether to cut ``adata`` down to the marked genes, in place.
     inplace
@@ -86,7 +89,8 @@ def select_genes(
         If values are no counts, gene names repeat, a number is out of range, names to keep are not in the data, or
         no gene is expressed in ``min_cells`` cells.
     """
-    counts = _checked_counts(adata, layer)
+    check_flag("require_counts", require_counts)
+    counts = _checked_counts(adata, layer, require_counts=require_counts)
     check_whole("n_top_genes", n_top_genes, at_least=1)
     check_whole("min_cells", min_cells, at_least=0)
     check_type("batch_key", batch_key, str, optional=True)
@@ -119,7 +123,7 @@ def select_genes(
     return None
 
 
-def _checked_counts(adata: AnnData, layer: str | None) -> Any:
+def _checked_counts(adata: AnnData, layer: str | None, *, require_counts: bool) -> Any:
     """Return the counts in memory, shape ``(C, G)``."""
     check_type("adata", adata, AnnData, advice="Of MuData, pass the RNA, such as `mdata.mod['rna']`.")
     check_type("layer", layer, str, optional=True)
@@ -130,7 +134,7 @@ def _checked_counts(adata: AnnData, layer: str | None) -> Any:
     check_unique(adata.var_names)
     counts = adata.X if layer is None else adata.layers[layer]
     where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
-    check_counts(counts, where, layers=layers, require_counts=True)
+    check_counts(counts, where, layers=layers, require_counts=require_counts)
     return read_rows(counts, slice(None))
 
 
