@@ -80,18 +80,6 @@ def test_a_trained_model_says_the_same(model: SCDual) -> None:
     assert not estimated["GATA1"]
 
 
-def test_a_factor_that_only_differs_between_batches_is_constant(adata: AnnData) -> None:
-    adata.obs["batch"] = ["a", "b"] * (adata.n_obs // 2)
-    adata.obs["size"] = 100.0
-    adata.X[:, 0] = np.where(adata.obs["batch"] == "a", 1, 3)
-    SCDual.setup_anndata(adata, batch_key="batch", size_factor_key="size")
-    model = SCDual(adata, regulators=["SPI1", "RUNX1"])
-    assert model.regulator_report(["SPI1"])["status"].tolist() == ["used"]
-    model.train(1)
-    assert model.regulator_report(["SPI1", "RUNX1"])["status"].tolist() == ["used", "constant"]
-    assert model.regulator_report(["SPI1"])["status"].tolist() == ["constant"]
-
-
 def test_factors_are_looked_up_by_whatever_name(model: SCDual) -> None:
     report = model.regulator_report(["PU.1", "runx1", "T-bet", "ICSBP", "TCF-1", "STAT1"])
     assert report["status"].astype(str).to_dict() == {

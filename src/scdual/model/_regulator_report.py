@@ -23,7 +23,7 @@ from scdual.model._regulation import RegulationMixin
 ADVICE = {
     "used": "",
     "too few cells": "It gets no edges; more cells, or a lower `min_cells`, would help.",
-    "constant": "It is the same in all cells beyond depth and covariates, so nothing goes with it.",
+    "constant": "Every cell has the same count, so nothing can go with it; what varies is depth.",
     "not chosen": "Name it in `regulators=`, or choose by organism.",
     "name differs": "Rename the gene, or name it as the data do in `regulators=`.",
     "removed before": "Keep it when genes are chosen: `scdual.pp.select_genes(adata, keep=...)`.",
@@ -77,7 +77,7 @@ class RegulatorReportMixin(RegulationMixin):
 
           - ``used`` - it may regulate
           - ``too few cells`` - fewer than ``min_cells`` of the model express it
-          - ``constant`` - it does not vary beyond depth and covariates
+          - ``constant`` - every cell has the same count
           - ``not chosen`` - it is in the data, but not among the regulators of the model
           - ``name differs`` - it is in the data under other capitals, with a prefix or suffix, or by an alias
           - ``removed before`` - it is in ``adata.raw``, not among the genes of the data
@@ -138,10 +138,6 @@ class RegulatorReportMixin(RegulationMixin):
         regulator = pd.Index(genes.names).get_indexer(self.regulators)
         use[regulator] = "used"
         use[regulator[is_constant(counts)[regulator]]] = "constant"
-        known = self.module.map.known
-        if known.is_known:
-            has_none = ~known.z.bool().any(0).cpu().numpy()  # (R,)
-            use[regulator[has_none]] = "constant"
         use[regulator[genes.n_cells[regulator] < self.module.map.min_cells]] = "too few cells"
         return use
 

@@ -21,6 +21,7 @@ def regulons(
 
     The strongest regulator comes first, and within a regulon the strongest target; ties are ordered by name.
     ``regulons(network.top(2000))`` takes the strongest edges of the whole network instead of those of each regulator.
+    Two regulators are usually in each other's regulons, for expression alone does not tell which of them acts.
 
     Parameters
     ----------
