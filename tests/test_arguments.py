@@ -45,6 +45,7 @@ WEIGHT = [-1.0, math.nan, "1", True]
 POSITIVE = [0, *WEIGHT]
 FLAG = ["no", 1, 2]
 TEXT = ["nope", 3]
+SYMBOLS = ["nope", 3, {"NOPE": "nope"}]
 DATA = ["cells.h5ad", 3]
 INDICES = [[N_CELLS], [-N_CELLS - 1], [0.5], [], [True], ["cell_1"], "cells", [[0, 1]], np.zeros(N_CELLS, dtype=bool)]
 LOADER = [3, {"batchsize": 1}]
@@ -132,7 +133,12 @@ WRONG: dict[str, dict[str, list[Any]]] = {
         "enable_progress_bar": FLAG,
     },
     "ensemble_networks": CELLS,
-    "get_regulation": {**CELLS, "groupby": [*GROUPBY, "own", "mixed"], "kind": ["foo", "Regulation", None]},
+    "get_regulation": {
+        **CELLS,
+        "groupby": [*GROUPBY, "own", "mixed"],
+        "kind": ["foo", "Regulation", None],
+        "exclude_targets": ["nope", "symbol", ["NOPE"], ["REG1", "REG1"], [], [3], 3],
+    },
     "compare_conditions": {
         "condition_key": ["nope", 3, None, "own", "mixed", "one"],
         "groupby": [*GROUPBY, "own", "mixed"],
@@ -141,6 +147,7 @@ WRONG: dict[str, dict[str, list[Any]]] = {
         "adata": DATA,
         "batch_size": WHOLE,
     },
+    "regulator_report": {"factors": ["SPI1", [], [3], ["A", "A"], 3], "organism": ["fly", 3]},
     "annotate": {"adata": DATA, "groupby": [*GROUPBY, "own", "mixed"], "batch_size": WHOLE},
     "get_latent_representation": {
         **CELLS,
@@ -252,10 +259,22 @@ WRONG: dict[str, dict[str, list[Any]]] = {
         **dict.fromkeys(("use_size_factor_key", "has_unlabeled"), FLAG),
     },
     "plan": PLAN,
-    "network_graph": {"network": TEXT, "top": WHOLE, "regulators": ["A", ["NOPE"], [], [3]], "ax": TEXT},
+    "network_graph": {
+        "network": TEXT,
+        "top": WHOLE,
+        "regulators": ["A", ["NOPE"], [], [3]],
+        "gene_symbols": SYMBOLS,
+        "ax": TEXT,
+    },
     "network_comparison": {"first": TEXT, "second": TEXT, "n_labels": WHOLE_OR_ZERO, "ax": TEXT},
-    "regulation_heatmap": {"network": TEXT, "n_regulators": WHOLE, "n_targets": WHOLE, "ax": TEXT},
-    "regulator_ranking": {"network": TEXT, "n": WHOLE, "ax": TEXT},
+    "regulation_heatmap": {
+        "network": TEXT,
+        "n_regulators": WHOLE,
+        "n_targets": WHOLE,
+        "gene_symbols": SYMBOLS,
+        "ax": TEXT,
+    },
+    "regulator_ranking": {"network": TEXT, "n": WHOLE, "gene_symbols": SYMBOLS, "ax": TEXT},
     "training_curves": {"history": [3, {}], "axes": [[3, 3, 3, 3]]},
     **dict.fromkeys(("edge_volcano", "regulator_volcano"), {**COMPARED, "n_labels": WHOLE_OR_ZERO}),
     "difference_network": {**COMPARED, "top": WHOLE},

@@ -14,7 +14,7 @@ FLOORS = (  # lowest first; rooms on one floor do not know each other
     {"data", "nn"},
     {"module"},
     {"model"},
-    {"datasets", "tl", "pl"},
+    {"datasets", "pp", "tl", "pl"},
     {"cli"},
     {"__main__"},
 )

@@ -9,9 +9,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from scdual import data, datasets, grn, model, pl, tl
+    from scdual import data, datasets, grn, model, pl, pp, tl
 
-__all__ = ["__version__", "data", "datasets", "grn", "model", "pl", "tl"]
+__all__ = ["__version__", "data", "datasets", "grn", "model", "pl", "pp", "tl"]
 
 __version__ = importlib.metadata.version("scdual")
 

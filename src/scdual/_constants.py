@@ -38,6 +38,8 @@ EVIDENCE_KEYS = {"sd": RESULT_KEYS.SD, "support": RESULT_KEYS.SUPPORT}  # what s
 
 HISTORY_KEY = "history"  # in `uns["scdual"]`: the loss curves, one value per epoch
 
+KEPT_KEY = "scdual_kept"  # in `var`: genes that `pp.select_genes` keeps although they vary little
+
 ORIENTATION = "row = regulator, column = target"
 
 

@@ -15,7 +15,7 @@ _FORMULA = re.compile(r"(?='*[=+\-@\t\r])")  # what Excel, LibreOffice and Googl
 _GUARDED = re.compile(r"'(?='*[=+\-@\t\r])")
 
 
-def to_csv(frame: pd.DataFrame, path: Path | None = None) -> str | None:
+def to_csv(frame: pd.DataFrame, path: Path | None = None, *, separator: str = ",") -> str | None:
     """Write a guarded table to a file, or return it as text.
 
     Python 3.11 does not quote a name that ends with a carriage return, as those of a list from Windows do.
@@ -23,7 +23,7 @@ def to_csv(frame: pd.DataFrame, path: Path | None = None) -> str | None:
     frame = guarded(frame)
     broken = any("\r" in name for _, names in _texts(frame) for name in names)
     quoting = csv.QUOTE_NONNUMERIC if broken else csv.QUOTE_MINIMAL
-    return frame.to_csv(path, index=False, quoting=quoting)
+    return frame.to_csv(path, index=False, quoting=quoting, sep=separator)
 
 
 def guarded(frame: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from scdual._writing import lock
 from scdual.cli._app import app
 from scdual.cli._edges import edges
-from scdual.grn import RegulatoryNetwork
+from scdual.grn import RegulatoryNetwork, write_network
 
 
 def run(*args: object, code: int = 0) -> tuple[str, str]:
@@ -183,3 +183,31 @@ def test_missing_output_directory_is_named(annotated_path: Path, tmp_path: Path)
 @pytest.mark.parametrize("args", [["--top", "0"], ["--top", "many"], ["--unknown"], ["--min-support", "95"]])
 def test_wrong_usage_exits_with_two(annotated_path: Path, args: list[str]) -> None:
     run(annotated_path, *args, code=2)
+
+
+@pytest.mark.parametrize("name", ["net.graphml", "net.sif", "net.gmt", "net.h5ad", "net.tsv", "NET.SIF"])
+def test_the_end_of_the_name_chooses_the_format(
+    annotated_path: Path, network: RegulatoryNetwork, tmp_path: Path, name: str
+) -> None:
+    _, stderr = run(annotated_path, "-o", tmp_path / name, "--top", 3)
+    assert stderr == f"3 edges written to {tmp_path / name}\n"
+    expected = tmp_path / f"expected{Path(name).suffix.lower()}"
+    write_network(network.top(3), expected, dataset_id="net")
+    if name == "net.h5ad":
+        found, table = (anndata.read_h5ad(each).uns for each in (tmp_path / name, expected))
+        pd.testing.assert_frame_equal(found["prediction"], table["prediction"])
+        assert found["dataset_id"] == "net"
+    else:
+        assert (tmp_path / name).read_text() == expected.read_text()
+
+
+def test_symbols_stand_beside_ids_in_tables_and_in_their_place_elsewhere(annotated_path: Path, tmp_path: Path) -> None:
+    adata = anndata.read_h5ad(annotated_path)
+    adata.var["symbol"] = ["PU.1", "GATA-1", "LYZ", "HBB", "CD14"]
+    adata.write_h5ad(annotated_path)
+    stdout, _ = run(annotated_path, "--top", 1, "--gene-symbols", "symbol")
+    assert stdout.splitlines()[1].startswith("SPI1,LYZ,PU.1,LYZ,")
+    run(annotated_path, "--top", 1, "-o", tmp_path / "net.sif", "--gene-symbols", "symbol")
+    assert (tmp_path / "net.sif").read_text() == "PU.1\tactivates\tLYZ\n"
+    _, stderr = run(annotated_path, "--gene-symbols", "symbols", code=1)
+    assert "`--gene-symbols symbols` is not a column of `var`" in stderr

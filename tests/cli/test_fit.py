@@ -15,6 +15,7 @@ from scdual.cli._app import app
 from scdual.datasets import simulate
 from scdual.grn import from_frame
 from scdual.model import SCDual
+from scdual.pp import select_genes
 
 HOLD_LOCK = """
 import sys
@@ -93,6 +94,21 @@ def test_options_reach_the_model(path: Path) -> None:
         assert {stem, *(f"{stem}_type_{i}" for i in range(1, 6))} <= set(after.varp)
     setup = SCDual.load_registry(str(folder))["setup_args"]
     assert (setup["layer"], setup["batch_key"], setup["labels_key"]) == ("raw", "batch", "cell_type")
+
+
+def test_genes_are_chosen_and_the_others_stay_in_raw(path: Path) -> None:
+    out = path.with_name("out.h5ad")
+    before = anndata.read_h5ad(path)
+    options = ("--max-epochs", 1, "--regulators", "regulator", "--accelerator", "cpu")
+    run(path, "-o", out, *options, "--n-top-genes", 12, "--min-cells", 7, "--ensemble", 2)
+    after = anndata.read_h5ad(out)
+    expected = select_genes(before, 12, "regulator", min_cells=7, inplace=False, subset=True)
+    assert expected is not None
+    assert after.var_names.tolist() == expected.index.tolist()
+    assert 12 < after.n_vars <= 18
+    assert after.raw.var_names.tolist() == before.var_names.tolist()
+    assert after.uns["scdual"]["model"]["min_cells"] == 7
+    assert set(np.unique(after.varp["scdual_support"].data)) <= {0.0, 0.5, 1.0}  # halves of the cells that agree
 
 
 def test_values_that_are_no_counts_are_taken_only_when_asked(path: Path) -> None:

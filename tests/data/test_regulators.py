@@ -173,7 +173,7 @@ def test_what_is_no_choice_is_an_error_that_lists_the_choices(regulators: object
 
 @pytest.mark.parametrize("strange", [np.nan, None, 7157], ids=str)
 def test_a_name_that_is_no_text_is_an_error_that_shows_it(strange: object) -> None:
-    with pytest.raises(TypeError, match=f"Found the regulator {strange} of type"):
+    with pytest.raises(TypeError, match=f"`regulators` holds {strange} of type"):
         resolve_regulators(["SOX2", strange], GENES)  # type: ignore[list-item]
 
 

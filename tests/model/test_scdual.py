@@ -161,6 +161,20 @@ def test_auto_takes_every_gene_and_warns_when_the_organism_is_unclear(adata: Ann
     assert model.regulators == list(adata.var_names)
 
 
+def test_of_many_genes_those_that_vary_most_may_regulate_when_no_regulators_are_known() -> None:
+    adata = simulate(60, 520, n_regulators=4)
+    adata.X = np.random.default_rng(0).poisson(1.0, adata.shape).astype(np.float32)
+    adata.X[::2, 100:110] += 30
+    SCDual.setup_anndata(adata)
+    with pytest.warns(
+        UserWarning, match=r"the 500 genes that vary most are used as regulators\. Name the regulators"
+    ) as caught:
+        model = SCDual(adata)
+    assert len(caught) == 1
+    assert len(model.regulators) == 500
+    assert set(adata.var_names[100:110]) <= set(model.regulators)
+
+
 def test_symbols_of_ensembl_ids_are_read_from_var(adata: AnnData) -> None:
     adata.var["gene_symbols"] = ["GATA1", "SPI1", "RUNX1", "CEBPA", "TCF7"] + [f"ACTB{chr(65 + i)}" for i in range(31)]
     adata.var_names = [f"ENSG{i:011d}" for i in range(36)]

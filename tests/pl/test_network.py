@@ -196,3 +196,18 @@ def test_a_model_in_place_of_its_network_is_one_sentence() -> None:
             TypeError, match=r"`network` is a Figure, expected a RegulatoryNetwork\. Pass what `get_reg"
         ):
             draw(plt.figure())
+
+
+def test_symbols_are_drawn_in_place_of_ids() -> None:
+    network = RegulatoryNetwork(
+        np.array([[0, 0.9, -0.5], [0.4, 0, 0.1]]), pd.Index(["E1", "E2"]), pd.Index(["E1", "E2", "E3"])
+    )
+    symbols = {"E1": "SPI1", "E2": "TBCE", "E3": "TBCE"}
+    for regulators in (["E1"], ["SPI1"]):
+        ax = network_graph(network, gene_symbols=symbols, regulators=regulators)
+        assert {text.get_text() for text in ax.texts} == {"SPI1", "TBCE (E2)", "TBCE (E3)"}
+        assert len(arrows(ax)) == 2
+    ax = regulator_ranking(network, gene_symbols=symbols)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["SPI1", "TBCE (E2)"]
+    ax = regulation_heatmap(network, gene_symbols=symbols)
+    assert {label.get_text() for label in ax.get_xticklabels()} == {"SPI1", "TBCE (E2)", "TBCE (E3)"}

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from scdual.grn import EdgeEvidence, RegulatoryNetwork, from_frame
-from scdual.tl import regulons
+from scdual.tl import rank_regulators, regulons
 
 
 def loop_regulon(network: RegulatoryNetwork, source: str, sign: int) -> list[str]:
@@ -74,3 +74,11 @@ def test_a_number_of_targets_that_is_no_whole_number_is_an_error(network: Regula
 def test_negative_number_is_an_error(network: RegulatoryNetwork) -> None:
     with pytest.raises(ValueError, match="`top` is -1, expected a whole number of at least 0"):
         regulons(network, top=-1)
+
+
+def test_symbols_stand_beside_ids() -> None:
+    network = RegulatoryNetwork(np.array([[0, 0.9, -0.5]]), pd.Index(["E1"]), pd.Index(["E1", "E2", "E3"]))
+    table = regulons(network, gene_symbols={"E1": "SPI1", "E2": "LYZ"})
+    assert table[["source_symbol", "target_symbol"]].to_numpy().tolist() == [["SPI1", "LYZ"], ["SPI1", "E3"]]
+    ranking = rank_regulators(network, gene_symbols={"E1": "SPI1"})
+    assert ranking["symbol"].to_dict() == {"E1": "SPI1"}

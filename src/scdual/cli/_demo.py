@@ -115,8 +115,9 @@ def _table(
 
     note = (
         f"Agreement of Leiden clusters with {_LABELS_KEY}: for each score the best of {len(RESOLUTIONS)} resolutions "
-        f"({RESOLUTIONS[0]} to {RESOLUTIONS[-1]}), for both methods alike; equal means within {_EQUAL}, as seeds are. -> activates, -| represses; in "
-        "brackets the support, which is the probability that this sign is right."
+        f"({RESOLUTIONS[0]} to {RESOLUTIONS[-1]}), for both methods alike; equal means within {_EQUAL}, as seeds are. "
+        "-> activates, -| represses, -- either way round, for of two regulators nobody knows which acts; in brackets the "
+        "support, which is the probability that this sign is right."
     )
     table = Table(title="scdual demo", caption=note, caption_justify="left", show_header=False)
     table.add_row("cells", f"{adata.n_obs:,}")
@@ -145,12 +146,14 @@ def _compared(scores: list[float]) -> list[str]:
 
 
 def _strongest(network: "RegulatoryNetwork", sign: Literal[1, -1]) -> list[str]:
-    """Return the strongest edges of one sign as text, filled up with empty lines."""
-    frame = network.top(_N_EDGES, sign=sign).to_frame()
+    """Return the strongest edges of one sign as text, one line for two back and forth, filled up with empty lines."""
+    from scdual.grn._mutual import one_line_per_mutual_pair
+
+    frame = one_line_per_mutual_pair(network.top(2 * _N_EDGES, sign=sign).to_frame())[:_N_EDGES]
     end = "->" if sign > 0 else "-|"
-    columns = (frame[name] for name in ("source", "target", "weight", "support"))
+    columns = (frame[name] for name in ("source", "target", "weight", "support", "is_mutual"))
     lines = [
-        f"{weight:+.2f} {source} {end} {target} ({support:.2f})"
-        for source, target, weight, support in zip(*columns, strict=True)
+        f"{weight:+.2f} {source} {'--' if is_mutual else end} {target} ({support:.2f})"
+        for source, target, weight, support, is_mutual in zip(*columns, strict=True)
     ]
     return lines + [""] * (_N_EDGES - len(lines))

@@ -1,6 +1,7 @@
 """``scdual edges``: the network of an annotated file as a table."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,17 +21,26 @@ if TYPE_CHECKING:
 def edges(
     path: Annotated[Path, typer.Argument(metavar="OUT.h5ad", help="File written by `scdual fit`.", show_default=False)],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="CSV", help="Table to write; without it, to the screen.")
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="File to write: a table, or by its ending .tsv, .graphml, .sif, .gmt, or .h5ad for geneRNIB; "
+            "without it, a table to the screen.",
+        ),
     ] = None,
     top: Annotated[int | None, typer.Option(min=1, help="Only this many edges; without it, all.")] = None,
     group: Annotated[str | None, typer.Option(help="Group of cells; without it, all cells.")] = None,
     min_support: Annotated[
         float | None, typer.Option(min=0, max=1, help="Only edges whose sign is right with at least this probability.")
     ] = None,
+    gene_symbols: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Column of var with symbols, where genes are ids.")
+    ] = None,
 ) -> None:
     """Write the edges as CSV with the columns source, target, weight, sd and support, the strongest first."""
     from scdual._spreadsheet import to_csv
-    from scdual._writing import write_file
     from scdual.cli._files import check_apart, check_output, read_counts
 
     if out is not None:
@@ -38,13 +48,33 @@ def edges(
         check_apart({"--out": out}, {"OUT.h5ad": path})
     adata = read_counts(path, backed="r")
     network = network_of(adata, path, group, with_support=min_support is not None)
-    frame = (network if min_support is None else network.supported(min_support)).to_frame(top)
+    network = network if min_support is None else network.supported(min_support)
+    network = network if top is None else network.top(top)
     if out is None:
-        show(to_csv(frame) or "")
+        show(to_csv(network.to_frame(gene_symbols=gene_symbols)) or "")
         return
-    with tell_if_interrupted(f"{out} is as it was"), write_file(out) as part:
-        to_csv(frame, part)
-    typer.echo(visible(f"{len(frame):,} edges written to {out}"), err=True)
+    with tell_if_interrupted(f"{out} is as it was"):
+        _write(network, out, gene_symbols)
+    typer.echo(visible(f"{network.n_edges:,} edges written to {out}"), err=True)
+
+
+def _write(network: "RegulatoryNetwork", out: Path, gene_symbols: str | None) -> None:
+    """Write the network in the format that the end of the file's name stands for; a table under any other name.
+
+    Tables have symbols beside the names of genes, other formats in their place.
+    """
+    from scdual._spreadsheet import to_csv
+    from scdual._writing import write_file
+    from scdual.grn import write_network
+    from scdual.grn._export import FORMAT_OF_SUFFIX
+
+    chosen = FORMAT_OF_SUFFIX.get(out.suffix.lower(), "csv")
+    if chosen in ("csv", "tsv"):
+        with write_file(out) as part:
+            to_csv(network.to_frame(gene_symbols=gene_symbols), part, separator="\t" if chosen == "tsv" else ",")
+        return
+    named = network if gene_symbols is None else network.with_symbols(gene_symbols)
+    write_network(named, out, format=chosen, dataset_id=out.stem)
 
 
 def show(text: str) -> None:
@@ -75,7 +105,7 @@ def network_of(adata: "AnnData", path: Path, group: str | None, *, with_support:
         )
         raise KeyError(msg)
     evidence = {} if lacking else {name: adata.varp[sister] for name, sister in keys.items()}
-    return from_varp(adata.varp[key], adata.var_names, group=group, **evidence)
+    return replace(from_varp(adata.varp[key], adata.var_names, group=group, **evidence), var=adata.var)
 
 
 def _network_key(adata: "AnnData", path: Path, group: str | None) -> str:

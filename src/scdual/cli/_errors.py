@@ -17,12 +17,14 @@ _WORDS = (
     (r"a list of gene names", "a file of gene names"),
     (r"`regulators='(\w+)'` or '(\w+)'", r"`--regulators \1` or `--regulators \2`"),
     (r"`regulators=None`", "`--regulators none`"),
-    (r"`(regulators|labels_key|condition_key|donor_key|reference)='([^`']*)'`", r"`--\1 \2`"),
+    (r"`(regulators|labels_key|gene_symbols|condition_key|donor_key|reference)='([^`']*)'`", r"`--\1 \2`"),
     (
-        r"`(layer|batch_key|labels_key|regulators|prior|max_epochs|accelerator|condition_key|donor_key|reference)=?`",
+        r"`(layer|batch_key|labels_key|regulators|prior|max_epochs|accelerator|n_top_genes|min_cells|gene_symbols|"
+        r"condition_key|donor_key|reference)=?`",
         r"`--\1`",
     ),
-    (r"(?<=`--)(batch|labels|max|condition|donor)_", r"\1-"),
+    (r"(?<=`--)(batch|labels|max|min|gene|condition|donor)_", r"\1-"),
+    (r"(?<=`--)n_top_", "n-top-"),
 )  # what messages call an argument in Python, and what it is called on the command line; in this order
 _EXPECTED = (ValueError, KeyError, OSError, ModuleNotFoundError)
 

@@ -3,9 +3,10 @@
 import os
 import re
 import shlex
+import warnings
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -37,6 +38,18 @@ def fit(  # noqa: PLR0913 - each is one option
         Path | None,
         typer.Option(metavar="CSV", help="Known edges, CSV or TSV: source, target and, if known, weight or sign."),
     ] = None,
+    n_top_genes: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Only the genes that vary most, and regulators; the others stay in raw. Without it, all."
+        ),
+    ] = None,
+    min_cells: Annotated[
+        int | None, typer.Option(min=0, help="Cells in which a regulator has to be expressed to have edges.")
+    ] = None,
+    ensemble: Annotated[
+        int | None, typer.Option(min=2, metavar="N", help="Also learn from N random halves: evidence by resampling.")
+    ] = None,
     max_epochs: Annotated[int | None, typer.Option(min=1, help="Epochs; without it, chosen from the data.")] = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu or mps.")] = "auto",
     model_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Save the model here too.")] = None,
@@ -59,13 +72,39 @@ def fit(  # noqa: PLR0913 - each is one option
         adata = read_counts(path)
         _check_keys(adata, path, layer=layer, batch_key=batch_key, labels_key=labels_key)
         chosen = _regulators(regulators, adata)
+        thresholds = {} if min_cells is None else {"min_cells": min_cells}
+        if n_top_genes is not None:
+            _select(
+                adata,
+                n_top_genes,
+                chosen,
+                batch_key=batch_key,
+                layer=layer,
+                require_counts=require_counts,
+                **thresholds,
+            )
         SCDual.setup_anndata(
             adata, layer=layer, batch_key=batch_key, labels_key=labels_key, require_counts=require_counts
         )
-        model = SCDual(adata, regulators=chosen, prior=prior)
+        model = SCDual(adata, regulators=chosen, prior=prior, **thresholds)
         seconds = train(model, max_epochs=max_epochs, accelerator=accelerator)
+        if ensemble is not None:
+            model.train_ensemble(ensemble, accelerator=accelerator)
         _write(model, out, model_dir, labels_key=labels_key)
     _report(model, seconds, out=out, model_dir=model_dir)
+
+
+def _select(adata: "AnnData", n_top_genes: int, regulators: str | list[str] | None, **options: Any) -> None:
+    """Cut the data down to the genes that vary most and the regulators; what was there before stays in ``raw``."""
+    from scdual.pp import select_genes
+
+    if adata.raw is None and adata.X is not None:
+        adata.raw = adata
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message=".*no regulator is kept"
+        )  # the model says it, and what it does instead
+        select_genes(adata, n_top_genes, "regulators" if regulators == "auto" else regulators, subset=True, **options)
 
 
 def _write(model: "SCDual", out: Path, model_dir: Path | None, *, labels_key: str | None) -> None:

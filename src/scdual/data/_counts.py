@@ -120,3 +120,14 @@ def n_cells_expressing(matrix: Any) -> np.ndarray:
     """Return in how many cells each gene has a count, shape ``(G,)``, of a matrix ``(C, G)`` in memory or on disk."""
     parts = (np.asarray((part > 0).sum(axis=0)).ravel() for part in chunks(matrix))
     return sum(parts, start=np.zeros(matrix.shape[1], dtype=np.int64))
+
+
+def is_constant(matrix: Any) -> np.ndarray:
+    """Return which genes have the same count in all cells, shape ``(G,)``, of a matrix ``(C, G)`` in memory or on disk."""
+    low, high = np.full(matrix.shape[1], np.inf), np.full(matrix.shape[1], -np.inf)
+    for part in chunks(matrix):
+        for limit, pick in ((low, "min"), (high, "max")):
+            found = getattr(part, pick)(axis=0)
+            found = (found.toarray() if sparse.issparse(found) else np.asarray(found)).ravel()
+            (np.minimum if pick == "min" else np.maximum)(limit, found, out=limit)
+    return low == high

@@ -6,7 +6,7 @@ The families are in `_tf_families.py`; nothing is downloaded and no list of gene
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -15,9 +15,11 @@ from scdual._checks import check_choice, check_whole, did_you_mean, listed, show
 from scdual._types import Organism
 from scdual._warning import warn
 from scdual.data._tf_families import FAMILIES, HUMAN_FAMILIES, MOUSE_FAMILIES, NOT_HUMAN, NOT_MOUSE
+from scdual.data._variable_genes import most_variable
 from scdual.grn._names import is_ensembl, naming_advice, spelled_as
 
 _WORDS = ("auto", *get_args(Organism))
+_WORDS_OF = {"regulators": _WORDS, "keep": ("regulators", *get_args(Organism)), "exclude_targets": ()}  # by argument
 
 SYMBOL_COLUMNS = (
     "gene_symbols",
@@ -35,7 +37,10 @@ SYMBOL_COLUMNS = (
 # Gene0001 and GENE12 are names of simulated genes, not symbols. One capital with digits (G1, X12) says nothing either.
 _HUMAN_STYLE = re.compile(r"ENSG\d+.*|(?!GENE\d|ENS[A-Z]*G\d)[A-Z][A-Z0-9]*[A-Z][A-Z0-9.\-]*|C[0-9XY]+orf\d+")
 _MOUSE_STYLE = re.compile(r"ENSMUSG\d+.*|(?!Gene\d)[A-Z][a-z][a-z0-9.\-]*|mt-[A-Z]\w*|\d+[A-Z]\d+Rik")
+_WHAT = {"regulators": "regulators", "keep": "genes to keep", "exclude_targets": "targets to exclude"}
 _N_EXAMPLES = 5
+N_UNKNOWN = 500
+"""Genes that may regulate where no regulators are known."""
 
 
 def guess_organism(gene_names: Iterable[str]) -> Organism | None:
@@ -89,14 +94,15 @@ def resolve_regulators(
     var: pd.DataFrame | None = None,
     *,
     minimum: int = 5,
+    counts: Any = None,
 ) -> np.ndarray:
     """Return the positions of the genes that may regulate, sorted int64 ``(R,)``.
 
     Parameters
     ----------
     regulators
-        ``"auto"`` guesses the organism and takes its transcription factors, or every gene (with a warning) when this
-        fails. ``"human"`` and ``"mouse"`` take that organism's. A sequence names the regulators, another string names
+        ``"auto"`` guesses the organism and takes its transcription factors, or the genes that vary most (with a warning)
+        when this fails. ``"human"`` and ``"mouse"`` take that organism's. A sequence names the regulators, another string names
         a boolean column of `var`, None takes every gene. The three words win over columns of the same name, with a
         warning.
     gene_names
@@ -104,7 +110,10 @@ def resolve_regulators(
     var
         Table with one row per gene in the order of `gene_names`, such as ``adata.var``.
     minimum
-        With ``"auto"``, fewer transcription factors than this mean every gene.
+        With ``"auto"``, fewer transcription factors than this do not count.
+    counts
+        Counts ``(n_cells, n_genes)``, in memory or on disk, which tell how much a gene varies; without them every gene is
+        taken where the most variable would be.
 
     Raises
     ------
@@ -132,38 +141,111 @@ def resolve_regulators(
     if regulators != "auto":
         return _column_positions(regulators, var)
     positions, problem = _auto_positions(names, var, minimum)
-    if problem:
+    return positions if problem is None else _unknown_positions(names, counts, problem)
+
+
+def kept_positions(
+    keep: str | Sequence[str] | None, gene_names: Iterable[str], var: pd.DataFrame, *, is_seen: np.ndarray
+) -> np.ndarray:
+    """Return the positions of genes to keep beside those that vary, sorted int64; arguments of ``pp.select_genes``.
+
+    Parameters
+    ----------
+    keep
+        ``"regulators"``, or as in :func:`resolve_regulators`; None keeps none.
+    gene_names, var
+        As in :func:`resolve_regulators`.
+    is_seen
+        Genes that enough cells express, shape ``(n_genes,)``; others are no regulators of an organism.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As :func:`resolve_regulators`.
+    """
+    names = [str(name) for name in gene_names]
+    if keep is None:
+        return np.arange(0)
+    if not isinstance(keep, str):
+        return _named_positions(keep, names, "keep")
+    if keep not in _WORDS_OF["keep"]:
+        return _column_positions(keep, var, "keep")
+    if keep != "regulators":
+        positions = _organism_positions(cast("Organism", keep), names, var, "keep")
+        return positions[is_seen[positions]]
+    positions, problem = _auto_positions(names, var, minimum=1)
+    if problem is not None:
         warn(
-            f"{problem}; all {len(names)} genes are used as regulators. Pass `regulators='human'` or 'mouse', a list "
-            "of gene names or a boolean `var` column to choose them, or `regulators=None` for every gene."
+            f"{problem}, so no regulator is kept beside the genes that vary most. Name those to keep: `keep=` takes "
+            "'human', 'mouse', a list of gene names or a boolean column of `var`; `keep=None` keeps none."
         )
-    return positions
+    return positions[is_seen[positions]]
+
+
+def kept_targets(
+    exclude_targets: str | Sequence[str] | None, gene_names: Iterable[str], var: pd.DataFrame | None
+) -> np.ndarray | None:
+    """Return which genes are targets, bool ``(n_genes,)``, or None if all are.
+
+    Parameters
+    ----------
+    exclude_targets
+        Names of genes that are not, or a boolean column of ``var``.
+    gene_names, var
+        As in :func:`resolve_regulators`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As :func:`resolve_regulators`, and if no target would be left.
+    """
+    if exclude_targets is None:
+        return None
+    names = [str(name) for name in gene_names]
+    if isinstance(exclude_targets, str):
+        positions = _column_positions(exclude_targets, var, "exclude_targets")
+    else:
+        positions = _named_positions(exclude_targets, names, "exclude_targets")
+    if len(positions) == len(names):
+        msg = f"`exclude_targets` names all {len(names)} genes, expected some targets to be left. Exclude fewer."
+        raise ValueError(msg)
+    return ~np.isin(np.arange(len(names)), positions)
+
+
+def _unknown_positions(names: list[str], counts: Any, problem: str) -> np.ndarray:
+    """Return the genes that vary most, or all where nothing tells them, with a warning that names the cure."""
+    n_chosen = len(names) if counts is None else min(N_UNKNOWN, len(names))
+    chosen = f"all {n_chosen} genes" if n_chosen == len(names) else f"the {n_chosen} genes that vary most"
+    warn(
+        f"{problem}; {chosen} are used as regulators. Name the regulators: pass `regulators='human'` or 'mouse', a list "
+        "of gene names or a boolean `var` column, or `regulators=None` for every gene."
+    )
+    return np.arange(len(names)) if n_chosen == len(names) else most_variable(counts, n_chosen)
 
 
 def _auto_positions(names: list[str], var: pd.DataFrame | None, minimum: int) -> tuple[np.ndarray, str | None]:
-    """Return positions and None, or all positions and what stood in the way of a choice."""
-    every = np.arange(len(names))
+    """Return the transcription factors and None, or no positions and what stood in the way."""
+    none = np.arange(0)
     organism = guess_organism(names)
     if organism is None:
-        return every, f"The organism is unclear from the gene names, e.g. {names[:_N_EXAMPLES]}"
-    symbols = _symbols(names, var)
+        return none, f"The organism is unclear from the gene names, e.g. {names[:_N_EXAMPLES]}"
+    symbols = symbols_among(names, var)
     if symbols is None:
-        return (
-            every,
-            f"The genes are Ensembl ids ({organism}) and `var` has no column of symbols such as 'gene_symbols'",
-        )
+        return none, f"The genes are Ensembl ids ({organism}) and `var` has no column of symbols such as 'gene_symbols'"
     positions = np.flatnonzero(transcription_factors(symbols, organism))
     if len(positions) < minimum:
         found = f"Only {len(positions)} {organism} transcription factors found among {len(names)} genes"
-        return every, f"{found} (at least {minimum} expected)"
+        return none, f"{found} (at least {minimum} expected)"
     return positions, None
 
 
-def _organism_positions(organism: Organism, names: list[str], var: pd.DataFrame | None) -> np.ndarray:
-    symbols = _symbols(names, var)
+def _organism_positions(
+    organism: Organism, names: list[str], var: pd.DataFrame | None, argument: str = "regulators"
+) -> np.ndarray:
+    symbols = symbols_among(names, var)
     if symbols is None:
         msg = (
-            f"The genes are Ensembl ids, e.g. {names[:_N_EXAMPLES]}, but `regulators={organism!r}` needs symbols. "
+            f"The genes are Ensembl ids, e.g. {names[:_N_EXAMPLES]}, but `{argument}={organism!r}` needs symbols. "
             f"Add a `var` column of symbols named one of {list(SYMBOL_COLUMNS)}, or pass a list of gene names."
         )
         raise ValueError(msg)
@@ -178,59 +260,62 @@ def _organism_positions(organism: Organism, names: list[str], var: pd.DataFrame 
     return positions
 
 
-def _named_positions(regulators: Iterable[str], names: list[str]) -> np.ndarray:
-    genes = pd.Index(names, dtype=str)
-    wanted = spelled_as(pd.Index(_wanted_names(regulators), dtype=str), genes)
+def _named_positions(regulators: Iterable[str], names: list[str], argument: str = "regulators") -> np.ndarray:
+    genes, what = pd.Index(names, dtype=str), _WHAT[argument]
+    wanted = spelled_as(pd.Index(_wanted_names(regulators, argument), dtype=str), genes)
     missing = wanted[~wanted.isin(genes)]
     if len(missing):
         msg = (
-            f"{len(missing)} of {len(wanted)} regulators are not among the gene names, e.g. "
+            f"{len(missing)} of {len(wanted)} {what} are not among the gene names, e.g. "
             f"{listed(missing[:_N_EXAMPLES])}; the genes look like {names[:3]}. "
-            f"{naming_advice(missing, genes)[:-1]}, or drop these regulators."
+            f"{naming_advice(missing, genes)[:-1]}, or drop these {what}."
         )
         raise ValueError(msg)
     ambiguous = wanted[wanted.isin(genes[genes.duplicated()])]
     if len(ambiguous):
         msg = (
-            f"{len(ambiguous)} regulators stand for several genes of the same name, e.g. "
+            f"{len(ambiguous)} {what} stand for several genes of the same name, e.g. "
             f"{listed(ambiguous[:_N_EXAMPLES])}; expected unique gene names. Call `adata.var_names_make_unique()` first."
         )
         raise ValueError(msg)
     repeated = wanted[wanted.duplicated()].unique()
     if len(repeated):
-        msg = f"{len(repeated)} regulators are named more than once, e.g. {listed(repeated[:_N_EXAMPLES])}. Name each once."
+        msg = f"{len(repeated)} {what} are named more than once, e.g. {listed(repeated[:_N_EXAMPLES])}. Name each once."
         raise ValueError(msg)
     return np.flatnonzero(genes.isin(wanted)).astype(np.int64)
 
 
-def _wanted_names(regulators: Iterable[str]) -> list[str]:
+def _wanted_names(regulators: Iterable[str], argument: str) -> list[str]:
     """Return the names the user asked for, after checking their types."""
     if isinstance(regulators, pd.DataFrame | Mapping) or not isinstance(regulators, Iterable):
         msg = (
-            f"`regulators` is {shown(regulators)} of type {type(regulators).__name__}, expected 'auto', 'human', 'mouse', "
-            "a list of gene names, the name of a boolean column of `var`, or None for every gene. Pass one of these."
+            f"`{argument}` is {shown(regulators)} of type {type(regulators).__name__}, expected "
+            f"{', '.join([*map(repr, _WORDS_OF[argument]), 'a list of gene names'])}, the name of a boolean column of `var`, or "
+            "None. Pass one of these."
         )
         raise TypeError(msg)
     wanted = list(regulators)
     strangers = [name for name in wanted if not isinstance(name, str)]
     if strangers:
         msg = (
-            f"Found the regulator {shown(strangers[0])} of type {type(strangers[0]).__name__}, expected gene names (str). "
+            f"`{argument}` holds {shown(strangers[0])} of type {type(strangers[0]).__name__}, expected gene names (str). "
             "Drop missing names; put a boolean mask into a `var` column and pass the name of that column."
         )
         raise TypeError(msg)
     if not wanted:
-        msg = "Found an empty list of regulators, expected at least one gene name. Use None for every gene."
+        msg = f"`{argument}` is an empty list, expected at least one gene name. Name genes, or pass None."
         raise ValueError(msg)
     return wanted
 
 
-def _column_positions(column: str, var: pd.DataFrame | None) -> np.ndarray:
+def _column_positions(column: str, var: pd.DataFrame | None, argument: str = "regulators") -> np.ndarray:
     if var is None or column not in var.columns:
         available = [] if var is None else [str(name) for name in var.columns if pd.api.types.is_bool_dtype(var[name])]
-        advice = did_you_mean(column, [*_WORDS, *available])
+        words = _WORDS_OF[argument]
+        choices = " or ".join(filter(None, [", ".join(map(repr, words)), "a column of `var`"]))
+        advice = did_you_mean(column, [*words, *available])
         msg = (
-            f"`regulators={column!r}` is not 'auto', 'human', 'mouse' or a column of `var`, whose boolean columns are "
+            f"`{argument}={column!r}` is not {choices}, whose boolean columns are "
             f"{listed(available)}. {advice or f'Name one of these, or pass gene names as a list, e.g. [{column!r}].'}"
         )
         raise ValueError(msg)
@@ -245,13 +330,13 @@ def _column_positions(column: str, var: pd.DataFrame | None) -> np.ndarray:
         )
         raise TypeError(msg)
     positions = np.flatnonzero(values.to_numpy(dtype=bool))
-    if len(positions) == 0:
+    if len(positions) == 0 and argument == "regulators":
         msg = f"`var[{column!r}]` is False for all {len(values)} genes, expected at least one regulator. Mark some."
         raise ValueError(msg)
     return positions
 
 
-def _symbols(names: list[str], var: pd.DataFrame | None) -> list[str] | None:
+def symbols_among(names: list[str], var: pd.DataFrame | None) -> list[str] | None:
     """Return symbols, from `var` when the names are mostly Ensembl ids; None when it has no such column."""
     n_ensembl = sum(is_ensembl(name) for name in names)
     if 2 * n_ensembl <= len(names):

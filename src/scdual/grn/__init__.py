@@ -5,6 +5,7 @@ from scdual.grn._comparison import ConditionComparison
 from scdual.grn._consensus import average_product_correction, consensus_network
 from scdual.grn._convert import from_attention_layout, from_frame, from_varp
 from scdual.grn._evidence import EdgeEvidence, edge_evidence, false_discovery_rate, q_values
+from scdual.grn._export import write_network
 from scdual.grn._network import RegulatoryNetwork
 from scdual.grn._scores import (
     NetworkScores,
@@ -38,4 +39,5 @@ __all__ = [
     "score_network",
     "sign_accuracy",
     "sign_majority",
+    "write_network",
 ]

@@ -152,12 +152,22 @@ def strongest_edges(
 
 
 def edges_to_frame(
-    matrices: Mapping[str, np.ndarray], regulators: pd.Index, *, targets: pd.Index, top: int | None = None
+    matrices: Mapping[str, np.ndarray],
+    regulators: pd.Index,
+    *,
+    targets: pd.Index,
+    top: int | None = None,
+    symbols: Mapping[str, pd.Index] | None = None,
 ) -> pd.DataFrame:
-    """Return a table ``source, target, weight, ...`` of matrices ``(R, T)``; see :meth:`RegulatoryNetwork.to_frame`."""
+    """Return a table ``source, target, weight, ...`` of matrices ``(R, T)``; see :meth:`RegulatoryNetwork.to_frame`.
+
+    The symbols of ``"source"`` ``(R,)`` and ``"target"`` ``(T,)``, if given, follow the names.
+    """
     row, column = strongest_edges(matrices["weight"], regulators, targets=targets, n=top)
+    places = {"source": row, "target": column}
+    labels = {f"{side}_symbol": names.take(places[side]) for side, names in (symbols or {}).items()}
     columns = {name: values[row, column] for name, values in matrices.items()}
-    return pd.DataFrame({"source": regulators.take(row), "target": targets.take(column), **columns})
+    return pd.DataFrame({"source": regulators.take(row), "target": targets.take(column), **labels, **columns})
 
 
 def as_table(table: EdgeTable, *, role: str) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from scdual.grn._edges import edges_to_frame, strongest_edges
 from scdual.grn._evidence import EdgeEvidence, check_evidence
 from scdual.grn._names import name_positions, unique_names
 from scdual.grn._pair_values import as_weights
+from scdual.grn._symbols import GeneSymbols, symbols_of, text_columns, unique_symbols
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -38,11 +39,14 @@ class RegulatoryNetwork:
         Name of the group of cells the network belongs to, if any.
     evidence
         How sure each edge is, if that is known.
+    var
+        Table of the genes by name, such as ``adata.var``, whose columns of text ``gene_symbols=`` can name. Networks of a
+        model have that of its data.
 
     Raises
     ------
     TypeError
-        If ``weight`` is no array of numbers, ``group`` no text or ``evidence`` no :class:`EdgeEvidence`.
+        If ``weight`` is no array of numbers, ``group`` no text, ``evidence`` no :class:`EdgeEvidence` or ``var`` no table.
     ValueError
         If the shapes disagree, a weight is not finite, a name is missing or repeated, a gene regulates itself, or the
         evidence of an edge is out of its range, such as a ``support`` above 1.
@@ -57,17 +61,20 @@ class RegulatoryNetwork:
     targets: pd.Index
     group: str | None = None
     evidence: EdgeEvidence | None = None
+    var: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
         regulators = unique_names(self.regulators, role="regulators")
         targets = unique_names(self.targets, role="targets")
         check_type("group", self.group, str, optional=True)
         check_type("evidence", self.evidence, EdgeEvidence, optional=True)
+        check_type("var", self.var, pd.DataFrame, optional=True)
         weight = as_weights(self.weight, regulators, targets)
         evidence = None if self.evidence is None else self.evidence.frozen()
         if evidence is not None:
             check_evidence(evidence, weight)
-        checked = {"weight": weight, "regulators": regulators, "targets": targets, "evidence": evidence}
+        var = None if self.var is None else text_columns(self.var)
+        checked = {"weight": weight, "regulators": regulators, "targets": targets, "evidence": evidence, "var": var}
         for name, value in checked.items():
             object.__setattr__(self, name, value)
 
@@ -78,31 +85,71 @@ class RegulatoryNetwork:
         return f"RegulatoryNetwork({size}, {self.n_edges} edges{share}{group})"
 
     @property
+    def genes(self) -> pd.Index:
+        """Names of all genes: the targets, then regulators that are no targets."""
+        return self.targets.append(self.regulators[~self.regulators.isin(self.targets)])
+
+    @property
     def n_edges(self) -> int:
         """Number of edges, that is of non-zero weights."""
         return int(np.count_nonzero(self.weight))
 
-    def to_frame(self, top: int | None = None) -> pd.DataFrame:
+    def to_frame(self, top: int | None = None, *, gene_symbols: GeneSymbols | None = None) -> pd.DataFrame:
         """Return the edges as a table ``source, target, weight``, the strongest first.
 
         Of ``sd, support, q_value, n_cells`` those that are known follow, see :class:`EdgeEvidence`;
         :func:`~scdual.grn.from_frame` reads them back. Ties are ordered by source, then target. decoupler and networkx
-        read the table as it is.
+        read the table as it is. Between two regulators the table has a row for either direction, with nearly the same weight:
+        expression alone does not tell which of them acts, so take the two for one association.
 
         Parameters
         ----------
         top
             Number of edges to keep; ``None`` keeps all.
+        gene_symbols
+            Where genes are ids: column of :attr:`var` with their symbols, or the symbols by name, such as
+            ``adata.var["gene_symbols"]``. They stand in columns ``source_symbol`` and ``target_symbol``.
+            :meth:`with_symbols` puts them in place of the ids.
 
         Raises
         ------
         TypeError
-            If ``top`` is no whole number.
+            If ``top`` is no whole number, or ``gene_symbols`` neither text nor symbols by name.
+        KeyError
+            If there is no such column.
         ValueError
-            If ``top`` is negative.
+            If ``top`` is negative, or no gene has a symbol.
         """
         check_whole("top", top, at_least=0, optional=True)
-        return edges_to_frame(self._matrices(), self.regulators, targets=self.targets, top=top)
+        symbols = None
+        if gene_symbols is not None:
+            symbol = pd.Series(symbols_of(self.genes, gene_symbols, self.var), index=self.genes)
+            symbols = {"source": pd.Index(symbol[self.regulators]), "target": pd.Index(symbol[self.targets])}
+        return edges_to_frame(self._matrices(), self.regulators, targets=self.targets, top=top, symbols=symbols)
+
+    def with_symbols(self, gene_symbols: GeneSymbols) -> "RegulatoryNetwork":
+        """Return the network with symbols as the names of its genes, for tables, pictures and tools that know symbols.
+
+        A gene without a symbol keeps its name; where several genes share one, the name stands behind it.
+
+        Parameters
+        ----------
+        gene_symbols
+            Column of :attr:`var` with the symbols, or the symbols by gene name, such as ``adata.var["gene_symbols"]``.
+
+        Raises
+        ------
+        TypeError
+            If it is neither text nor symbols by name.
+        KeyError
+            If there is no such column.
+        ValueError
+            If no gene has a symbol, or a name occurs twice.
+        """
+        symbol = pd.Series(unique_symbols(self.genes, gene_symbols, self.var), index=self.genes)
+        return replace(
+            self, regulators=pd.Index(symbol[self.regulators]), targets=pd.Index(symbol[self.targets]), var=None
+        )
 
     def to_varp(self, var_names: Iterable[str] | None = None, values: str = "weight") -> csr_matrix:
         """Return the edges as a matrix for ``adata.varp``, shape ``(n_vars, n_vars)``, row = regulator.
@@ -152,7 +199,7 @@ class RegulatoryNetwork:
         row = name_positions(rows, self.regulators, role="regulators", where="the regulators of this network")
         column = name_positions(columns, self.targets, role="targets", where="the targets of this network")
         evidence = None if self.evidence is None else self.evidence.subset(row, column)
-        return RegulatoryNetwork(self.weight[np.ix_(row, column)], rows, columns, self.group, evidence)
+        return RegulatoryNetwork(self.weight[np.ix_(row, column)], rows, columns, self.group, evidence, self.var)
 
     def top(self, n: int, sign: Literal[1, -1] | None = None) -> "RegulatoryNetwork":
         """Return the network with only its ``n`` strongest edges; ties are kept in the order of names.

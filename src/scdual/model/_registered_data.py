@@ -5,6 +5,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
+import pandas as pd
 import rich.pretty  # noqa: F401 - scvi-tools calls it without importing it
 import torch
 from anndata import AnnData
@@ -171,3 +172,13 @@ class RegisteredDataMixin(BaseModelClass, metaclass=WeakStores):
         if indices is not None:
             indices = cell_positions(adata, indices)
         return super()._make_data_loader(adata, indices, **kwargs)
+
+    def _var_table(self) -> pd.DataFrame | None:
+        """Return the table of the genes of the model, None if it has no data."""
+        if isinstance(self.adata, MuData):
+            return self.adata.mod[self._rna_modality].var
+        return None if self.adata is None else self.adata.var
+
+    @property
+    def _rna_modality(self) -> str:
+        return self.adata_manager.data_registry[REGISTRY_KEYS.X_KEY].mod_key

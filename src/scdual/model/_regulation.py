@@ -19,6 +19,7 @@ from scdual._checks import check_choice
 from scdual._constants import HISTORY_KEY, ORIENTATION, RESULT_KEYS, regulation_key
 from scdual._types import MapKind
 from scdual.data._counts import n_cells_expressing
+from scdual.data._regulators import kept_targets
 from scdual.grn import (
     EdgeEvidence,
     RegulatoryNetwork,
@@ -46,6 +47,7 @@ class RegulationMixin(EnsembleMixin):
         indices: Sequence[int] | None = None,
         groupby: None = None,
         kind: MapKind = "regulation",
+        exclude_targets: str | Sequence[str] | None = None,
         batch_size: int | None = None,
     ) -> RegulatoryNetwork: ...
 
@@ -57,6 +59,7 @@ class RegulationMixin(EnsembleMixin):
         indices: Sequence[int] | None = None,
         groupby: str | Sequence[str],
         kind: MapKind = "regulation",
+        exclude_targets: str | Sequence[str] | None = None,
         batch_size: int | None = None,
     ) -> dict[str, RegulatoryNetwork]: ...
 
@@ -68,6 +71,7 @@ class RegulationMixin(EnsembleMixin):
         indices: Sequence[int] | None = None,
         groupby: str | Sequence[str] | None = None,
         kind: MapKind = "regulation",
+        exclude_targets: str | Sequence[str] | None = None,
         batch_size: int | None = None,
     ) -> RegulatoryNetwork | dict[str, RegulatoryNetwork]:
         r"""Return the signed regulatory network, row = regulator and column = target.
@@ -103,6 +107,9 @@ class RegulationMixin(EnsembleMixin):
             * ``'gate'`` - p(activates) - p(represses)
             * ``'consensus'`` - signed weights and depth-corrected correlation in one ranking, for counts in which plain
               correlation does well; see :func:`~scdual.grn.consensus_network`
+        exclude_targets
+            Genes to leave out as targets, such as ribosomal ones: their names, or a boolean column of ``var``. The weights of
+            the others stay as they are, and their ``q_value`` counts them alone. Regulators may still be among them.
         batch_size
             Cells per minibatch.
 
@@ -118,27 +125,33 @@ class RegulationMixin(EnsembleMixin):
         KeyError
             If ``groupby`` is no column of ``obs``.
         ValueError
-            If ``kind``, ``indices`` or ``batch_size`` is not valid, no group has two cells, or two have the same name.
+            If ``kind``, ``indices``, ``exclude_targets`` or ``batch_size`` is not valid, no group has two cells, or two have the
+            same name.
         """
         self._check_if_trained(warn=False)
         check_choice("kind", kind, get_args(MapKind))
         check_cells(adata, indices, batch_size)
         if kind in ("regulation", "consensus"):
             self._check_evidence()
+        is_kept = kept_targets(exclude_targets, self.gene_names, self._var_table())
         if kind == "regulation" and adata is None and indices is None and groupby is None:
-            return self._network_of_all()
+            return self._only(self._network_of_all(is_kept), is_kept)
         adata = self._validate_anndata(adata)
         if groupby is None:
-            return self._network(adata, indices, batch_size, kind)
+            return self._only(self._network(adata, indices, batch_size, kind, is_kept=is_kept), is_kept)
         groups = group_cells(groupby, adata.obs, None if indices is None else cell_positions(adata, indices))
         if kind == "regulation":
-            return self._group_networks(adata, groups, batch_size)
-        if kind == "consensus":
+            networks = self._group_networks(adata, groups, batch_size, is_kept)
+        elif kind == "consensus":
             networks = self._plain_group_networks(adata, groups, batch_size)
-            return {
+            networks = {
                 name: self._consensus(network, adata, groups[name], batch_size) for name, network in networks.items()
             }
-        return {name: self._network(adata, cells, batch_size, kind, group=name) for name, cells in groups.items()}
+        else:
+            networks = {
+                name: self._network(adata, cells, batch_size, kind, group=name) for name, cells in groups.items()
+            }
+        return {name: self._only(network, is_kept) for name, network in networks.items()}
 
     @torch.inference_mode()
     def get_gene_embedding(self) -> pd.DataFrame:
@@ -217,40 +230,6 @@ class RegulationMixin(EnsembleMixin):
         )
         replace_results(adata, rna, results)
 
-    @torch.inference_mode()
-    def ensemble_networks(
-        self,
-        adata: AnnData | MuData | None = None,
-        *,
-        indices: Sequence[int] | None = None,
-        batch_size: int | None = None,
-    ) -> list[RegulatoryNetwork]:
-        """Return the network of each member of the ensemble, in the order in which they were trained.
-
-        Parameters
-        ----------
-        adata, indices, batch_size
-            As in :meth:`get_regulation`.
-
-        Raises
-        ------
-        RuntimeError
-            If the model is not trained, or has no ensemble.
-        ValueError
-            If ``indices`` or ``batch_size`` is not valid.
-        """
-        self._check_if_trained(warn=False)
-        if not self.ensemble_:
-            msg = "The model has no ensemble; call `train_ensemble` first. Training the model again throws it away."
-            raise RuntimeError(msg)
-        check_cells(adata, indices, batch_size)
-        members = [self._member(state) for state in self.ensemble_]
-        if adata is None and indices is None:
-            return [self._named(self._known(member).weight) for member in members]
-        adata = self._validate_anndata(adata)
-        cells = {"": np.arange(adata.n_obs) if indices is None else cell_positions(adata, indices)}
-        return [self._named(self._group_pairs(member, adata, cells, batch_size)[""].weight) for member in members]
-
     def _check_evidence(self) -> None:
         if not self.module.map.known.is_known:
             msg = (
@@ -259,18 +238,28 @@ class RegulationMixin(EnsembleMixin):
             )
             raise RuntimeError(msg)
 
-    def _network_of_all(self) -> RegulatoryNetwork:
-        """Return the regulation over the cells of the training, with its evidence."""
+    def _only(self, network: RegulatoryNetwork, is_kept: np.ndarray | None) -> RegulatoryNetwork:
+        """Return the network with the targets that are kept, of a mask ``(G,)``; None keeps all."""
+        return network if is_kept is None else network.subset(targets=network.targets[is_kept])
+
+    def _network_of_all(self, is_kept: np.ndarray | None = None) -> RegulatoryNetwork:
+        """Return the regulation over the cells of the training, with its evidence, whose q values count the kept targets."""
         pairs = self._known(self.module.map)
         if not self.ensemble_:
-            return self._with_evidence(pairs)
+            return self._with_evidence(pairs, is_kept=is_kept)
         *members, null = (self._known(self._member(state)) for state in (*self.ensemble_, self.null_))
-        return self._with_evidence(pairs, members, null)
+        return self._with_evidence(pairs, members, null, is_kept=is_kept)
 
     def _network(
-        self, adata: AnnData | MuData, indices: Any, batch_size: int | None, kind: MapKind, group: str | None = None
+        self,
+        adata: AnnData | MuData,
+        indices: Any,
+        batch_size: int | None,
+        kind: MapKind,
+        group: str | None = None,
+        is_kept: np.ndarray | None = None,
     ) -> RegulatoryNetwork:
-        """Return one map over the cells at ``indices``."""
+        """Return one map over the cells at ``indices``; its q values count the kept targets."""
         if kind == "gate":
             return self._named(gate(self.module.map), group)
         if kind in ("attention", "influence"):
@@ -278,7 +267,7 @@ class RegulationMixin(EnsembleMixin):
             return self._named(getattr(maps, kind), group)
         cells = np.arange(adata.n_obs) if indices is None else cell_positions(adata, indices)
         if len(np.unique(cells)) == adata.n_obs:
-            network = self._network_of_all()
+            network = self._network_of_all(is_kept)
         else:
             pairs = self._group_pairs(self.module.map, adata, {"": cells}, batch_size)[""]
             if self._has_edges and not pairs.weight.any():
@@ -287,7 +276,7 @@ class RegulationMixin(EnsembleMixin):
                     "and depth; choose more cells."
                 )
                 raise ValueError(msg)
-            network = self._with_evidence(pairs, group=group)
+            network = self._with_evidence(pairs, group=group, is_kept=is_kept)
         return self._consensus(network, adata, indices, batch_size) if kind == "consensus" else network
 
     @property
@@ -300,19 +289,25 @@ class RegulationMixin(EnsembleMixin):
         return known_pairs(regulation_map, self.module.map.prior_factor)
 
     def _with_evidence(
-        self, pairs: Pairs, members: Sequence[Pairs] = (), null: Pairs | None = None, group: str | None = None
+        self,
+        pairs: Pairs,
+        members: Sequence[Pairs] = (),
+        null: Pairs | None = None,
+        group: str | None = None,
+        is_kept: np.ndarray | None = None,
     ) -> RegulatoryNetwork:
         """Return the network of pairs with their evidence, that of members and of permuted genes if there are any."""
         network = self._named(pairs.weight, group)
         is_edge, n_cells = network.weight != 0, pairs.n_cells.T
+        counted = 1 if is_kept is None else is_kept  # among all pairs, by target
         if null is None:
-            q_value = np.where(is_edge, q_values(pairs.z.T), 1.0)
+            q_value = np.where(is_edge, q_values(pairs.z.T * counted), 1.0)
             return replace(network, evidence=EdgeEvidence(pairs.sd.T, pairs.support.T, q_value, n_cells))
         found = edge_evidence(
             network.weight,
             np.stack([member.weight.T for member in members]),
-            null.z.T,
-            strength=np.abs(pairs.z.T) * is_edge,
+            null.z.T * counted,
+            strength=np.abs(pairs.z.T) * is_edge * counted,
         )
         return replace(network, evidence=found._replace(n_cells=n_cells))
 
@@ -324,10 +319,14 @@ class RegulationMixin(EnsembleMixin):
         return consensus_network(network, found.T)
 
     def _group_networks(
-        self, adata: AnnData | MuData, groups: dict[str, np.ndarray], batch_size: int | None
+        self,
+        adata: AnnData | MuData,
+        groups: dict[str, np.ndarray],
+        batch_size: int | None,
+        is_kept: np.ndarray | None = None,
     ) -> dict[str, RegulatoryNetwork]:
         """Return the regulation of each group that has one, with its evidence."""
-        networks = self._plain_group_networks(adata, groups, batch_size)
+        networks = self._plain_group_networks(adata, groups, batch_size, is_kept)
         if not (networks and self.ensemble_):
             return networks
         groups = {name: groups[name] for name in networks}
@@ -340,19 +339,27 @@ class RegulationMixin(EnsembleMixin):
         of_all = self._group_pairs(self.module.map, adata, groups, batch_size)
         null = self._group_pairs(self._member(self.null_), adata, groups, batch_size, shuffle_seed=seed)
         return {
-            name: self._with_evidence(of_all[name], [member[name] for member in members], null[name], name)
+            name: self._with_evidence(of_all[name], [member[name] for member in members], null[name], name, is_kept)
             for name in networks
         }
 
     def _plain_group_networks(
-        self, adata: AnnData | MuData, groups: dict[str, np.ndarray], batch_size: int | None
+        self,
+        adata: AnnData | MuData,
+        groups: dict[str, np.ndarray],
+        batch_size: int | None,
+        is_kept: np.ndarray | None = None,
     ) -> dict[str, RegulatoryNetwork]:
         """Return the regulation of each group that has one, with the evidence of its own cells."""
         found = self._group_pairs(self.module.map, adata, groups, batch_size)
         without = [name for name, pairs in found.items() if self._has_edges and not pairs.weight.any()]
         if without:
             leave_out(without, groups, "no regulator varies in them beyond covariates and depth")
-        return {name: self._with_evidence(found[name], group=name) for name in groups if name not in without}
+        return {
+            name: self._with_evidence(found[name], group=name, is_kept=is_kept)
+            for name in groups
+            if name not in without
+        }
 
     def _group_pairs(
         self,
@@ -375,7 +382,8 @@ class RegulationMixin(EnsembleMixin):
 
     def _named(self, weight: np.ndarray, group: str | None = None) -> RegulatoryNetwork:
         """Return a map ``(G, R)`` as a network."""
-        return from_attention_layout(weight, self.regulators, self.gene_names, group=group)
+        network = from_attention_layout(weight, self.regulators, self.gene_names, group=group)
+        return replace(network, var=self._var_table())
 
     def _parameters(self, groupby: str | Sequence[str] | None, groups: list[str]) -> dict[str, Any]:
         """Return what ``uns["scdual"]`` holds; plain values only, so that ``write_h5ad`` can store it."""
@@ -391,7 +399,3 @@ class RegulationMixin(EnsembleMixin):
     def _n_epochs(self) -> int:
         history = self.history or {}
         return len(history.get("train_loss", history.get("train_loss_epoch", ())))
-
-    @property
-    def _rna_modality(self) -> str:
-        return self.adata_manager.data_registry[REGISTRY_KEYS.X_KEY].mod_key

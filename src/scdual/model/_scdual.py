@@ -36,12 +36,13 @@ from scdual.data._regulators import resolve_regulators
 from scdual.grn._edges import EdgeTable
 from scdual.model._conditions import ConditionMixin
 from scdual.model._differential_expression import DifferentialExpressionMixin
+from scdual.model._ensemble_networks import EnsembleNetworksMixin
 from scdual.model._io import SavingMixin
 from scdual.model._labels import LabelMixin
 from scdual.model._perturb import PerturbationMixin
 from scdual.model._query import QueryMixin
 from scdual.model._record import first_record, generator_state
-from scdual.model._regulation import RegulationMixin
+from scdual.model._regulator_report import RegulatorReportMixin
 from scdual.model._repeat import RepeatMixin
 from scdual.model._scvi import FIELD_REGISTRIES_KEY, SETUP_ARGS_KEY, SETUP_METHOD_KEY, STATE_REGISTRY_KEY
 from scdual.module import MODULE_CHECKS, SCDualModule, check_module
@@ -52,7 +53,8 @@ _TRANSFER_KEYWORDS = ("source_registry", "extend_categories", "allow_missing_lab
 class SCDual(
     ConditionMixin,
     PerturbationMixin,
-    RegulationMixin,
+    RegulatorReportMixin,
+    EnsembleNetworksMixin,
     DifferentialExpressionMixin,
     LabelMixin,
     QueryMixin,
@@ -68,7 +70,8 @@ class SCDual(
     regulators
         Genes that may regulate. One of:
 
-        * ``'auto'`` - transcription factors by gene family, the organism guessed from the gene names
+        * ``'auto'`` - transcription factors by gene family, the organism guessed from the gene names; if that fails, the
+          500 genes that vary most, with a warning
         * ``'human'``, ``'mouse'`` - transcription factors of that organism
         * a list of gene names, or the name of a boolean column of ``var``
         * ``None`` - every gene
@@ -156,7 +159,8 @@ class SCDual(
                 "The registry has no scale of its continuous covariates, so they are taken as they are; standardise them."
             )
         gene_names = pd.Index(np.asarray(self._state(REGISTRY_KEYS.X_KEY)["column_names"]).astype(str))
-        regulator_index = resolve_regulators(regulators, gene_names, self._var_table())
+        counts = None if adata is None else self.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
+        regulator_index = resolve_regulators(regulators, gene_names, self._var_table(), counts=counts)
         self.gene_names_ = list(gene_names)
         self.regulators_ = list(gene_names[regulator_index])
         known = None if prior is None else align_prior(prior, gene_names, regulator_index)
@@ -353,11 +357,6 @@ class SCDual(
     def _state(self, key: str) -> dict[str, Any]:
         """Return what the registry says about a field, empty when it is not used."""
         return self.registry_[FIELD_REGISTRIES_KEY].get(key, {}).get(STATE_REGISTRY_KEY, {})
-
-    def _var_table(self) -> pd.DataFrame | None:
-        if isinstance(self.adata, MuData):
-            return self.adata.mod[self._rna_modality].var
-        return None if self.adata is None else self.adata.var
 
     def _covariate_sizes(self) -> dict[str, Any]:
         return {

@@ -12,10 +12,13 @@ import pandas as pd
 from scdual._checks import check_names, check_whole
 from scdual._installed import check_installed
 from scdual.grn import RegulatoryNetwork
+from scdual.grn._mutual import one_line_per_mutual_pair
 from scdual.grn._network import check_network
+from scdual.grn._symbols import GeneSymbols
 from scdual.pl._axes import check_axes
 from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
 from scdual.pl._edges import check_any_edge
+from scdual.pl._labels import labelled, labels_of
 from scdual.pl._layout import FONT_SIZE, PAD, Layout, control_point, lay_out
 
 if TYPE_CHECKING:
@@ -29,7 +32,12 @@ _BAR_LENGTH = 9.0
 
 
 def network_graph(
-    network: RegulatoryNetwork, *, top: int = 40, regulators: Iterable[str] | None = None, ax: "Axes | None" = None
+    network: RegulatoryNetwork,
+    *,
+    top: int = 40,
+    regulators: Iterable[str] | None = None,
+    gene_symbols: GeneSymbols | None = None,
+    ax: "Axes | None" = None,
 ) -> "Axes":
     """Return axes with the strongest edges; the same network always gives the same picture.
 
@@ -48,6 +56,9 @@ def network_graph(
         Number of edges to draw, the strongest first.
     regulators
         Draw only edges that start at these genes.
+    gene_symbols
+        Where genes are ids: their symbols, as in :meth:`~scdual.grn.RegulatoryNetwork.with_symbols`. The picture shows them,
+        and ``regulators`` may name them.
     ax
         Axes to draw on; by default a new figure, sized so that the gene names can be read.
 
@@ -63,10 +74,11 @@ def network_graph(
     check_whole("top", top, at_least=1)
     regulators = None if regulators is None else check_names("regulators", regulators)
     check_axes(ax)
-    network = network.subset(regulators)
+    shown = labelled(network, gene_symbols)
+    network = shown.subset(None if regulators is None else labels_of(regulators, network, shown))
     check_any_edge(network)
     edges = network.to_frame(top)
-    lines = _one_line_per_mutual_pair(edges)
+    lines = one_line_per_mutual_pair(edges)
     layout = lay_out(lines)
     ax = _new_axes(layout) if ax is None else ax
     _draw_lines(ax, lines, layout)
@@ -74,14 +86,6 @@ def network_graph(
     _add_legend(ax, has_mutual=lines["is_mutual"].any())
     ax.set_title("Strongest edges" if network.group is None else f"Strongest edges in {network.group}")
     return ax
-
-
-def _one_line_per_mutual_pair(edges: pd.DataFrame) -> pd.DataFrame:
-    """Return the edges with a column ``is_mutual``; of two back and forth with one sign, one."""
-    names = np.sort(edges[["source", "target"]].to_numpy(dtype=object), axis=1)
-    pair = pd.DataFrame({"one": names[:, 0], "other": names[:, 1], "sign": np.sign(edges["weight"].to_numpy())})
-    lines = edges.assign(is_mutual=pair.duplicated(keep=False).to_numpy())
-    return lines[~pair.duplicated().to_numpy()]  # the stronger one, which stands first
 
 
 def _new_axes(layout: Layout) -> "Axes":

@@ -13,8 +13,10 @@ from scdual._checks import check_whole
 from scdual._installed import check_installed
 from scdual.grn import RegulatoryNetwork
 from scdual.grn._network import check_network
+from scdual.grn._symbols import GeneSymbols
 from scdual.pl._axes import check_axes
 from scdual.pl._edges import check_any_edge
+from scdual.pl._labels import labelled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,12 +27,18 @@ _MARGIN_INCHES = 2.2  # gene names and colour bar
 
 
 def regulation_heatmap(
-    network: RegulatoryNetwork, *, n_regulators: int = 15, n_targets: int = 30, ax: "Axes | None" = None
+    network: RegulatoryNetwork,
+    *,
+    n_regulators: int = 15,
+    n_targets: int = 30,
+    gene_symbols: GeneSymbols | None = None,
+    ax: "Axes | None" = None,
 ) -> "Axes":
     """Return axes with the signed weights of the strongest regulators (rows) on their strongest targets (columns).
 
     Regulators are ranked by the sum of the strengths of all their edges, then targets by the sum over the regulators
-    shown. Rows and columns are ordered so that similar ones are neighbours. Grey marks a gene with itself.
+    shown. Rows and columns are ordered so that similar ones are neighbours. Grey marks a gene with itself. Two regulators
+    have nearly the same weight on each other in both directions: that is one association, whose direction is unknown.
 
     Parameters
     ----------
@@ -38,6 +46,8 @@ def regulation_heatmap(
         The network to draw.
     n_regulators, n_targets
         Largest number of rows and of columns.
+    gene_symbols
+        Where genes are ids: their symbols to show, as in :meth:`~scdual.grn.RegulatoryNetwork.with_symbols`.
     ax
         Axes to draw on; by default a new figure, sized so that the gene names can be read.
 
@@ -54,7 +64,7 @@ def regulation_heatmap(
     check_whole("n_targets", n_targets, at_least=1)
     check_axes(ax)
     check_any_edge(network)
-    shown = _strongest_part(network, n_regulators, n_targets)
+    shown = _strongest_part(labelled(network, gene_symbols), n_regulators, n_targets)
     ax = _new_axes(shown.weight.shape) if ax is None else ax
     image = _draw_weights(ax, shown)
     _label_genes(ax, shown)

@@ -10,9 +10,11 @@ from scdual._installed import check_installed
 from scdual.grn import RegulatoryNetwork
 from scdual.grn._network import check_network
 from scdual.grn._strength import regulator_strength
+from scdual.grn._symbols import GeneSymbols
 from scdual.pl._axes import check_axes
 from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
 from scdual.pl._edges import check_any_edge
+from scdual.pl._labels import labelled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +23,9 @@ _BAR_INCHES = 0.22
 _MARGIN_INCHES = 1.3  # title, axis and legend
 
 
-def regulator_ranking(network: RegulatoryNetwork, *, n: int = 20, ax: "Axes | None" = None) -> "Axes":
+def regulator_ranking(
+    network: RegulatoryNetwork, *, n: int = 20, gene_symbols: GeneSymbols | None = None, ax: "Axes | None" = None
+) -> "Axes":
     """Return axes with one bar per regulator, the strongest on top; its length is the sum of its absolute weights.
 
     The solid part is the sum over activating edges, the hatched part that over repressing ones. In a map of all pairs
@@ -33,6 +37,8 @@ def regulator_ranking(network: RegulatoryNetwork, *, n: int = 20, ax: "Axes | No
         The network to draw.
     n
         Largest number of regulators to show.
+    gene_symbols
+        Where genes are ids: their symbols to show, as in :meth:`~scdual.grn.RegulatoryNetwork.with_symbols`.
     ax
         Axes to draw on; by default a new figure, sized so that the gene names can be read.
 
@@ -48,7 +54,7 @@ def regulator_ranking(network: RegulatoryNetwork, *, n: int = 20, ax: "Axes | No
     check_whole("n", n, at_least=1)
     check_axes(ax)
     check_any_edge(network)
-    strength = regulator_strength(network).query("strength > 0")[:n]
+    strength = regulator_strength(labelled(network, gene_symbols)).query("strength > 0")[:n]
     ax = _new_axes(len(strength)) if ax is None else ax
     _draw_bars(ax, strength)
     _label(ax, strength.index)

@@ -9,15 +9,19 @@ import pandas as pd
 
 from scdual._checks import check_whole
 from scdual.grn import RegulatoryNetwork
+from scdual.grn._symbols import GeneSymbols
 from scdual.tl._as_network import as_network
 from scdual.tl._rank_regulators import rank_regulators
 
 
-def regulons(network: RegulatoryNetwork | pd.DataFrame, *, top: int | None = None) -> pd.DataFrame:
+def regulons(
+    network: RegulatoryNetwork | pd.DataFrame, *, top: int | None = None, gene_symbols: GeneSymbols | None = None
+) -> pd.DataFrame:
     """Return the regulons: per regulator the targets it activates, then those it represses.
 
     The strongest regulator comes first, and within a regulon the strongest target; ties are ordered by name.
     ``regulons(network.top(2000))`` takes the strongest edges of the whole network instead of those of each regulator.
+    Two regulators are usually in each other's regulons, for expression alone does not tell which of them acts.
 
     Parameters
     ----------
@@ -25,6 +29,8 @@ def regulons(network: RegulatoryNetwork | pd.DataFrame, *, top: int | None = Non
         The network, or its table ``source, target, weight``.
     top
         Number of targets to keep per regulon; ``None`` keeps all.
+    gene_symbols
+        Where genes are ids: their symbols, as in :meth:`~scdual.grn.RegulatoryNetwork.to_frame`.
 
     Returns
     -------
@@ -36,13 +42,15 @@ def regulons(network: RegulatoryNetwork | pd.DataFrame, *, top: int | None = Non
     Raises
     ------
     TypeError
-        If ``network`` is neither a network nor a table, or ``top`` is no whole number.
+        If ``network`` is neither a network nor a table, ``top`` no whole number, or ``gene_symbols`` no symbols.
+    KeyError
+        If there is no such column of symbols.
     ValueError
-        If the table is no network, or ``top`` is negative.
+        If the table is no network, ``top`` is negative, or no gene has a symbol.
     """
     check_whole("top", top, at_least=0, optional=True)
     network = as_network(network)
-    edges = network.to_frame()  # (E, 3), the strongest first
+    edges = network.to_frame(gene_symbols=gene_symbols)  # (E, 3) or wider, the strongest first
     edges["sign"] = np.sign(edges["weight"]).astype(np.int64)
     edges["rank"] = edges.groupby(["source", "sign"]).cumcount() + 1
     if top is not None:
