@@ -170,7 +170,7 @@ class PerturbationMixin(RegulationMixin):
         if not genes:
             msg = f"`genes` is empty, expected what is done to one gene or more. {example}"
             raise ValueError(msg)
-        return {gene: _setting(gene, value, self._regulator_position(gene)) for gene, value in genes.items()}
+        return {gene: setting(gene, value, self._regulator_position(gene)) for gene, value in genes.items()}
 
     def _regulator_position(self, gene: Any) -> int:
         """Return the position of a gene among the regulators; one without edges is an error."""
@@ -301,7 +301,7 @@ class PerturbationMixin(RegulationMixin):
         return pd.DataFrame(shift, index=adata.obs_names[cells], columns=[f"dim_{i}" for i in range(shift.shape[1])])
 
 
-def _setting(gene: str, value: Any, regulator: int) -> Setting:
+def setting(gene: str, value: Any, regulator: int) -> Setting:
     """Return what is to be done to a regulator."""
     if isinstance(value, str) and (match := _FOLD.fullmatch(value.strip())):
         return Setting(regulator, factor=float(match[1]))

@@ -34,10 +34,10 @@ from scdual.data._manager import CellManager
 from scdual.data._prior import PriorNetwork, align_prior, prior_table
 from scdual.data._regulators import resolve_regulators
 from scdual.grn._edges import EdgeTable
+from scdual.model._check_perturbation import PerturbationCheckMixin
 from scdual.model._differential_expression import DifferentialExpressionMixin
 from scdual.model._io import SavingMixin
 from scdual.model._labels import LabelMixin
-from scdual.model._perturb import PerturbationMixin
 from scdual.model._query import QueryMixin
 from scdual.model._record import first_record, generator_state
 from scdual.model._regulation import RegulationMixin
@@ -49,7 +49,13 @@ _TRANSFER_KEYWORDS = ("source_registry", "extend_categories", "allow_missing_lab
 
 
 class SCDual(
-    PerturbationMixin, RegulationMixin, DifferentialExpressionMixin, LabelMixin, QueryMixin, SavingMixin, RepeatMixin
+    PerturbationCheckMixin,
+    RegulationMixin,
+    DifferentialExpressionMixin,
+    LabelMixin,
+    QueryMixin,
+    SavingMixin,
+    RepeatMixin,
 ):
     """Dual-branch transformer that learns a cell embedding and a signed regulatory map from counts.
 
