@@ -39,7 +39,7 @@ SIMULATED: dict[str, dict[str, Any]] = {
 }
 REAL = {"thp1": False, "thp1, with factors": True}
 ROUNDS = (0, 1, 2, 4)
-DEFAULT = 2
+DEFAULT = 1
 BASELINES = ("no change", "correlation", "ridge", "target mean")
 METHODS = ("scdual", *(f"scdual, {n} rounds" for n in ROUNDS if n != DEFAULT), *BASELINES)
 ALL = "all"
