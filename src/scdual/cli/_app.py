@@ -10,6 +10,7 @@ from scdual.cli._edges import edges
 from scdual.cli._errors import one_line_errors
 from scdual.cli._fit import fit
 from scdual.cli._info import info
+from scdual.cli._perturb import perturb
 
 app = typer.Typer(
     name="scdual",
@@ -18,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, fit, edges, info):
+for command in (demo, fit, edges, info, perturb):
     app.command()(one_line_errors(command))
 
 

@@ -40,14 +40,14 @@ def edges(
     network = _network(adata, path, group, with_support=min_support is not None)
     frame = (network if min_support is None else network.supported(min_support)).to_frame(top)
     if out is None:
-        _show(to_csv(frame) or "")
+        show(to_csv(frame) or "")
         return
     with tell_if_interrupted(f"{out} is as it was"), write_file(out) as part:
         to_csv(frame, part)
     typer.echo(visible(f"{len(frame):,} edges written to {out}"), err=True)
 
 
-def _show(text: str) -> None:
+def show(text: str) -> None:
     """Print a table; control characters are commands to a terminal, and plain text to another program."""
     if sys.stdout.isatty():
         text = "".join(f"{visible(line)}\n" for line in text.removesuffix("\n").split("\n"))

@@ -18,6 +18,8 @@ _WORDS = (
     (r"`regulators='(\w+)'` or '(\w+)'", r"`--regulators \1` or `--regulators \2`"),
     (r"`regulators=None`", "`--regulators none`"),
     (r"`(regulators|labels_key)='([^`']*)'`", r"`--\1 \2`"),
+    (r"`(group|groupby)`", r"`--\1`"),
+    (r"`genes(\['[^`]*'\])?`", "`--gene`"),
     (r"`(layer|batch_key|labels_key|regulators|prior|max_epochs|accelerator)=?`", r"`--\1`"),
     (r"(?<=`--)(batch|labels|max)_", r"\1-"),
 )  # what messages call an argument in Python, and what it is called on the command line; in this order

@@ -79,7 +79,7 @@ class PerturbationCheckMixin(PerturbationMixin):
         """
         self._check_if_trained(warn=False)
         self._check_evidence()
-        setting("the gene", to, 0)
+        setting("to", to, 0)
         check_whole("rounds", rounds, at_least=0)
         check_cells(adata, batch_size=batch_size)
         adata = self._validate_anndata(adata)
@@ -130,7 +130,7 @@ class PerturbationCheckMixin(PerturbationMixin):
             elif not self.module.map.known.weight[:, self.regulators.index(gene)].any():
                 left_out[gene] = "no edges"
             else:
-                wanted[gene] = setting(gene, to, self.regulators.index(gene))
+                wanted[gene] = setting("to", to, self.regulators.index(gene))
         return wanted, left_out
 
     def _predicted(

@@ -170,7 +170,9 @@ class PerturbationMixin(RegulationMixin):
         if not genes:
             msg = f"`genes` is empty, expected what is done to one gene or more. {example}"
             raise ValueError(msg)
-        return {gene: setting(gene, value, self._regulator_position(gene)) for gene, value in genes.items()}
+        return {
+            gene: setting(f"genes[{gene!r}]", value, self._regulator_position(gene)) for gene, value in genes.items()
+        }
 
     def _regulator_position(self, gene: Any) -> int:
         """Return the position of a gene among the regulators; one without edges is an error."""
@@ -301,15 +303,30 @@ class PerturbationMixin(RegulationMixin):
         return pd.DataFrame(shift, index=adata.obs_names[cells], columns=[f"dim_{i}" for i in range(shift.shape[1])])
 
 
-def setting(gene: str, value: Any, regulator: int) -> Setting:
-    """Return what is to be done to a regulator."""
+def setting(name: str, value: Any, regulator: int) -> Setting:
+    """Return what is to be done to a regulator.
+
+    Parameters
+    ----------
+    name
+        Name of the argument, for errors.
+    value
+        What was passed: a number, or a text such as ``"2x"``.
+    regulator
+        Position of the regulator among the regulators.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the value is neither.
+    """
     if isinstance(value, str) and (match := _FOLD.fullmatch(value.strip())):
         return Setting(regulator, factor=float(match[1]))
     is_number = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
     if is_number and math.isfinite(value) and value >= 0:
         return Setting(regulator, level=float(value))
     msg = (
-        f"`genes[{gene!r}]` is {shown(value)}, expected 0 to knock it out, another number of molecules per cell from 0 up, or "
+        f"`{name}` is {shown(value)}, expected 0 to knock it out, another number of molecules per cell from 0 up, or "
         "a text such as '2x' to multiply it."
     )
     raise (ValueError if is_number or isinstance(value, str) else TypeError)(msg)
