@@ -21,7 +21,7 @@ from torch.distributions import Normal, Poisson
 from scdual import pl
 from scdual.datasets import simulate
 from scdual.grn import ConditionComparison, RegulatoryNetwork
-from scdual.model import SCDual
+from scdual.model import Perturbation, SCDual
 from scdual.module import MODULE_CHECKS, SCDualModule, SCDualTrainingPlan
 
 N_CELLS = 60
@@ -35,6 +35,14 @@ COMPARISON = ConditionComparison(
 )
 ACTIVE = AnnData(np.ones((2, 1)), obs=pd.DataFrame({"batch": ["x", "y"]}, index=["1", "2"]))
 ACTIVE.obsm["scdual_activity"] = pd.DataFrame({"A": [0.1, 0.3]}, index=ACTIVE.obs_names)
+
+EFFECTS = pd.DataFrame(
+    {"log_change": [0.3], "lower": [0.1], "upper": [0.5], "reach": ["direct"], "via": [""]}, index=["B"]
+)
+KNOCKOUT = Perturbation({"A": 0}, None, 3, 1, EFFECTS, EFFECTS)
+PERTURBED = simulate(N_CELLS, 20, n_regulators=4, n_batches=1)
+PERTURBED.obs["batch"] = "batch_1"
+PERTURBED.obs["gene"] = ["none"] * 20 + ["REG01", "REG02", "REG03", "REG04"] * 10
 
 # ---- nonsense, by kind of argument -------------------------------------------------------------------------------------
 
@@ -149,6 +157,28 @@ WRONG: dict[str, dict[str, list[Any]]] = {
     },
     "regulator_report": {"factors": ["SPI1", [], [3], ["A", "A"], 3], "organism": ["fly", 3]},
     "annotate": {"adata": DATA, "groupby": [*GROUPBY, "own", "mixed"], "batch_size": WHOLE},
+    "perturb": {
+        "genes": [
+            *(3, {}, ["REG01"], {3: 0}, {"REG1": 0}, {"GENE001": 0}),
+            *({"REG01": value} for value in (-1, math.nan, math.inf, "twice", "2", "-2x", True, None)),
+        ],
+        "group": TEXT,
+        "groupby": GROUPBY,
+        "adata": DATA,
+        "rounds": WHOLE_OR_ZERO,
+        "n_draws": WHOLE,
+        "shift": FLAG,
+        "key_added": ["", "a/b", 3],
+        "batch_size": WHOLE,
+    },
+    "check_perturbation": {
+        "adata": DATA,
+        "key": TEXT,
+        "control": TEXT,
+        "to": [-1, math.nan, "twice", True, None],
+        "rounds": WHOLE_OR_ZERO,
+        "batch_size": WHOLE,
+    },
     "get_latent_representation": {
         **CELLS,
         "give_mean": FLAG,
@@ -267,6 +297,7 @@ WRONG: dict[str, dict[str, list[Any]]] = {
         "ax": TEXT,
     },
     "network_comparison": {"first": TEXT, "second": TEXT, "n_labels": WHOLE_OR_ZERO, "ax": TEXT},
+    "perturbation": {"result": TEXT, "n": WHOLE, "ax": TEXT},
     "regulation_heatmap": {
         "network": TEXT,
         "n_regulators": WHOLE,
@@ -321,6 +352,9 @@ OTHER_ARGUMENTS = {
 NEEDED: dict[str, dict[str, Any]] = {
     "train": {"max_epochs": 1, "enable_progress_bar": False},
     "train_ensemble": {"enable_progress_bar": False},
+    "perturb": {"genes": {"REG01": 0}},
+    "check_perturbation": {"adata": PERTURBED, "key": "gene", "control": "none"},
+    "perturbation": {"result": KNOCKOUT},
     "differential_expression": {"groupby": "batch", "silent": True},
     "differential_abundance": {"sample_key": "batch"},
     "get_latent_library_size": {"give_mean": False},
@@ -342,6 +376,7 @@ NEEDED: dict[str, dict[str, Any]] = {
 }
 
 BESIDE: dict[str, dict[str, dict[str, Any]]] = {  # where nonsense of one argument needs another to be seen
+    "perturb": {"group": {"groupby": "cell_type"}, "groupby": {"group": "type_1"}},
     "differential_expression": {"group2": {"group1": "batch_1"}, "idx1": {"groupby": None, "idx2": [0]}},
 }
 

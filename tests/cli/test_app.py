@@ -16,7 +16,7 @@ def test_version() -> None:
     assert (result.exit_code, result.stdout) == (0, f"scdual {__version__}\n")
 
 
-@pytest.mark.parametrize("command", ["demo", "fit", "edges", "info"])
+@pytest.mark.parametrize("command", ["demo", "fit", "edges", "info", "perturb"])
 def test_every_command_has_help(command: str) -> None:
     result = CliRunner().invoke(app, [command, "--help"])
     assert result.exit_code == 0

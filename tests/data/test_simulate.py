@@ -1,19 +1,15 @@
-import warnings
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import anndata
-import mudata
 import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
-from mudata import MuData
 from scipy.sparse import csr_matrix
 
-from scdual.datasets import simulate, simulate_mudata
+from scdual.datasets import simulate
 
 CHAIN = pd.DataFrame({"source": ["A", "B"], "target": ["B", "C"], "weight": [2.0, -1.5]})
 
@@ -269,59 +265,37 @@ def test_bad_networks_are_refused(network: pd.DataFrame, message: str) -> None:
         simulate(20, 10, network=network)
 
 
-@pytest.fixture(scope="module")
-def mdata() -> MuData:
-    return simulate_mudata(400, 60, n_regulators=10, n_proteins=20, n_batches=2, seed=2)
+def test_a_knockout_leaves_the_same_cells_without_the_gene() -> None:
+    with_a, without = (simulate(500, 12, network=CHAIN, knockout=lost) for lost in (None, "A"))
+    before, after = (each.to_df("true_expression") for each in (with_a, without))
+    assert (after["A"] == 0).all()
+    assert without.to_df()["A"].sum() == 0
+    others = [name for name in before if name not in "ABC"]
+    pd.testing.assert_frame_equal(after[others], before[others])
+    half = before["A"].mean() ** 2
+    active = before["A"] ** 2 / (before["A"] ** 2 + half)
+    np.testing.assert_allclose(after["B"] / before["B"], 0.1 / (0.1 + 2 * active), rtol=1e-4)
+    assert (after["C"] > before["C"]).all()  # B, which represses it, is lower
+    pd.testing.assert_frame_equal(true_table(without), true_table(with_a))
+    pd.testing.assert_frame_equal(without.obs, with_a.obs)
 
 
-def test_mudata_pairs_the_cells_of_both_modalities(mdata: MuData) -> None:
-    assert list(mdata.mod) == ["rna", "prot"]
-    assert mdata.shape == (400, 80)
-    for modality in mdata.mod:
-        assert mdata.obsm[modality].all()
-        assert list(mdata[modality].obs_names) == list(mdata.obs_names)
-    assert list(mdata.obs.columns) == ["cell_type", "batch"]
-    pd.testing.assert_frame_equal(mdata.obs, mdata["rna"].obs)
-    assert mdata.var_names.is_unique
+def test_a_knockout_of_several_genes_is_told_with_the_parameters() -> None:
+    adata = simulate(30, 12, network=CHAIN, knockout=["A", "B"])
+    assert adata.uns["simulation"]["knockout"] == ["A", "B"]
+    assert adata.to_df()[["A", "B"]].to_numpy().sum() == 0
+    assert "knockout" not in simulate(30, 12, network=CHAIN).uns["simulation"]
 
 
-def test_mudata_holds_the_same_rna_as_simulate(mdata: MuData) -> None:
-    rna = simulate(400, 60, n_regulators=10, n_batches=2, seed=2)
-    np.testing.assert_array_equal(mdata["rna"].X.toarray(), rna.X.toarray())
-    pd.testing.assert_frame_equal(true_table(mdata["rna"]), true_table(rna))
-    again = simulate_mudata(400, 60, n_regulators=10, n_proteins=20, n_batches=2, seed=2)
-    np.testing.assert_array_equal(mdata["prot"].X.toarray(), again["prot"].X.toarray())
-
-
-def test_protein_counts_follow_their_genes(mdata: MuData) -> None:
-    protein = mdata["prot"]
-    assert protein.shape == (400, 20)
-    assert protein.X.dtype == np.float32
-    np.testing.assert_array_equal(protein.X.data, np.rint(protein.X.data))
-    expression = mdata["rna"][:, protein.var["gene"]].layers["true_expression"]
-    counts = protein.X.toarray()
-    own = [np.corrcoef(expression[:, i], counts[:, i])[0, 1] for i in range(20)]
-    assert np.median(own) > 0.4
-    assert min(own) > 0
-
-
-@pytest.mark.skipif(not hasattr(mudata, "set_options"), reason="mudata 0.4 has no options")
-def test_mudata_is_made_without_warning_and_its_options_stay() -> None:
-    with mudata.set_options(display_style="text") as options, warnings.catch_warnings():
-        before = dict(options)
-        warnings.simplefilter("error")
-        simulate_mudata(20, 10, n_regulators=3, n_proteins=4)
-        assert options == before
-
-
-def test_mudata_survives_h5mu(mdata: MuData, tmp_path: Path) -> None:
-    with mudata.set_options(pull_on_update=False) if hasattr(mudata, "set_options") else nullcontext():
-        mdata.write(tmp_path / "simulated.h5mu")
-        back = mudata.read(tmp_path / "simulated.h5mu")
-    pd.testing.assert_frame_equal(back.obs, mdata.obs)
-    np.testing.assert_array_equal(back["prot"].X.toarray(), mdata["prot"].X.toarray())
-
-
-def test_too_many_proteins_are_refused() -> None:
-    with pytest.raises(ValueError, match="`n_proteins` is 50, expected a whole number from 1 to 40"):
-        simulate_mudata(20, 40, n_regulators=5, n_proteins=50)
+@pytest.mark.parametrize(
+    ("knockout", "error", "message"),
+    [
+        ("REG1", ValueError, r"`knockout` names \['REG1'\], expected genes .*Did you mean 'REG01'"),
+        (["REG01", "REG01"], ValueError, "more than once"),
+        ([], ValueError, "no names"),
+        (3, TypeError, "expected a list of names"),
+    ],
+)
+def test_a_knockout_needs_genes_of_the_simulation(knockout: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        simulate(20, 30, n_regulators=12, knockout=knockout)

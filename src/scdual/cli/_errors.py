@@ -18,6 +18,8 @@ _WORDS = (
     (r"`regulators='(\w+)'` or '(\w+)'", r"`--regulators \1` or `--regulators \2`"),
     (r"`regulators=None`", "`--regulators none`"),
     (r"`(regulators|labels_key|gene_symbols|condition_key|donor_key|reference)='([^`']*)'`", r"`--\1 \2`"),
+    (r"`(group|groupby)`", r"`--\1`"),
+    (r"`genes(\['[^`]*'\])?`", "`--gene`"),
     (
         r"`(layer|batch_key|labels_key|regulators|prior|max_epochs|accelerator|n_top_genes|min_cells|gene_symbols|"
         r"condition_key|donor_key|reference)=?`",

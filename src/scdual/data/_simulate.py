@@ -5,19 +5,15 @@ differential equation, so that a data set takes a second. The constants are choi
 them, not fits to any data set or method.
 
 Dimension key
-    C  cells      G  genes      E  edges      P  proteins
+    C  cells      G  genes      E  edges
 """
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
 
-import mudata
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from mudata import MuData
 from scipy.sparse import csr_matrix
 
 from scdual._checks import check_names, check_number, check_share, check_whole, did_you_mean, listed, shown
@@ -30,13 +26,10 @@ _MASTER_SHARE = 1 / 3  # of the regulators
 _OUT_DEGREE_STD = 1.0  # log scale: few regulators have many targets
 _TYPE_STD = 0.7  # log scale: a master differs about twofold between cell types
 _NOISE_STD = 0.5  # log scale: bursts give a coefficient of variation of about one half
-_GENE_STD = 1.0  # log scale: genes differ in abundance
-_LIBRARY_STD = 0.35  # log scale
+GENE_STD = 1.0  # log scale: genes differ in abundance
+LIBRARY_STD = 0.35  # log scale
 _BATCH_STD = 0.2  # log scale
 _MOLECULES_PER_GENE = 0.5  # UMI protocols; pbmc68k has 0.9 among its most variable genes
-_PROTEIN_STD = 0.3  # log scale
-_PROTEIN_MEAN = 20.0  # antibody counts of an expressed protein
-_PROTEIN_BACKGROUND = 2.0  # ambient antibody
 
 
 def simulate(  # noqa: PLR0913 - each is one property of the data
@@ -153,7 +146,7 @@ def simulate(  # noqa: PLR0913 - each is one property of the data
     production = _master_production(obs["cell_type"], is_regulator=var["regulator"].to_numpy(), rng=rng)
     noise = rng.lognormal(-(_NOISE_STD**2) / 2, _NOISE_STD, size=production.shape)
     expression = _steady_state(weight, production, noise, gene_names=gene_names)  # (C, G)
-    capture = _capture(expression, library_size, rng=rng) * _batch_effect(batch_index, len(gene_names), rng=rng)
+    capture = _capture(expression, library_size, rng=rng) * batch_effect(batch_index, len(gene_names), rng=rng)
     if lost:  # no kinetics change but those of the lost genes
         half = expression.mean(axis=0)
         expression = _steady_state(weight, production, noise, gene_names=gene_names, half=half, lost=lost)
@@ -178,53 +171,6 @@ def simulate(  # noqa: PLR0913 - each is one property of the data
             "fraction_repressing": float(fraction_repressing),
         }
     return adata
-
-
-def simulate_mudata(
-    n_obs: int = 2000, n_vars: int = 300, *, n_proteins: int = 30, seed: int = 0, **rna_options: Any
-) -> MuData:
-    r"""Return paired RNA and protein counts of the same cells, with a known signed network among the genes.
-
-    Protein :math:`p` of cell :math:`c` has a Poisson count with mean
-    :math:`l_c a_{kp} (r_p + m_p \, \epsilon_{cp} \, x_{ci} / \bar{x}_i)`: antibody capture :math:`l`, batch effect
-    :math:`a`, background :math:`r`, abundance :math:`m` and noise :math:`\epsilon`, all lognormal, and the expression
-    :math:`x` of one gene :math:`i`. Each protein follows another gene, drawn at random.
-
-    Parameters
-    ----------
-    n_obs
-        Number of cells ``C``.
-    n_vars
-        Number of genes ``G``.
-    n_proteins
-        Number of proteins ``P``, at most one per gene.
-    seed
-        Seed of everything random; the RNA is that of :func:`simulate` with the same seed.
-    **rna_options
-        Everything else that :func:`simulate` takes.
-
-    Returns
-    -------
-    ``mod["rna"]``
-        As :func:`simulate` returns it, ``(C, G)``.
-    ``mod["prot"]``
-        Counts, ``(C, P)``, CSR float32, with the followed gene in ``var["gene"]``.
-    ``obs``
-        The columns of the RNA's ``obs``, also on top.
-
-    Raises
-    ------
-    ValueError
-        If ``n_proteins`` is not between 1 and the number of genes, or :func:`simulate` refuses an argument.
-    """
-    check_whole("n_proteins", n_proteins, at_least=1)
-    rna = simulate(n_obs, n_vars, seed=seed, **rna_options)
-    check_whole("n_proteins", n_proteins, at_least=1, at_most=rna.n_vars)
-    has_options = hasattr(mudata, "set_options")  # before 0.4, which never pulls columns up
-    with mudata.set_options(pull_on_update=False) if has_options else nullcontext():
-        mdata = MuData({"rna": rna, "prot": _proteins(rna, n_proteins, seed=seed)})
-        mdata.obs = rna.obs.copy()
-    return mdata
 
 
 def _numbered(prefix: str, n: int) -> list[str]:
@@ -375,13 +321,13 @@ def _regulators_first(weight: csr_matrix, gene_names: pd.Index) -> list[int]:
 def _capture(expression: np.ndarray, library_size: float, *, rng: np.random.Generator) -> np.ndarray:
     """Return the mean count per unit of expression, ``(C, G)``: abundance of the gene times capture of the cell."""
     n_obs, n_genes = expression.shape
-    abundance = rng.lognormal(sigma=_GENE_STD, size=n_genes)
-    capture = rng.lognormal(sigma=_LIBRARY_STD, size=(n_obs, 1))
+    abundance = rng.lognormal(sigma=GENE_STD, size=n_genes)
+    capture = rng.lognormal(sigma=LIBRARY_STD, size=(n_obs, 1))
     scale = capture * abundance
     return scale * (library_size / np.median((scale * expression).sum(axis=1)))
 
 
-def _batch_effect(batch_index: np.ndarray, n_features: int, *, rng: np.random.Generator) -> np.ndarray:
+def batch_effect(batch_index: np.ndarray, n_features: int, *, rng: np.random.Generator) -> np.ndarray:
     """Return the factor of each cell and feature, ``(C, n_features)``; ones for a single batch."""
     n_batches = int(batch_index.max()) + 1
     std = _BATCH_STD if n_batches > 1 else 0.0
@@ -395,21 +341,3 @@ def _sample_counts(mean: np.ndarray, dropout: float, *, rng: np.random.Generator
         return counts
     half_lost = np.quantile(mean, dropout)
     return np.where(rng.random(mean.shape) < half_lost / (half_lost + mean), np.float32(0), counts)
-
-
-def _proteins(rna: AnnData, n_proteins: int, *, seed: int) -> AnnData:
-    """Return protein counts, ``(C, P)``, that follow the expression of randomly drawn genes."""
-    rng = np.random.default_rng([seed, 1])  # another stream than the RNA's
-    gene_index = rng.choice(rna.n_vars, n_proteins, replace=False)
-    relative = rna.layers["true_expression"][:, gene_index].astype(np.float64)  # (C, P)
-    relative = relative / relative.mean(axis=0)
-    noise = rng.lognormal(-(_PROTEIN_STD**2) / 2, _PROTEIN_STD, size=relative.shape)
-    abundance = _PROTEIN_MEAN * rng.lognormal(sigma=_GENE_STD, size=n_proteins)
-    background = _PROTEIN_BACKGROUND * rng.lognormal(sigma=_GENE_STD, size=n_proteins)
-    capture = rng.lognormal(sigma=_LIBRARY_STD, size=(rna.n_obs, 1))
-    batch_index = rna.obs["batch"].cat.codes.to_numpy() if "batch" in rna.obs else np.zeros(rna.n_obs, dtype=int)
-    mean = capture * (background + abundance * noise * relative) * _batch_effect(batch_index, n_proteins, rng=rng)
-    genes = rna.var_names[gene_index].to_numpy()
-    var = pd.DataFrame({"gene": genes}, index=[f"{gene}_protein" for gene in genes])
-    counts = csr_matrix(rng.poisson(mean).astype(np.float32))
-    return AnnData(counts, obs=pd.DataFrame(index=rna.obs_names), var=var)

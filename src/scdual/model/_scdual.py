@@ -34,12 +34,12 @@ from scdual.data._manager import CellManager
 from scdual.data._prior import PriorNetwork, align_prior, prior_table
 from scdual.data._regulators import resolve_regulators
 from scdual.grn._edges import EdgeTable
+from scdual.model._check_perturbation import PerturbationCheckMixin
 from scdual.model._conditions import ConditionMixin
 from scdual.model._differential_expression import DifferentialExpressionMixin
 from scdual.model._ensemble_networks import EnsembleNetworksMixin
 from scdual.model._io import SavingMixin
 from scdual.model._labels import LabelMixin
-from scdual.model._perturb import PerturbationMixin
 from scdual.model._query import QueryMixin
 from scdual.model._record import first_record, generator_state
 from scdual.model._regulator_report import RegulatorReportMixin
@@ -52,7 +52,7 @@ _TRANSFER_KEYWORDS = ("source_registry", "extend_categories", "allow_missing_lab
 
 class SCDual(
     ConditionMixin,
-    PerturbationMixin,
+    PerturbationCheckMixin,
     RegulatorReportMixin,
     EnsembleNetworksMixin,
     DifferentialExpressionMixin,

@@ -4,6 +4,7 @@ from scdual.pl._activity import activity_dotplot, activity_heatmap
 from scdual.pl._difference_network import difference_network
 from scdual.pl._network import network_graph
 from scdual.pl._network_comparison import network_comparison
+from scdual.pl._perturbation import perturbation
 from scdual.pl._regulation_heatmap import regulation_heatmap
 from scdual.pl._regulator_ranking import regulator_ranking
 from scdual.pl._training import training_curves
@@ -16,6 +17,7 @@ __all__ = [
     "edge_volcano",
     "network_comparison",
     "network_graph",
+    "perturbation",
     "regulation_heatmap",
     "regulator_ranking",
     "regulator_volcano",

@@ -1,0 +1,102 @@
+"""Draw what a perturbation is predicted to do.
+
+Dimension key
+    L  drawn genes
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from scdual._checks import check_type, check_whole
+from scdual._installed import check_installed
+from scdual.model import Perturbation
+from scdual.pl._axes import check_axes
+from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_ROW_INCHES = 0.22
+_MARGIN_INCHES = 1.4  # title, axis and legend
+_FACES = {"direct": "full", "indirect": "none"}  # filled or hollow: told apart without colour
+_LABELS = {"direct": "reached directly", "indirect": "by way of another regulator"}
+
+
+def perturbation(result: Perturbation, *, n: int = 20, ax: "Axes | None" = None) -> "Axes":
+    """Return axes with the genes that a perturbation reaches, the largest predicted change on top.
+
+    A point is the expected change of log expression, its line the interval of the map. Filled points are reached directly,
+    hollow ones by way of another regulator, which stands behind the name. Genes whose interval holds 0 are not drawn. What is
+    drawn is predicted, not observed.
+
+    Parameters
+    ----------
+    result
+        What :meth:`scdual.model.SCDual.perturb` returned.
+    n
+        Largest number of genes to show.
+    ax
+        Axes to draw on; by default a new figure, sized so that the gene names can be read.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``result`` is something else, it reaches no gene, or ``n`` is below 1.
+    ModuleNotFoundError
+        If matplotlib is not installed.
+    """
+    check_installed("matplotlib")
+    check_type("result", result, Perturbation, advice="Pass what `model.perturb` returns.")
+    check_whole("n", n, at_least=1)
+    check_axes(ax)
+    table = result.to_frame()
+    table = table[table["reach"].isin(_FACES)][:n]  # (L, columns)
+    if table.empty:
+        msg = f"Found no gene to draw in {result!r}, expected one whose interval leaves out 0. Perturb another regulator, or all cells."
+        raise ValueError(msg)
+    ax = _new_axes(len(table)) if ax is None else ax
+    _draw(ax, table)
+    _label(ax, table, result)
+    return ax
+
+
+def _new_axes(n_rows: int) -> "Axes":
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=(5.0, n_rows * _ROW_INCHES + _MARGIN_INCHES), layout="constrained")[1]
+
+
+def _draw(ax: "Axes", table: pd.DataFrame) -> None:
+    place = np.arange(len(table))
+    colour = np.where(table["log_change"] > 0, ACTIVATION_COLOUR, REPRESSION_COLOUR)
+    ax.axvline(0, color="0.8", linewidth=0.8, zorder=0)
+    ax.hlines(place, table["lower"], table["upper"], color=colour, linewidth=1.4, zorder=1)
+    for reach, face in _FACES.items():
+        is_drawn = (table["reach"] == reach).to_numpy()
+        if is_drawn.any():
+            inside = colour[is_drawn] if face == "full" else "white"
+            ax.scatter(
+                table["log_change"][is_drawn],
+                place[is_drawn],
+                s=28,
+                facecolor=inside,
+                edgecolor=colour[is_drawn],
+                linewidth=1.4,
+                zorder=2,
+            )
+            face_colour = "0.3" if face == "full" else "white"
+            ax.plot([], [], "o", markerfacecolor=face_colour, markeredgecolor="0.3", label=_LABELS[reach])
+
+
+def _label(ax: "Axes", table: pd.DataFrame, result: Perturbation) -> None:
+    names = [f"{row.gene} (via {row.via})" if row.via else row.gene for row in table.itertuples()]
+    ax.set_yticks(np.arange(len(table)), names, fontsize=8)
+    ax.set_ylim(len(table) - 0.5, -0.5)  # the first on top
+    ax.tick_params(axis="y", length=0)
+    ax.set_xlabel("predicted change of log expression")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, 0.0), borderaxespad=3.6, fontsize=8)
+    done = ", ".join(f"{gene} set to {value}" for gene, value in result.genes.items())
+    ax.set_title(done if result.group is None else f"{done}, {result.group}")
