@@ -170,7 +170,7 @@ def test_of_many_genes_those_that_vary_most_may_regulate_when_no_regulators_are_
         UserWarning, match=r"the 500 genes that vary most are used as regulators\. Name the regulators"
     ) as caught:
         model = SCDual(adata)
-    assert len(caught) == 1
+    assert len([each for each in caught if each.category is UserWarning]) == 1  # scanpy's use of pandas is not ours
     assert len(model.regulators) == 500
     assert set(adata.var_names[100:110]) <= set(model.regulators)
 

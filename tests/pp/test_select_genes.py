@@ -136,7 +136,7 @@ def test_an_unknown_organism_is_one_warning_that_names_the_cure(adata: AnnData) 
     adata.var_names = [f"wbg_{number}" for number in range(N_GENES)]
     with pytest.warns(UserWarning, match=r"no regulator is kept.*`keep=` takes.*a list of gene names") as caught:
         select_genes(adata, 10)
-    assert len(caught) == 1
+    assert len([each for each in caught if each.category is UserWarning]) == 1  # scanpy's use of pandas is not ours
     assert marked(adata) == [f"wbg_{number}" for number in range(10, 20)]
 
 

@@ -72,7 +72,7 @@ def fit(  # noqa: PLR0913 - each is one option
         adata = read_counts(path)
         _check_keys(adata, path, layer=layer, batch_key=batch_key, labels_key=labels_key)
         chosen = _regulators(regulators, adata)
-        thresholds = {} if min_cells is None else {"min_cells": min_cells}
+        thresholds: dict[str, Any] = {} if min_cells is None else {"min_cells": min_cells}
         if n_top_genes is not None:
             _select(
                 adata,
