@@ -164,15 +164,15 @@ def test_auto_takes_every_gene_and_warns_when_the_organism_is_unclear(adata: Ann
 def test_of_many_genes_those_that_vary_most_may_regulate_when_no_regulators_are_known() -> None:
     adata = simulate(60, 520, n_regulators=4)
     adata.X = np.random.default_rng(0).poisson(1.0, adata.shape).astype(np.float32)
-    adata.X[::2, 100:110] += 30
+    adata.X[::2, 505:515] += 30
     SCDual.setup_anndata(adata)
     with pytest.warns(
         UserWarning, match=r"the 500 genes that vary most are used as regulators\. Name the regulators"
     ) as caught:
         model = SCDual(adata)
-    assert len(caught) == 1
+    assert len([each for each in caught if each.category is UserWarning]) == 1  # scanpy's use of pandas is not ours
     assert len(model.regulators) == 500
-    assert set(adata.var_names[100:110]) <= set(model.regulators)
+    assert set(adata.var_names[505:515]) <= set(model.regulators)
 
 
 def test_symbols_of_ensembl_ids_are_read_from_var(adata: AnnData) -> None:

@@ -136,7 +136,7 @@ def test_an_unknown_organism_is_one_warning_that_names_the_cure(adata: AnnData) 
     adata.var_names = [f"wbg_{number}" for number in range(N_GENES)]
     with pytest.warns(UserWarning, match=r"no regulator is kept.*`keep=` takes.*a list of gene names") as caught:
         select_genes(adata, 10)
-    assert len(caught) == 1
+    assert len([each for each in caught if each.category is UserWarning]) == 1  # scanpy's use of pandas is not ours
     assert marked(adata) == [f"wbg_{number}" for number in range(10, 20)]
 
 
@@ -147,7 +147,7 @@ def test_an_unknown_organism_is_one_warning_that_names_the_cure(adata: AnnData) 
         ({"n_top_genes": "2000"}, TypeError, "`n_top_genes` is '2000'"),
         ({"min_cells": -1}, ValueError, "`min_cells` is -1"),
         ({"min_cells": 81}, ValueError, "No gene is expressed in `min_cells=81` of the 80 cells"),
-        ({"keep": ["SPI2"]}, ValueError, "1 of 1 genes to keep are not among the gene names"),
+        ({"keep": ["SPI2"]}, ValueError, "1 of 1 genes of `keep` are not among the gene names"),
         ({"keep": "regulator"}, ValueError, "`keep='regulator'` is not 'regulators'.*Did you mean 'regulators'"),
         ({"keep": 3}, TypeError, "`keep` is 3 of type int"),
         ({"keep": []}, ValueError, "empty list"),
