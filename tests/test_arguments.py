@@ -40,7 +40,7 @@ EFFECTS = pd.DataFrame(
     {"log_change": [0.3], "lower": [0.1], "upper": [0.5], "reach": ["direct"], "via": [""]}, index=["B"]
 )
 KNOCKOUT = Perturbation({"A": 0}, None, 3, 1, EFFECTS, EFFECTS)
-PERTURBED = simulate(N_CELLS, 20, n_regulators=4, n_batches=1)
+PERTURBED = simulate(N_CELLS, 20, n_regulators=4)
 PERTURBED.obs["batch"] = "batch_1"
 PERTURBED.obs["gene"] = ["none"] * 20 + ["REG01", "REG02", "REG03", "REG04"] * 10
 
@@ -405,7 +405,7 @@ def parameters(call: str) -> dict[str, inspect.Parameter]:
 
 @pytest.fixture(scope="module")
 def data() -> AnnData:
-    adata = simulate(N_CELLS, 20, n_regulators=4, n_batches=2)
+    adata = simulate(N_CELLS, 20, n_regulators=4, n_batches=2, library_size=2_000)  # deep enough for edges
     adata.obs["own"] = adata.obs_names
     adata.obs["one"] = "all"
     adata.obs["mixed"] = pd.Series([1, "1"] * (N_CELLS // 2), adata.obs_names, dtype=object)

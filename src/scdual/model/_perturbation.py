@@ -122,7 +122,7 @@ def effect_table(
     genes, regulators, perturbed
         Names of all genes, of the regulators and of the perturbed ones.
     """
-    per_value = units.log.cpu().numpy()
+    per_value = units.log.double().cpu().numpy()
     direct, indirect = ((part @ step).cpu().numpy() * per_value for part in (found.direct, found.indirect))
     of_draws = drawn.cpu().numpy() * per_value  # (2, K, G)
     ends = (1 - INTERVAL) / 2, (1 + INTERVAL) / 2

@@ -17,7 +17,7 @@ MIN_CELLS = 10  # of a perturbation in a batch, for a rank test to mean anything
 FDR = 0.05  # of the genes that are said to have moved
 MIN_MOVED = 5  # genes without which a share of right signs is chance
 _PENALTIES = np.logspace(-2, 3, 11)  # among which ridge chooses, times the number of cells
-_CONTROL, _CONDITION = "control", "condition"
+_CONDITION = "condition"  # column of a table that is gone at once
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -116,8 +116,8 @@ def _rank_scores(
     log_expr: np.ndarray, condition: np.ndarray, genes: pd.Index, wanted: list[str], control: str
 ) -> dict[str, pd.Series]:
     """Return standard scores of rank-sum tests against the control, 0 where nothing is expressed."""
-    adata = AnnData(log_expr, obs=pd.DataFrame({_CONDITION: pd.Categorical(condition)}), var=pd.DataFrame(index=genes))
-    adata.obs_names = adata.obs_names.astype(str)
+    obs = pd.DataFrame({_CONDITION: pd.Categorical(condition)}, index=np.arange(len(condition)).astype(str))
+    adata = AnnData(log_expr, obs=obs, var=pd.DataFrame(index=genes))
     with np.errstate(invalid="ignore", divide="ignore"):  # genes without a count have no score
         sc.tl.rank_genes_groups(
             adata, _CONDITION, groups=wanted, reference=control, method="wilcoxon", tie_correct=True
