@@ -11,12 +11,13 @@ import pandas as pd
 
 from scdual._checks import check_type, check_whole
 from scdual._installed import check_installed
-from scdual.model import Perturbation
 from scdual.pl._axes import check_axes
 from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from scdual.model import Perturbation
 
 _ROW_INCHES = 0.22
 _MARGIN_INCHES = 1.4  # title, axis and legend
@@ -24,7 +25,7 @@ _FACES = {"direct": "full", "indirect": "none"}  # filled or hollow: told apart 
 _LABELS = {"direct": "reached directly", "indirect": "by way of another regulator"}
 
 
-def perturbation(result: Perturbation, *, n: int = 20, ax: "Axes | None" = None) -> "Axes":
+def perturbation(result: "Perturbation", *, n: int = 20, ax: "Axes | None" = None) -> "Axes":
     """Return axes with the genes that a perturbation reaches, the largest predicted change on top.
 
     A point is the expected change of log expression, its line the interval of the map. Filled points are reached directly,
@@ -48,6 +49,8 @@ def perturbation(result: Perturbation, *, n: int = 20, ax: "Axes | None" = None)
         If matplotlib is not installed.
     """
     check_installed("matplotlib")
+    from scdual.model import Perturbation  # not at the top: the model loads matplotlib
+
     check_type("result", result, Perturbation, advice="Pass what `model.perturb` returns.")
     check_whole("n", n, at_least=1)
     check_axes(ax)
@@ -90,7 +93,7 @@ def _draw(ax: "Axes", table: pd.DataFrame) -> None:
             ax.plot([], [], "o", markerfacecolor=face_colour, markeredgecolor="0.3", label=_LABELS[reach])
 
 
-def _label(ax: "Axes", table: pd.DataFrame, result: Perturbation) -> None:
+def _label(ax: "Axes", table: pd.DataFrame, result: "Perturbation") -> None:
     names = [f"{row.gene} (via {row.via})" if row.via else row.gene for row in table.itertuples()]
     ax.set_yticks(np.arange(len(table)), names, fontsize=8)
     ax.set_ylim(len(table) - 0.5, -0.5)  # the first on top
