@@ -51,6 +51,7 @@ def perturbation(result: "Perturbation", *, n: int = 20, ax: "Axes | None" = Non
     from scdual.model import Perturbation  # late: it loads matplotlib
 
     check_installed("matplotlib")
+
     check_type("result", result, Perturbation, advice="Pass what `model.perturb` returns.")
     check_whole("n", n, at_least=1)
     check_axes(ax)
