@@ -22,7 +22,7 @@ REACHES = ("perturbed", "direct", "indirect", "none")
 class Perturbation:
     """Hold what :meth:`scdual.model.SCDual.perturb` predicts.
 
-    Attributes
+    Parameters
     ----------
     genes
         What was done to which gene.

@@ -24,7 +24,7 @@ _CONDITION = "condition"  # column of a table that is gone at once
 class PerturbationCheck:
     """Hold how predictions of perturbations fare beside baselines.
 
-    Attributes
+    Parameters
     ----------
     scores
         One row per regulator and method:
