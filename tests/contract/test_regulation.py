@@ -32,7 +32,7 @@ model = SCDual(adata, regulators=None)
 model.is_trained = True
 model.module.eval()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-weight = model.get_regulation().weight
+weight = model.get_regulation(kind="influence").weight
 print("RESULT", *weight.shape, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 """
 

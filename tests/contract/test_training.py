@@ -17,6 +17,8 @@ from scdual.model import SCDual
 
 NO_PROGRESS = {"early_stopping": True, "early_stopping_min_delta": 1e9}  # nothing counts as better than the first epoch
 ON_TWO_PROCESSES = """
+import os
+
 import scvi, torch
 from scdual.datasets import simulate
 from scdual.model import SCDual
@@ -28,7 +30,8 @@ SCDual.setup_anndata(adata, batch_key="batch")
 model = SCDual(adata, regulators="regulator")
 model.train(1, accelerator="cpu", devices=2, strategy="ddp_find_unused_parameters_true", train_size=0.8)
 latent = model.get_latent_representation()
-print("\\nRESULT", torch.distributed.get_rank(), model.is_trained, *latent.shape, float(latent.sum()), flush=True)
+result = torch.distributed.get_rank(), model.is_trained, *latent.shape, float(latent.sum())
+os.write(1, ("\\nRESULT " + " ".join(map(str, result)) + "\\n").encode())  # at once: the other process writes, too
 """
 
 
