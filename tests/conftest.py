@@ -41,9 +41,11 @@ def _quiet() -> None:
 @pytest.fixture(autouse=True)
 def _same_start(tmp_path: Path) -> Iterator[None]:
     before = {name: getattr(scvi.settings, name) for name in TOUCHED}
+    flags = os.environ.get("XLA_FLAGS", "")
     scvi.settings.seed = 0
     scvi.settings.logging_dir = tmp_path / "scvi_log"
     yield
+    os.environ["XLA_FLAGS"] = flags  # every seed makes it longer; after 4,000 no process can be started
     for name, value in before.items():
         setattr(scvi.settings, name, value)
 
