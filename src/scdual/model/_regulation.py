@@ -389,8 +389,7 @@ class RegulationMixin(EnsembleMixin):
         """Return what ``uns["scdual"]`` holds; plain values only, so that ``write_h5ad`` can store it."""
         run = {} if self.record_ is None else self.record_.to_uns()
         curves = loss_curves(self.history)
-        history = {HISTORY_KEY: curves} if curves else {}
-        parameters = {"orientation": ORIENTATION} | describe(self) | history | run
+        parameters = {"orientation": ORIENTATION} | describe(self) | ({HISTORY_KEY: curves} if curves else {}) | run
         if groupby is not None:
             columns = groupby if isinstance(groupby, str) else list(groupby)
             parameters |= {"groupby": columns, "groups": {regulation_key(name): name for name in groups}}
