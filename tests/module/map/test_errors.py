@@ -18,9 +18,9 @@ def start_of(counts: np.ndarray, regulators: list[int]) -> tuple[RegulationMap, 
     torch.manual_seed(0)
     found = RegulationMap(counts.shape[1], regulators=regulators)
     batches = cells_of(counts)
-    fit_values(found.values, found.hiding, found.expr_embedding, batches, found.settings)
+    sample = fit_values(found.values, found.hiding, found.expr_embedding, batches, found.settings)
     return found, linear_start(
-        found.values, batches, penalty=found.hiding.penalty, min_cells=3, settings=found.settings
+        found.values, batches, sample, penalty=found.hiding.penalty, min_cells=3, settings=found.settings
     )
 
 

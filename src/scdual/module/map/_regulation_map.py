@@ -153,9 +153,10 @@ class RegulationMap(nn.Module):
     @torch.no_grad()
     def learn(self, batches: Iterable[MapCells]) -> LinearStart:
         """Learn what is known about the pairs, and return where gradients may start; arguments as in :meth:`fit`."""
-        fit_values(self.values, self.hiding, self.expr_embedding, batches, self.settings)
+        sample = fit_values(self.values, self.hiding, self.expr_embedding, batches, self.settings)
+        penalty, min_cells = self.hiding.penalty, self.min_cells
         start = linear_start(
-            self.values, batches, penalty=self.hiding.penalty, min_cells=self.min_cells, settings=self.settings
+            self.values, batches, sample, penalty=penalty, min_cells=min_cells, settings=self.settings
         )
         self.known.set(start.posterior, start.n_cells)
         return start

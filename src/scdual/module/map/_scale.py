@@ -125,7 +125,12 @@ class ExpressionScale(nn.Module):
         below = below + torch.searchsorted(knots, values + _ROUNDING, right=True)
         return below.T / (2 * self.settings.n_knots)
 
-    def fit(self, batches: Callable[[], Iterable[Cells]], embedding: ExpressionEmbedding) -> None:
+    def fit(
+        self,
+        batches: Callable[[], Iterable[Cells]],
+        embedding: ExpressionEmbedding,
+        sample: Callable[[], Iterable[Cells]] | None = None,
+    ) -> None:
         """Learn library size, mean, spread, ranks and expression bins in three passes over the counts.
 
         Parameters
@@ -134,26 +139,27 @@ class ExpressionScale(nn.Module):
             Gives an iterable of counts ``(B, G)`` and size factors ``(B, 1)`` or None each time it is called.
         embedding
             Its bins are placed at quantiles of the non-zero values.
+        sample
+            Gives cells in random order, from the first of which the knots are taken; None takes the first of all cells.
         """
         device = self.mean.device
         n_cells, gene_total = 0, torch.zeros_like(self.mean, dtype=torch.float64)
-        log_library_size: list[torch.Tensor] = []
+        log_size = torch.zeros(2, dtype=torch.float64, device=device)  # sum, and sum of squares
         for counts, size_factor in batches():
             n_cells += len(counts)
             size = counts.sum(-1).clamp_min(1.0) if size_factor is None else size_factor
-            log_library_size.append(size.double().log())
-            gene_total += counts.sum(0).to(device, torch.float64)
-        std, mean = torch.std_mean(torch.cat(log_library_size), correction=0)
+            logs = size.double().log().flatten()
+            log_size += torch.stack([logs.sum(), logs.square().sum()]).to(device)
+            gene_total += counts.double().sum(0).to(device)
+        mean, square = log_size / n_cells
+        std = (square - mean.square()).clamp_min(0).sqrt()
         self.log_library_size.fill_(mean)
         self.log_library_size_std.fill_(std if std > _EQUAL_DEPTH else 1.0)
         self.proportion.copy_(gene_total / gene_total.sum().clamp_min(1.0))
         total, square = torch.zeros_like(gene_total), torch.zeros_like(gene_total)
         histogram = torch.zeros(embedding.n_grid, device=device)
-        sample: list[torch.Tensor] = []
         for cells in batches():
             log_expr = self._on_device(cells)
-            if sum(map(len, sample)) < self.settings.n_knot_cells:
-                sample.append(log_expr)
             total += log_expr.double().sum(0)
             square += log_expr.double().square().sum(0)
             expressed = log_expr[log_expr > 0]
@@ -163,7 +169,7 @@ class ExpressionScale(nn.Module):
         self.mean.copy_(mean)
         self.std.copy_(torch.where(std > 1e-6, std, 1.0))  # a constant gene keeps its zero deviation
         embedding.set_bins(histogram)
-        self._fit_ranks(batches, torch.cat(sample)[: self.settings.n_knot_cells])
+        self._fit_ranks(batches, self._first((sample or batches)()))
         self.is_fitted.fill_(True)
 
     def _on_device(self, cells: Cells) -> torch.Tensor:
@@ -171,6 +177,16 @@ class ExpressionScale(nn.Module):
         if size_factor is not None:
             size_factor = size_factor.to(self.mean.device)
         return self.log_expr(counts.to(self.mean.device), size_factor=size_factor)
+
+    def _first(self, cells: Iterable[Cells]) -> torch.Tensor:
+        """Return the log values of the first cells, of which the knots are made, ``(B, G)``."""
+        first, n_cells = list[torch.Tensor](), 0
+        for each in cells:
+            first.append(self._on_device(each))
+            n_cells += len(first[-1])
+            if n_cells >= self.settings.n_knot_cells:
+                break
+        return torch.cat(first)[: self.settings.n_knot_cells]
 
     def _fit_ranks(self, batches: Callable[[], Iterable[Cells]], sample: torch.Tensor) -> None:
         n_knots = self.settings.n_knots

@@ -16,6 +16,7 @@ from scdual.module.map._hiding import Hiding
 from scdual.module.map._moments import Moments, collect_moments
 from scdual.module.map._posterior import Posterior, posterior_map
 from scdual.module.map._ridge import correlation_over_noise, leave_one_out_ridge, shared_information
+from scdual.module.map._sample import CellSample
 from scdual.module.map._settings import MapSettings
 from scdual.module.map._values import MapCells, MapValues, cells_with_both
 from scdual.nn import ExpressionEmbedding
@@ -38,7 +39,7 @@ def fit_values(
     embedding: ExpressionEmbedding,
     batches: Iterable[MapCells],
     settings: MapSettings,
-) -> None:
+) -> CellSample:
     """Learn the scale of the values, the bins of the expression states, the share of visible regulators, and the mixture.
 
     Parameters
@@ -46,9 +47,13 @@ def fit_values(
     values, hiding, embedding
         The parts that learn.
     batches
-        Minibatches of the cells, those of validation included; they are read several times.
+        Minibatches of the cells, those of validation included; they are read three times.
     settings
         Tuned numbers.
+
+    Returns
+    -------
+    The cells from which all but the scale was learnt.
     """
     scale, regulators = values.scale, values.regulator_index
 
@@ -56,17 +61,19 @@ def fit_values(
         standardised = scale.standardise(log_expr)
         return standardised[:, regulators], standardised
 
-    values.fit_scale(batches, embedding)
-    moments = collect_moments(values, batches, observed, n_enough=settings.moment_cells)
+    sample = CellSample(settings.moment_cells)
+    values.fit_scale(sample.filled_by(batches), embedding, sample)
+    moments = collect_moments(values, sample, observed)
     gram, cross = moments.partial()
     hiding.adapt(shared_information(gram, moments.n_cells))
-    standardised = (scale.standardise(values.log_expr(cells)) for cells in batches)
+    standardised = (scale.standardise(values.log_expr(cells)) for cells in sample)
     over_noise = correlation_over_noise(cross, regulators, moments.n_cells)
     values.mixture.fit(standardised, n_cells=moments.n_cells, over_noise=over_noise)
+    return sample
 
 
 @torch.no_grad()
-def start_moments(values: MapValues, batches: Iterable[MapCells], *, settings: MapSettings) -> Moments:
+def start_moments(values: MapValues, batches: Iterable[MapCells]) -> Moments:
     """Return moments of regulators and scores with all genes, and give the values of the map unit spread.
 
     Parameters
@@ -75,12 +82,10 @@ def start_moments(values: MapValues, batches: Iterable[MapCells], *, settings: M
         Values whose scale and mixture have been learnt.
     batches
         Minibatches of the cells; they are read once.
-    settings
-        Tuned numbers.
     """
     mixture = values.mixture
     n_rows = values.n_regulators + len(mixture.components)
-    moments = collect_moments(values, batches, values.with_scores, n_rows=n_rows, n_enough=settings.moment_cells)
+    moments = collect_moments(values, batches, values.with_scores, n_rows=n_rows)
     mixture.set_std(moments.std()[: values.n_regulators], moments.gene_std())
     unscaled = mixture.std.new_ones(len(mixture.components))
     return moments.scaled(torch.cat([mixture.std, unscaled]), mixture.target_std)
@@ -88,7 +93,13 @@ def start_moments(values: MapValues, batches: Iterable[MapCells], *, settings: M
 
 @torch.no_grad()
 def linear_start(
-    values: MapValues, batches: Iterable[MapCells], *, penalty: float, min_cells: int, settings: MapSettings
+    values: MapValues,
+    batches: Iterable[MapCells],
+    sample: Iterable[MapCells],
+    *,
+    penalty: float,
+    min_cells: int,
+    settings: MapSettings,
 ) -> LinearStart:
     """Return the best linear prediction between the values of the map, with its errors and what they leave of it.
 
@@ -97,7 +108,9 @@ def linear_start(
     values
         Values whose scale and mixture have been learnt.
     batches
-        Minibatches of the cells; they are read three times.
+        Minibatches of the cells, which tell how many express both genes of a pair; they are read once.
+    sample
+        Minibatches of the cells that tell all else, in one order; they are read twice.
     penalty
         Ridge penalty that hiding amounts to.
     min_cells
@@ -105,13 +118,13 @@ def linear_start(
     settings
         Tuned numbers.
     """
-    moments = start_moments(values, batches, settings=settings)
+    moments = start_moments(values, sample)
     regulators = slice(values.n_regulators)
     gram, cross = (matrix[regulators] for matrix in moments.partial())
     gram, cross = gram[:, regulators], cross - values.mixture.self_covariance()
     penalty = max(penalty, settings.smallest_penalty)
     weight = leave_one_out_ridge(gram, cross, values.regulator_index, penalty=penalty)
-    variance = squared_errors(values, batches, moments, weight, penalty=penalty, n_enough=settings.moment_cells)
+    variance = squared_errors(values, sample, moments, weight, penalty=penalty, n_enough=moments.n_cells)
     n_cells = cells_with_both(values, batches)
     is_seen = n_cells[values.regulator_index].diagonal() >= min_cells
     found = posterior_map(weight * is_seen, variance, gram, cross.T, penalty=penalty, least_share=settings.least_share)

@@ -93,9 +93,29 @@ class MapValues(nn.Module):
         genes = torch.arange(self.n_genes, device=log_expr.device)
         return self.mixture.noise(self.scale.rank_score(log_expr, genes), self.scale.standardise(log_expr))
 
-    def fit_scale(self, batches: Iterable[MapCells], embedding: ExpressionEmbedding) -> None:
-        """Learn scale, ranks and the bins of the expression states from the cells, which are read three times."""
-        self.scale.fit(lambda: ((cells.counts, cells.size_factor) for cells in batches), embedding)
+    def fit_scale(
+        self,
+        batches: Iterable[MapCells],
+        embedding: ExpressionEmbedding,
+        sample: Iterable[MapCells] | None = None,
+    ) -> None:
+        """Learn scale, ranks and the bins of the expression states from the cells, which are read three times.
+
+        Parameters
+        ----------
+        batches
+            Minibatches of the cells.
+        embedding
+            Gets the bins.
+        sample
+            Some of these cells in random order, once they have been read; None takes the first of them.
+        """
+
+        def counts_of(cells: Iterable[MapCells]) -> Iterable[tuple[torch.Tensor, torch.Tensor | None]]:
+            return ((each.counts, each.size_factor) for each in cells)
+
+        some = batches if sample is None else sample
+        self.scale.fit(lambda: counts_of(batches), embedding, lambda: counts_of(some))
 
 
 @torch.no_grad()
