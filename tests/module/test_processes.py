@@ -67,3 +67,23 @@ def test_the_split_of_the_first_process_counts() -> None:
     assert (datamodule.train_idx, datamodule.val_idx, datamodule.test_idx) == ([2], [1], [0])
     trainer.datamodule = SimpleNamespace()  # of the user's own making
     share_split(trainer)
+
+
+class RawCells(LightningDataModule):
+    """Loaders, as annbatch's, that are any iterable, and whose batches become minibatches on their way to the device."""
+
+    def train_dataloader(self) -> list[list[int]]:
+        return [[0, 1], [2]]
+
+    def val_dataloader(self) -> list[list[int]]:
+        return []
+
+    def on_before_batch_transfer(self, batch: list[int], dataloader_idx: int) -> dict[str, torch.Tensor]:
+        assert dataloader_idx == 0
+        return {"X": torch.tensor(batch)}
+
+
+def test_batches_are_made_minibatches_as_in_training() -> None:
+    cells = AllCells(RawCells())
+    for _ in range(2):
+        assert [tensors["X"].tolist() for tensors in cells] == [[0, 1], [2]]

@@ -14,18 +14,19 @@ from safetensors.torch import save as tensor_bytes
 from scvi.data import AnnDataManager
 from torch import distributed
 
-from scdual._checks import argument_names, did_you_mean
+from scdual._checks import argument_names, check_type, did_you_mean
 from scdual._saved import CONTENT, DATA, PICKLE, WEIGHTS, check_overwritten, is_scvi_pickle, write_content
 from scdual._warning import warn
 from scdual._writing import lock, write_folder, write_hdf5
 from scdual.data._rollback import unchanged_on_error
+from scdual.model._datamodule import check_datamodule, own_registry
 from scdual.model._inherited import InheritedMixin
 from scdual.model._record import Record, describe, record_now
 from scdual.model._registered_data import check_data_kind
 from scdual.model._saved_model import SavedModel, State, checked_folder, checked_prefix, data_name, read_saved
 from scdual.model._scvi import SETUP_ARGS_KEY, SETUP_METHOD_KEY, parse_device_args
 
-_SETUP_METHODS = ("setup_anndata", "setup_mudata", "setup_datamodule")
+_SETUP_METHODS = ("setup_anndata", "setup_mudata")
 
 
 class SavingMixin(InheritedMixin):
@@ -127,7 +128,8 @@ class SavingMixin(InheritedMixin):
         backup_url
             Address of a ``model.pt``, only with ``trust``.
         datamodule
-            Not needed: pass it to :meth:`train`.
+            Source of minibatches in place of ``adata``, which must have the genes, batches and labels of the model. The
+            model does not keep it: pass it to :meth:`train`, and its minibatches to methods that read cells.
         allowed_classes_names_list
             Names of other classes whose models may be loaded.
         trust
@@ -139,8 +141,9 @@ class SavingMixin(InheritedMixin):
         ValueError
             If there is no model, it is damaged, of another class or of a later version, or the data do not fit.
         """
-        if datamodule is not None:
-            msg = "`datamodule` is not needed to load a model; leave it out and pass it to `train`."
+        check_type("datamodule", datamodule, LightningDataModule, optional=True)
+        if datamodule is not None and isinstance(adata, AnnData | MuData):
+            msg = "Only one of `adata` or `datamodule` can be given, as a model has one source of cells; leave out one."
             raise ValueError(msg)
         folder = checked_folder(dir_path)
         if not (adata is None or adata is False or isinstance(adata, AnnData | MuData)):
@@ -149,6 +152,9 @@ class SavingMixin(InheritedMixin):
         place = parse_device_args(accelerator, device, return_device="torch", validate_single_device=True)[2]
         saved = read_saved(folder, prefix=prefix, trust=trust, backup_url=backup_url)
         _check_class(saved, [cls.__name__, *(allowed_classes_names_list or [])])
+        if datamodule is not None:
+            check_datamodule(datamodule, saved.registry, has_data=False)
+            adata = False
         data = saved.read_data() if adata is None else adata
         if data is None:
             _warn_no_data(saved)
@@ -167,11 +173,13 @@ class SavingMixin(InheritedMixin):
     def _build(cls, saved: SavedModel, data: AnnData | MuData | None) -> Self:
         """Return the model of a folder with its weights."""
         registry, attributes = saved.registry, dict(saved.attributes)
+        if registry.get(SETUP_METHOD_KEY) == "setup_datamodule":  # as early copies of scdual left it
+            registry = own_registry(registry, model_name=cls.__name__)
         method = registry.get(SETUP_METHOD_KEY, "setup_anndata")
         if method not in _SETUP_METHODS:
             msg = f"{saved.folder} names {method!r} as the method of set-up, expected one of {list(_SETUP_METHODS)}; take another copy."
             raise ValueError(msg)
-        if data is not None and method != "setup_datamodule":
+        if data is not None:
             getattr(cls, method)(data, source_registry=registry, **registry[SETUP_ARGS_KEY])
         del attributes["registry_"], attributes["init_params_"]  # which the model makes itself
         model = cls(data, registry=registry, **saved.arguments)

@@ -36,6 +36,7 @@ from scdual.data._regulators import resolve_regulators
 from scdual.grn._edges import EdgeTable
 from scdual.model._check_perturbation import PerturbationCheckMixin
 from scdual.model._conditions import ConditionMixin
+from scdual.model._datamodule import own_registry
 from scdual.model._differential_expression import DifferentialExpressionMixin
 from scdual.model._ensemble_networks import EnsembleNetworksMixin
 from scdual.model._io import SavingMixin
@@ -151,6 +152,8 @@ class SCDual(
         check_type("registry", registry, dict, optional=True)
         check_keywords(self._module_kwargs, [*MODULE_CHECKS, "regulators", "prior"], where="`SCDual`")
         check_module({**(self._module_cls.__init__.__kwdefaults__ or {}), **self._module_kwargs})
+        if registry is not None and adata is None:
+            registry = own_registry(registry, model_name=type(self).__name__)
         super().__init__(adata, registry)
         if adata is not None:
             self._validate_anndata(adata, copy_if_view=False)

@@ -11,6 +11,7 @@ from scvi.model.base import UnsupervisedTrainingMixin
 from scdual._checks import argument_names, check_flag, check_type, listed
 from scdual._warning import warn
 from scdual.data._counts import n_cells_expressing
+from scdual.model._datamodule import batch_size_of, check_datamodule
 from scdual.model._devices import choose_strategy, n_devices
 from scdual.model._interruption import whole_or_undone
 from scdual.model._record import Record, recorded
@@ -136,7 +137,8 @@ class TrainingMixin(UnsupervisedTrainingMixin):
             trainer_kwargs["strategy"] = strategy  # scvi-tools overlooks that of a config
         n_obs = self.adata.n_obs if datamodule is None else getattr(datamodule, "n_obs", None)
         if max_epochs is None and n_obs is not None:
-            max_epochs = default_max_epochs(n_obs, batch_size * n_devices(devices))
+            cells_per_step = batch_size_of(datamodule, batch_size) * n_devices(devices)
+            max_epochs = default_max_epochs(n_obs, cells_per_step)
         if trainer_kwargs.get("callbacks") is not None:
             trainer_kwargs["callbacks"] = list(trainer_kwargs["callbacks"])  # Lightning appends to the list
         early_stopping = early_stopping or config.get("early_stopping", False)  # scvi-tools overlooks the latter
@@ -198,7 +200,9 @@ class TrainingMixin(UnsupervisedTrainingMixin):
                 "set `model.adata = adata` or pass `datamodule=`."
             )
             raise ValueError(msg)
-        if datamodule is None:
+        if datamodule is not None:
+            check_datamodule(datamodule, self.registry_, has_data=self.adata is not None)
+        else:
             self._validate_anndata()  # the data must not have changed since they were set up
         if not any(parameter.requires_grad for parameter in self.module.parameters()):
             msg = (

@@ -21,7 +21,7 @@ from scdual.module._cell_state import CellState
 from scdual.module._covariates import batch_of, covariate_columns, dispersion_group, move_to_batch
 from scdual.module._likelihood import marginal_log_likelihood
 from scdual.module._losses import classification_loss
-from scdual.module._minibatch import MapBatches, dense
+from scdual.module._minibatch import MapBatches, check_minibatch, dense
 from scdual.module.map import DEFAULT_SETTINGS, MapCells, RegulationMap
 
 Tensors = dict[str, torch.Tensor]
@@ -149,6 +149,7 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
         n_cats_per_cov = list(n_cats_per_cov or [])
         self.n_input, self.n_batch, self.n_labels, self.n_latent = n_input, n_batch, n_labels, n_latent
         self.n_cats_per_cov, self.gene_likelihood, self.dispersion = n_cats_per_cov, gene_likelihood, dispersion
+        self.n_continuous_cov = n_continuous_cov
         self.use_size_factor_key, self.extra_payload_autotune = use_size_factor_key, extra_payload_autotune
         self.classification_weight = classification_weight
         covariate_sizes: dict[str, Any] = {
@@ -212,6 +213,7 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
 
     def map_cells(self, tensors: Tensors) -> MapCells:
         """Return a minibatch as the map takes it, on the device of the module."""
+        check_minibatch(tensors, n_genes=self.n_input, n_batch=self.n_batch)
         counts, size_factor = dense(tensors[REGISTRY_KEYS.X_KEY]), self.size_factor(tensors)
         return MapCells(counts.to(self.device), self.covariates(tensors).to(self.device), size_factor)
 
@@ -226,11 +228,13 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
 
     def covariates(self, tensors: Tensors) -> torch.Tensor:
         """Return one-hot batches and categories, then continuous covariates, shape ``(B, U)``."""
-        return covariate_columns(tensors, n_batch=self.n_batch, n_cats_per_cov=self.n_cats_per_cov)
+        sizes = {"n_batch": self.n_batch, "n_continuous": self.n_continuous_cov}
+        return covariate_columns(tensors, n_cats_per_cov=self.n_cats_per_cov, **sizes)
 
     # ---- scvi-tools contract --------------------------------------------------------------------------------------
 
     def _get_inference_input(self, tensors: Tensors, full_forward_pass: bool = False) -> dict[str, Any]:
+        check_minibatch(tensors, n_genes=self.n_input, n_batch=self.n_batch)
         return {
             "x": tensors[REGISTRY_KEYS.X_KEY],
             "covariates": self.covariates(tensors),

@@ -24,20 +24,21 @@ class AllCells:
     """
 
     def __init__(self, datamodule: LightningDataModule) -> None:
-        self.loaders = [datamodule.train_dataloader()]
+        self.datamodule, self.loaders = datamodule, [datamodule.train_dataloader()]
         if is_overridden("val_dataloader", datamodule):
             self.loaders.append(datamodule.val_dataloader())  # None if no cell is set aside
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         for loader in filter(None, self.loaders):
             with _undivided(loader):
-                yield from loader
+                for tensors in loader:  # which some datamodules make minibatches of on their way to the device
+                    yield self.datamodule.on_before_batch_transfer(tensors, 0)
 
 
 @contextmanager
 def _undivided(loader: DataLoader[Any]) -> Iterator[None]:
     """Let the loader of one process read the cells of all of them, each once."""
-    sampler = loader.sampler
+    sampler = getattr(loader, "sampler", None)
     if not isinstance(sampler, DistributedSampler):
         yield
         return
