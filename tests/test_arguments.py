@@ -146,6 +146,7 @@ WRONG: dict[str, dict[str, list[Any]]] = {
         "groupby": [*GROUPBY, "own", "mixed"],
         "kind": ["foo", "Regulation", None],
         "exclude_targets": ["nope", "symbol", ["NOPE"], ["REG1", "REG1"], [], [3], 3],
+        "dataloader": [3, [], "loader", [3]],
     },
     "compare_conditions": {
         "condition_key": ["nope", 3, None, "own", "mixed", "one"],
@@ -185,6 +186,7 @@ WRONG: dict[str, dict[str, list[Any]]] = {
         "mc_samples": WHOLE,
         "return_dist": FLAG,
         "dataloader": [3],
+        "out": ["cells.h5ad", "cells", 3, True],
         "data_loader_kwargs": [{"give_meen": True}],
     },
     "get_elbo": {**CELLS, **MINIBATCHES, "return_mean": FLAG, "kwargs": [{"nope": 3}]},
@@ -325,7 +327,7 @@ WRONG: dict[str, dict[str, list[Any]]] = {
 ELSEWHERE: dict[str, str] = {
     "setup_anndata": "tests/contract/test_data_registration.py",
     "setup_mudata": "tests/contract/test_mudata.py",
-    "setup_annbatch": "refused, whatever the arguments",
+    "setup_annbatch": "tests/model/test_annbatch.py",
     **dict.fromkeys(("save", "load"), "tests/model/test_save_load.py"),
     **dict.fromkeys(("load_query_data", "prepare_query_anndata", "prepare_query_mudata"), "tests/model/test_query.py"),
     "deregister_manager": "tests/model/test_scdual.py",

@@ -46,7 +46,7 @@ KEYS = {
     "UUID_KEY": "_scvi_uuid",
 }
 TYPES = {"KwargsLike"}  # for annotations alone
-OWN = {"checkpoints_read_by"}
+OWN = {"checkpoints_read_by", "name_genes"}
 
 
 def private_imports(path: Path) -> Iterator[str]:
@@ -96,6 +96,12 @@ def test_checkpoints_are_read_by_another_function_only_inside() -> None:
     with _scvi.checkpoints_read_by(lambda original, folder: (original, folder)):
         assert scvi.train._callbacks._load_saved_files("folder") == (before, "folder")
     assert scvi.train._callbacks._load_saved_files is before
+
+
+@pytest.mark.skipif(not hasattr(scvi.dataloaders, "AnnbatchDataModule"), reason="scvi-tools before 1.5 has none")
+def test_an_annbatch_datamodule_takes_other_names_of_genes() -> None:
+    source = inspect.getsource(scvi.dataloaders.AnnbatchDataModule.registry.fget)
+    assert "self._var_names" in source, f"{VERSION} names genes in another way"
 
 
 def test_no_other_file_imports_private_names() -> None:

@@ -5,6 +5,7 @@ Dimension key
 """
 
 from collections.abc import Iterable, Sequence
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,10 @@ from scdual._checks import argument_names, check_flag, check_keywords, check_num
 from scdual.model._cells import check_cells
 from scdual.model._groups import group_names
 from scdual.model._interruption import how_far
+from scdual.model._minibatches import Minibatches
 from scdual.model._registered_data import RegisteredDataMixin
+from scdual.model._rows import check_out, write_rows
+from scdual.module.map import MapCells
 
 _FORWARD_KEYWORDS = ("inference_kwargs", "generative_kwargs", "get_generative_input_kwargs", "loss_kwargs")
 
@@ -46,6 +50,8 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, RegisteredDataMixin):
         batch_size: int | None = None,
         return_dist: bool = False,
         dataloader: Iterable[dict[str, torch.Tensor]] | None = None,
+        *,
+        out: str | PathLike[str] | None = None,
         **data_loader_kwargs: Any,
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         r"""Return the embedding of the cells, shape ``(C, Z)``.
@@ -75,6 +81,9 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, RegisteredDataMixin):
             Whether to return means and variances.
         dataloader
             Minibatches, in place of ``adata``, ``indices`` and ``batch_size``.
+        out
+            File that ends in ``.npy``, to which the embedding is written minibatch by minibatch, so that it is never in memory as
+            a whole; a file of that name is replaced once all is written. What is returned is then read from the file.
         **data_loader_kwargs
             Arguments of the data loader.
 
@@ -84,17 +93,42 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, RegisteredDataMixin):
             If the model is not trained.
         TypeError, ValueError
             If an argument is unknown or wrong, or both minibatches and other cells are given.
+        OSError
+            If ``out`` cannot be written.
         """
         own = argument_names(self.get_latent_representation)
         check_cells(adata, indices, batch_size, dataloader, data_loader_kwargs, own=own)
         check_flag("give_mean", give_mean)
         check_whole("mc_samples", mc_samples, at_least=1)
         check_flag("return_dist", return_dist)
-        latent = super().get_latent_representation(
-            adata, indices, give_mean, mc_samples, batch_size, return_dist, dataloader, **data_loader_kwargs
-        )
+        check_out(out, return_dist=return_dist)
         axes = self.module.cell_state.axes.cpu().numpy()
+        embed = super().get_latent_representation
+        if out is not None:
+            self._check_if_trained(warn=False)
+            if dataloader is None:
+                adata = self._validate_anndata(adata)
+                dataloader = self._make_data_loader(adata, indices, batch_size=batch_size, **data_loader_kwargs)
+            sizes = {"give_mean": give_mean, "mc_samples": mc_samples}
+            return write_rows(out, (embed(dataloader=[tensors], **sizes) @ axes for tensors in dataloader))
+        latent = embed(adata, indices, give_mean, mc_samples, batch_size, return_dist, dataloader, **data_loader_kwargs)
         return (latent[0] @ axes, latent[1] @ axes**2) if return_dist else latent @ axes
+
+    def _cells(self, adata: AnnData | MuData | None, dataloader: Iterable[dict[str, torch.Tensor]] | None) -> Any:
+        """Return the cells that a call is about: data, or minibatches that look like it."""
+        return self._validate_anndata(adata) if dataloader is None else Minibatches(dataloader, self.registry_)
+
+    def _batches(self, cells: Any, indices: Any, batch_size: int | None) -> Iterable[MapCells]:
+        """Return the minibatches of the cells at ``indices`` as the map takes them."""
+        if isinstance(cells, Minibatches):
+            return self.module.map_batches(cells.of(indices))
+        return self.module.map_batches(
+            self._make_data_loader(adata=cells, indices=indices, batch_size=batch_size or 512)
+        )
+
+    def _n_epochs(self) -> int:
+        history = self.history or {}
+        return len(history.get("train_loss", history.get("train_loss_epoch", ())))
 
     def get_marginal_ll(
         self,

@@ -1,6 +1,8 @@
 """Data that a model knows: registered, checked for changes, looked up, forgotten."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
+from os import PathLike, fspath
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -9,15 +11,27 @@ import pandas as pd
 import rich.pretty  # noqa: F401 - scvi-tools calls it without importing it
 import torch
 from anndata import AnnData
+from lightning import LightningDataModule
 from mudata import MuData
 from scvi import REGISTRY_KEYS
 from scvi.data import AnnDataManager
 from scvi.model.base import BaseModelClass
 
+from scdual._checks import argument_names, check_keywords, check_whole
 from scdual.data._rollback import unchanged_on_error
+from scdual.model._annbatch import (
+    check_adatas,
+    check_annbatch,
+    check_columns,
+    check_files,
+    check_place,
+    collection_genes,
+    collection_obs,
+    without_warnings,
+)
 from scdual.model._cells import cell_positions
 from scdual.model._managers import WeakStores, keep_with_data
-from scdual.model._scvi import SETUP_ARGS_KEY, SETUP_METHOD_KEY, UUID_KEY
+from scdual.model._scvi import SETUP_ARGS_KEY, SETUP_METHOD_KEY, UUID_KEY, name_genes
 
 
 def check_data_kind(data: Any, known: AnnData | MuData | Mapping[str, Any]) -> None:
@@ -98,19 +112,93 @@ class RegisteredDataMixin(BaseModelClass, metaclass=WeakStores):
         super()._register_manager_for_instance(adata_manager)
 
     @classmethod
-    def setup_annbatch(cls, *args: Any, **kwargs: Any) -> None:
-        """Refuse: data that stay on disk as an annbatch collection are not supported.
+    def setup_annbatch(
+        cls,
+        collection_path: str | PathLike[str] | None = None,
+        paths: Sequence[str | PathLike[str]] | None = None,
+        batch_key: str | None = None,
+        labels_key: str | None = None,
+        *,
+        rebuild: bool | None = None,
+        batch_size: int = 128,
+        dataset_size: int | str = "1GB",
+        preload_to_gpu: bool | None = None,
+        require_counts: bool = True,
+        **kwargs: Any,
+    ) -> LightningDataModule:
+        """Return a datamodule that reads cells from disk, for ``SCDual(registry=datamodule.registry)`` and :meth:`train`.
+
+        An annbatch collection is made of h5ad files, or one that was made before is opened. It needs scvi-tools 1.5 on Python 3.12
+        or later, and ``pip install "scdual[annbatch]"``.
+
+        Parameters
+        ----------
+        collection_path
+            Folder of the collection; None takes ``scdual_annbatch.zarr`` in the working directory.
+        paths
+            h5ad files with the same genes, in any order; None opens the collection that is there.
+        batch_key, labels_key
+            As in :meth:`setup_anndata`.
+        rebuild
+            Whether the collection is made anew; None does so if there are ``paths``.
+        batch_size
+            Cells per minibatch; it has to divide ``chunk_size * preload_nchunks``.
+        dataset_size
+            Cells, or bytes, that are held in memory while the collection is made.
+        preload_to_gpu
+            Whether minibatches are put together on a GPU, which needs cupy; None does so if cupy is there.
+        require_counts
+            Whether values that are no integers are an error.
+        **kwargs
+            Further arguments of the method of scvi-tools, such as ``layer``, ``shuffle``, ``categorical_covariate_keys`` or
+            ``chunk_size``.
 
         Raises
         ------
-        NotImplementedError
-            Always.
+        ImportError, NotImplementedError
+            If annbatch is missing, or scvi-tools is older than 1.5.
+        FileNotFoundError, FileExistsError
+            If there is no such file, or something else than a collection would be written over.
+        KeyError, TypeError, ValueError
+            If the files differ in their genes or their layout, lack a column or layer, or hold no counts, or an argument is wrong.
+            Nothing has been written then.
         """
-        msg = (
-            "SCDual does not train from an annbatch collection; use `setup_anndata` with data in memory or opened with "
-            "`anndata.read_h5ad(..., backed='r')`."
-        )
-        raise NotImplementedError(msg)
+        check_annbatch()
+        make = super().setup_annbatch
+        check_keywords(kwargs, argument_names(make), where="`setup_annbatch`", own=argument_names(cls.setup_annbatch))
+        check_whole("batch_size", batch_size, at_least=1)
+        if kwargs.get("use_class_sampler"):
+            msg = "`use_class_sampler` repeats cells, but the map is learnt from each cell once; leave it out."
+            raise NotImplementedError(msg)
+        place = fspath(collection_path) if collection_path is not None else f"{cls.__name__.lower()}_annbatch.zarr"
+        setup = {"layer": kwargs.get("layer"), "batch_key": batch_key, "labels_key": labels_key, **kwargs}
+        rebuild = paths is not None if rebuild is None else rebuild
+        in_memory = kwargs.get("adatas") is not None
+        if in_memory:
+            check_adatas(kwargs["adatas"])
+            for adata in kwargs["adatas"]:
+                check_columns(adata.obs, setup)
+        elif rebuild and paths is not None:
+            check_place(place)
+            check_files(paths, setup, kwargs.get("var_subset"), require_counts=require_counts)
+        else:
+            check_columns(collection_obs(place), setup)
+        with without_warnings():
+            datamodule = make(
+                None if in_memory else place,
+                None if paths is None else [fspath(path) for path in paths],
+                batch_key=batch_key,
+                labels_key=labels_key,
+                rebuild=rebuild,
+                batch_size=batch_size,
+                dataset_size=dataset_size,
+                preload_to_gpu=find_spec("cupy") is not None if preload_to_gpu is None else preload_to_gpu,
+                **kwargs,
+            )
+            datamodule.set_batch_size(batch_size)
+            if not in_memory:
+                name_genes(datamodule, collection_genes(place))
+        return datamodule
 
     def _require_data(self, adata: AnnData | MuData | None = None) -> None:
         if adata is None and self.adata is None:

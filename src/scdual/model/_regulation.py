@@ -33,7 +33,7 @@ from scdual.model._ensemble import EnsembleMixin
 from scdual.model._groups import group_cells, leave_out
 from scdual.model._record import describe, loss_curves
 from scdual.model._results import Results, network_matrices, replace_results
-from scdual.module.map import MapCells, Pairs, RegulationMap, correlation, gate, group_pairs, known_pairs, mean_maps
+from scdual.module.map import Pairs, RegulationMap, correlation, gate, group_pairs, known_pairs, mean_maps
 
 
 class RegulationMixin(EnsembleMixin):
@@ -49,6 +49,7 @@ class RegulationMixin(EnsembleMixin):
         kind: MapKind = "regulation",
         exclude_targets: str | Sequence[str] | None = None,
         batch_size: int | None = None,
+        dataloader: Iterable[dict[str, torch.Tensor]] | None = None,
     ) -> RegulatoryNetwork: ...
 
     @overload
@@ -61,6 +62,7 @@ class RegulationMixin(EnsembleMixin):
         kind: MapKind = "regulation",
         exclude_targets: str | Sequence[str] | None = None,
         batch_size: int | None = None,
+        dataloader: Iterable[dict[str, torch.Tensor]] | None = None,
     ) -> dict[str, RegulatoryNetwork]: ...
 
     @torch.inference_mode()
@@ -73,6 +75,7 @@ class RegulationMixin(EnsembleMixin):
         kind: MapKind = "regulation",
         exclude_targets: str | Sequence[str] | None = None,
         batch_size: int | None = None,
+        dataloader: Iterable[dict[str, torch.Tensor]] | None = None,
     ) -> RegulatoryNetwork | dict[str, RegulatoryNetwork]:
         r"""Return the signed regulatory network, row = regulator and column = target.
 
@@ -112,6 +115,8 @@ class RegulationMixin(EnsembleMixin):
             the others stay as they are, and their ``q_value`` counts them alone. Regulators may still be among them.
         batch_size
             Cells per minibatch.
+        dataloader
+            Minibatches in place of ``adata``, in the same order each time; ``groupby`` may name what was registered.
 
         Returns
         -------
@@ -130,13 +135,13 @@ class RegulationMixin(EnsembleMixin):
         """
         self._check_if_trained(warn=False)
         check_choice("kind", kind, get_args(MapKind))
-        check_cells(adata, indices, batch_size)
+        check_cells(adata, indices, batch_size, dataloader)
         if kind in ("regulation", "consensus"):
             self._check_evidence()
         is_kept = kept_targets(exclude_targets, self.gene_names, self._var_table())
         if kind == "regulation" and adata is None and indices is None and groupby is None:
             return self._only(self._network_of_all(is_kept), is_kept)
-        adata = self._validate_anndata(adata)
+        adata = self._cells(adata, dataloader)
         if groupby is None:
             return self._only(self._network(adata, indices, batch_size, kind, is_kept=is_kept), is_kept)
         groups = group_cells(groupby, adata.obs, None if indices is None else cell_positions(adata, indices))
@@ -374,12 +379,6 @@ class RegulationMixin(EnsembleMixin):
         by_group = {name: self._batches(adata, cells, batch_size) for name, cells in groups.items()}
         return group_pairs(regulation_map, by_group, self.module.map.prior_factor, shuffle_seed=shuffle_seed)
 
-    def _batches(self, adata: AnnData | MuData, indices: Any, batch_size: int | None) -> Iterable[MapCells]:
-        """Return the minibatches of the cells at ``indices`` as the map takes them."""
-        return self.module.map_batches(
-            self._make_data_loader(adata=adata, indices=indices, batch_size=batch_size or 512)
-        )
-
     def _named(self, weight: np.ndarray, group: str | None = None) -> RegulatoryNetwork:
         """Return a map ``(G, R)`` as a network."""
         network = from_attention_layout(weight, self.regulators, self.gene_names, group=group)
@@ -394,7 +393,3 @@ class RegulationMixin(EnsembleMixin):
             columns = groupby if isinstance(groupby, str) else list(groupby)
             parameters |= {"groupby": columns, "groups": {regulation_key(name): name for name in groups}}
         return parameters
-
-    def _n_epochs(self) -> int:
-        history = self.history or {}
-        return len(history.get("train_loss", history.get("train_loss_epoch", ())))

@@ -37,6 +37,7 @@ __all__ = [
     "checkpoints_read_by",
     "compare_groups",
     "merge_kwargs",
+    "name_genes",
     "parse_device_args",
     "raw_count_properties",
     "read_pickled",
@@ -61,3 +62,8 @@ def checkpoints_read_by(read: Callable[..., Any]) -> Iterator[None]:
         yield
     finally:
         _callbacks._load_saved_files = original
+
+
+def name_genes(datamodule: Any, names: list[str]) -> None:
+    """Name the genes of an annbatch datamodule, which scvi-tools takes from the first file, in whose order they need not be."""
+    datamodule._var_names = names

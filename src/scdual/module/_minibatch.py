@@ -41,9 +41,7 @@ def check_minibatch(tensors: Any, *, n_genes: int, n_batch: int) -> None:
         )
         raise ValueError(msg)
     if counts.shape[-1] != n_genes:
-        msg = (
-            f"A minibatch has {counts.shape[-1]} genes, but the model {n_genes}; pass data with the genes of the model, in its order."
-        )
+        msg = f"A minibatch has {counts.shape[-1]} genes, but the model {n_genes}; pass data with the genes of the model, in its order."
         raise ValueError(msg)
 
 
