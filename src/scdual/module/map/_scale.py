@@ -131,7 +131,7 @@ class ExpressionScale(nn.Module):
         embedding: ExpressionEmbedding,
         sample: Callable[[], Iterable[Cells]] | None = None,
     ) -> None:
-        """Learn library size, mean, spread, ranks and expression bins in three passes over the counts.
+        """Learn library size, mean, spread, ranks and expression bins in two passes over the counts.
 
         Parameters
         ----------
@@ -140,7 +140,8 @@ class ExpressionScale(nn.Module):
         embedding
             Its bins are placed at quantiles of the non-zero values.
         sample
-            Gives cells in random order, from the first of which the knots are taken; None takes the first of all cells.
+            Gives cells in random order, once all have been read, which tell the ranks, the first of them the knots; None takes
+            all cells.
         """
         device = self.mean.device
         n_cells, gene_total = 0, torch.zeros_like(self.mean, dtype=torch.float64)
@@ -169,7 +170,7 @@ class ExpressionScale(nn.Module):
         self.mean.copy_(mean)
         self.std.copy_(torch.where(std > 1e-6, std, 1.0))  # a constant gene keeps its zero deviation
         embedding.set_bins(histogram)
-        self._fit_ranks(batches, self._first((sample or batches)()))
+        self._fit_ranks(sample or batches)
         self.is_fitted.fill_(True)
 
     def _on_device(self, cells: Cells) -> torch.Tensor:
@@ -188,12 +189,12 @@ class ExpressionScale(nn.Module):
                 break
         return torch.cat(first)[: self.settings.n_knot_cells]
 
-    def _fit_ranks(self, batches: Callable[[], Iterable[Cells]], sample: torch.Tensor) -> None:
-        n_knots = self.settings.n_knots
-        place = (torch.arange(n_knots, device=sample.device) + 0.5) / n_knots * len(sample)
-        self.knots.copy_(sample.sort(0).values[place.long()].T)
-        genes = torch.arange(len(self.knots), device=sample.device)
-        n_cells, total = 0, torch.zeros(len(genes), dtype=torch.float64, device=sample.device)
+    def _fit_ranks(self, batches: Callable[[], Iterable[Cells]]) -> None:
+        n_knots, first = self.settings.n_knots, self._first(batches())
+        place = (torch.arange(n_knots, device=first.device) + 0.5) / n_knots * len(first)
+        self.knots.copy_(first.sort(0).values[place.long()].T)
+        genes = torch.arange(len(self.knots), device=first.device)
+        n_cells, total = 0, torch.zeros(len(genes), dtype=torch.float64, device=first.device)
         square = torch.zeros_like(total)
         for cells in batches():
             rank = self._rank(self._on_device(cells), genes).double()

@@ -47,13 +47,13 @@ def fit_values(
     values, hiding, embedding
         The parts that learn.
     batches
-        Minibatches of the cells, those of validation included; they are read three times.
+        Minibatches of the cells, those of validation included; they are read twice.
     settings
         Tuned numbers.
 
     Returns
     -------
-    The cells from which all but the scale was learnt.
+    The cells from which all but mean and spread was learnt.
     """
     scale, regulators = values.scale, values.regulator_index
 

@@ -99,7 +99,7 @@ class MapValues(nn.Module):
         embedding: ExpressionEmbedding,
         sample: Iterable[MapCells] | None = None,
     ) -> None:
-        """Learn scale, ranks and the bins of the expression states from the cells, which are read three times.
+        """Learn scale, ranks and the bins of the expression states from the cells, which are read twice.
 
         Parameters
         ----------
@@ -108,7 +108,7 @@ class MapValues(nn.Module):
         embedding
             Gets the bins.
         sample
-            Some of these cells in random order, once they have been read; None takes the first of them.
+            Some of these cells in random order, once they have been read, which tell the ranks; None takes all.
         """
 
         def counts_of(cells: Iterable[MapCells]) -> Iterable[tuple[torch.Tensor, torch.Tensor | None]]:
