@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from anndata.experimental import AnnCollection
 from lightning import LightningDataModule
 from scvi import REGISTRY_KEYS
+from scvi.dataloaders import CollectionAdapter
 
 from scdual._checks import listed
 from scdual._warning import warn
@@ -21,6 +23,7 @@ _FIELDS = (
     *(REGISTRY_KEYS.X_KEY, REGISTRY_KEYS.BATCH_KEY, REGISTRY_KEYS.LABELS_KEY, REGISTRY_KEYS.SIZE_FACTOR_KEY),
     *(REGISTRY_KEYS.CAT_COVS_KEY, REGISTRY_KEYS.CONT_COVS_KEY),
 )
+_EMPTY: dict[str, Any] = {"data_registry": {}, STATE_REGISTRY_KEY: {}, "summary_stats": {}}
 _WHAT = ("genes", "batches", "labels", "categorical covariates", "continuous covariates")
 _MAPPING, _UNLABELED = "categorical_mapping", "unlabeled_category"
 
@@ -49,7 +52,7 @@ def own_registry(registry: Mapping[str, Any], *, model_name: str) -> dict[str, A
         return {**registry, "model_name": model_name}
     given = registry.get(SETUP_ARGS_KEY, {})
     arguments = {name: given.get(name) for name in _ARGUMENTS}
-    fields = {key: fields.get(key, {}) for key in _FIELDS}
+    fields = {key: _EMPTY | fields.get(key, {}) for key in _FIELDS}
     x_state = {**fields[REGISTRY_KEYS.X_KEY][STATE_REGISTRY_KEY], "column_names": np.asarray(names, dtype=object)}
     fields[REGISTRY_KEYS.X_KEY] = {**fields[REGISTRY_KEYS.X_KEY], STATE_REGISTRY_KEY: x_state}
     fields[REGISTRY_KEYS.BATCH_KEY] = _category(REGISTRY_KEYS.BATCH_KEY, arguments["batch_key"], fields, {})
@@ -64,6 +67,16 @@ def own_registry(registry: Mapping[str, Any], *, model_name: str) -> dict[str, A
         FIELD_REGISTRIES_KEY: fields,
         SETUP_METHOD_KEY: "setup_anndata",
     }
+
+
+def check_no_collection(data: Any) -> None:
+    """Raise a TypeError if data are a collection of AnnData, which give scvi-tools their layers, and these from memory alone."""
+    if type(data) in (AnnCollection, CollectionAdapter):  # not isinstance: an adapter says that it is AnnData
+        msg = (
+            f"`adata` is of type {type(data).__name__}, which gives layers that lie in memory, but not X; join the files with "
+            "`anndata.experimental.concat_on_disk` and open the result with `anndata.read_h5ad(..., backed='r')`."
+        )
+        raise TypeError(msg)
 
 
 def check_datamodule(datamodule: LightningDataModule, known: Mapping[str, Any], *, has_data: bool) -> None:

@@ -36,7 +36,7 @@ from scdual.data._regulators import resolve_regulators
 from scdual.grn._edges import EdgeTable
 from scdual.model._check_perturbation import PerturbationCheckMixin
 from scdual.model._conditions import ConditionMixin
-from scdual.model._datamodule import own_registry
+from scdual.model._datamodule import check_no_collection, own_registry
 from scdual.model._differential_expression import DifferentialExpressionMixin
 from scdual.model._ensemble_networks import EnsembleNetworksMixin
 from scdual.model._io import SavingMixin
@@ -247,6 +247,7 @@ class SCDual(
             If a layer or column does not exist.
         """
         setup_method_args = cls._get_setup_method_args(**locals())
+        check_no_collection(adata)
         if not isinstance(adata, AnnData):
             msg = f"`setup_anndata` expects an AnnData but got {type(adata).__name__}; use `setup_mudata` for MuData."
             raise TypeError(msg)
