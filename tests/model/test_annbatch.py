@@ -41,9 +41,7 @@ Write = Callable[..., list[Path]]
 @pytest.fixture
 def cells() -> AnnData:
     adata = simulate(130, 20, n_regulators=4, n_batches=2)
-    adata.X = csr_matrix(adata.X, dtype=np.float32)
-    del adata.varp, adata.layers  # to join dense matrices on disk, anndata needs dask
-    return adata
+    return AnnData(csr_matrix(adata.X, dtype=np.float32), adata.obs, adata.var)  # to join dense matrices needs dask
 
 
 @pytest.fixture

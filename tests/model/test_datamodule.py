@@ -180,6 +180,8 @@ def test_a_minibatch_of_one_cell_is_learnt_from(adata: AnnData) -> None:
     model.train(2, datamodule=datamodule, train_size=1.0)
     assert np.isfinite(model.history["train_loss"].to_numpy(dtype=float)).all()
     assert model.get_latent_representation(dataloader=datamodule.inference_dataloader()[1:]).shape == (1, 3)
+    model.get_latent_representation(adata[:5].copy())  # which the model adopts, as in scvi-tools
+    model.train(1, datamodule=datamodule, train_size=1.0)
 
 
 def test_the_length_follows_from_the_minibatches_of_the_datamodule(

@@ -155,6 +155,7 @@ class SCDual(
         if registry is not None and adata is None:
             registry = own_registry(registry, model_name=type(self).__name__)
         super().__init__(adata, registry)
+        self._is_built_from_data = adata is not None  # a model without adopts those that it is given first
         if adata is not None:
             self._validate_anndata(adata, copy_if_view=False)
         elif "columns" in (covariates := self._state(REGISTRY_KEYS.CONT_COVS_KEY)) and "mean" not in covariates:

@@ -57,6 +57,7 @@ class TrainingMixin(UnsupervisedTrainingMixin):
     ensemble_: list[dict[str, torch.Tensor]]
     null_: dict[str, torch.Tensor]
     record_: Record | None
+    _is_built_from_data: bool
 
     @recorded
     @checkpoints_are_folders()
@@ -201,7 +202,7 @@ class TrainingMixin(UnsupervisedTrainingMixin):
             )
             raise ValueError(msg)
         if datamodule is not None:
-            check_datamodule(datamodule, self.registry_, has_data=self.adata is not None)
+            check_datamodule(datamodule, self.registry_, has_data=self._is_built_from_data)
         else:
             self._validate_anndata()  # the data must not have changed since they were set up
         if not any(parameter.requires_grad for parameter in self.module.parameters()):
