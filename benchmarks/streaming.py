@@ -7,6 +7,7 @@ runs in a process of its own, whose peak of resident memory is reported. `start`
 the first step; cells per second count the steps of the epoch alone.
 
 Usage: python benchmarks/streaming.py FOLDER [--cells 100000] [--genes 2000] [--engine annbatch] [--in-memory 20000]
+                                              [--steps 300]
 """
 
 import argparse
@@ -103,7 +104,7 @@ def prepare(folder: Path, paths: list[Path], engine: str) -> None:
         SCDual.setup_annbatch(folder / "cells.zarr", paths, batch_key="batch", labels_key="cell_type", shuffle=True)
 
 
-def measured(folder: Path, run: str, engine: str, n_in_memory: int) -> dict[str, Any]:
+def measured(folder: Path, run: str, engine: str, *, n_in_memory: int, n_steps: int | None) -> dict[str, Any]:
     """Return seconds, cells per second and peak memory of one run in this process."""
     cls = SCVI if run == "scVI" else SCDual
     regulators = [f"REG{i:04}" for i in range(N_REGULATORS)]
@@ -126,9 +127,10 @@ def measured(folder: Path, run: str, engine: str, n_in_memory: int) -> dict[str,
         callbacks=[clock],
         enable_progress_bar=False,
         accelerator="cpu",
+        limit_train_batches=n_steps,
         **given,
     )
-    n_trained = len(model.train_indices)
+    n_trained = len(model.train_indices) if n_steps is None else n_steps * BATCH_SIZE
     found = {"start": clock.start - begun, "epoch": clock.end - clock.start, "cells": n_trained}
     found["cells_per_second"] = n_trained / found["epoch"]
     if run == "SCDual":
@@ -153,6 +155,7 @@ def main() -> None:
     parser.add_argument("--genes", type=int, default=2_000)
     parser.add_argument("--engine", choices=["annbatch", "backed"], default="annbatch")
     parser.add_argument("--in-memory", type=int, default=20_000)
+    parser.add_argument("--steps", type=int, help="steps of the epoch; all unless given")
     parser.add_argument("--runs", nargs="+", choices=RUNS, default=RUNS)
     parser.add_argument("--only", choices=["prepare", *RUNS], help=argparse.SUPPRESS)  # in a process of its own
     given = parser.parse_args()
@@ -175,7 +178,8 @@ def main() -> None:
             "memory": peak_memory(),
         }
     else:
-        seconds = measured(folder, given.only, given.engine, given.in_memory)
+        sizes = {"n_in_memory": given.in_memory, "n_steps": given.steps}
+        seconds = measured(folder, given.only, given.engine, **sizes)
     numbers = {key: round(value, 2) for key, value in seconds.items()}
     print(json.dumps({"run": given.only, "engine": given.engine, "of": given.cells} | numbers), flush=True)
 
