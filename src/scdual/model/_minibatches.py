@@ -120,8 +120,8 @@ def _columns(tensors: Tensors, fields: Mapping[str, Any]) -> dict[str, tuple[np.
     found = {}
     state = {key: fields.get(key, {}).get(STATE_REGISTRY_KEY, {}) for key in fields}
     for key in (REGISTRY_KEYS.BATCH_KEY, REGISTRY_KEYS.LABELS_KEY):
-        name = state[key].get("original_key", f"_scvi_{key}")
-        if name != f"_scvi_{key}":  # that of data without such a column
+        name = state.get(key, {}).get("original_key", f"_scvi_{key}")
+        if name != f"_scvi_{key}" and tensors.get(key) is not None:  # that is its name in data without such a column
             found[name] = _codes(tensors[key][:, 0], state[key]["categorical_mapping"])
     categories = state.get(REGISTRY_KEYS.CAT_COVS_KEY, {}).get("mappings", {})
     for i, (name, mapping) in enumerate(categories.items()):
