@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from scdual.module.map._posterior import adaptive_ridge, excess_variance, posterior_map, shared_part, sign_probability
+from scdual.module.map._adaptive_ridge import adaptive_ridge
+from scdual.module.map._posterior import excess_variance, leading_directions, posterior_map
+from scdual.module.map._sign import sign_probability
 
 N_GENES, N_REGULATORS = 40, 8
 
@@ -41,11 +43,13 @@ def test_the_shared_part_is_what_stands_out_of_the_noise(rng: np.random.Generato
     left, right = rng.normal(size=(200, 2)), rng.normal(size=(2, 30))
     noise = rng.normal(size=(200, 30))
     weight = torch.tensor(left @ right + 0.3 * noise)
-    found = shared_part(weight, weight / 0.3).numpy()
+    of_z, of_weight = weight.T @ weight / 0.09, weight.T @ weight
+    directions = leading_directions(of_z, of_weight, n_genes=200)
+    found = (weight @ directions @ directions.T).numpy()
     u, s, vt = np.linalg.svd(weight.numpy(), full_matrices=False)
     np.testing.assert_allclose(found, (u[:, :2] * s[:2]) @ vt[:2], atol=1e-8)
-    of_noise = shared_part(torch.tensor(noise), torch.tensor(noise)).numpy()
-    assert np.linalg.matrix_rank(of_noise, tol=1e-6) == 1
+    of_noise = torch.tensor(noise.T @ noise)
+    assert leading_directions(of_noise, of_noise, n_genes=200).shape == (30, 1)
 
 
 def test_the_probability_of_a_sign_is_how_often_it_is_right(rng: np.random.Generator) -> None:
