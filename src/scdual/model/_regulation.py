@@ -33,7 +33,17 @@ from scdual.model._ensemble import EnsembleMixin
 from scdual.model._groups import group_cells, leave_out
 from scdual.model._record import describe, loss_curves
 from scdual.model._results import Results, network_matrices, replace_results
-from scdual.module.map import MapCells, Pairs, RegulationMap, correlation, gate, group_pairs, known_pairs, mean_maps
+from scdual.module.map import (
+    MapCells,
+    Pairs,
+    RegulationMap,
+    correlation,
+    gate,
+    group_pairs,
+    known_pairs,
+    mean_attention,
+    mean_influence,
+)
 
 
 class RegulationMixin(EnsembleMixin):
@@ -210,14 +220,14 @@ class RegulationMixin(EnsembleMixin):
         groups = {} if groupby is None else group_cells(groupby, adata.obs)
         by_group = self._group_networks(adata, groups, batch_size)
         latent = self.get_latent_representation(adata, batch_size=batch_size)
-        maps = mean_maps(self.module.map, self._batches(adata, None, batch_size))
+        attention = mean_attention(self.module.map, self._batches(adata, None, batch_size))
         manager = self.get_anndata_manager(adata, required=True)
         n_cells = n_cells_expressing(manager.get_from_registry(REGISTRY_KEYS.X_KEY))
 
         rna = adata.mod[self._rna_modality] if isinstance(adata, MuData) else adata
         networks = {
             RESULT_KEYS.REGULATION: self._network(adata, None, batch_size, "regulation"),
-            RESULT_KEYS.ATTENTION: self._named(maps.attention),
+            RESULT_KEYS.ATTENTION: self._named(attention),
             RESULT_KEYS.GATE: self._named(gate(self.module.map)),
         }
         networks |= {regulation_key(name): network for name, network in by_group.items()}
@@ -263,8 +273,8 @@ class RegulationMixin(EnsembleMixin):
         if kind == "gate":
             return self._named(gate(self.module.map), group)
         if kind in ("attention", "influence"):
-            maps = mean_maps(self.module.map, self._batches(adata, indices, batch_size))
-            return self._named(getattr(maps, kind), group)
+            read = mean_attention if kind == "attention" else mean_influence
+            return self._named(read(self.module.map, self._batches(adata, indices, batch_size)), group)
         cells = np.arange(adata.n_obs) if indices is None else cell_positions(adata, indices)
         if len(np.unique(cells)) == adata.n_obs:
             network = self._network_of_all(is_kept)
