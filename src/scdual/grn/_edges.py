@@ -140,7 +140,7 @@ def strongest_edges(
     weight: np.ndarray, regulators: pd.Index, *, targets: pd.Index, n: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return rows and columns of the ``n`` strongest edges, strongest first, ties by regulator, then target name."""
-    if n is not None and 0 < n < np.count_nonzero(weight):  # look only at what can be kept: networks may have 10^7 edges
+    if n is not None and 0 < n < np.count_nonzero(weight):  # look only at what can be kept, of perhaps 10^7 edges
         strength = np.abs(weight)
         row, column = np.nonzero(strength >= np.partition(strength, -n, axis=None)[-n])
     else:

@@ -50,13 +50,15 @@ class EdgeEvidence(NamedTuple):
         return EdgeEvidence(**{name: frozen(values) for name, values in self.columns().items()})
 
 
-def q_values(z: np.ndarray) -> np.ndarray:
+def q_values(z: np.ndarray, is_edge: np.ndarray | None = None) -> np.ndarray:
     """Return the smallest false discovery rate at which each pair is called, by Benjamini and Hochberg :cite:p:`Benjamini95`.
 
     Parameters
     ----------
     z
         Estimates over their standard errors, of any shape; 0 where there is no pair, which has 1.
+    is_edge
+        Pairs that can be called, in the shape of ``z``; the others have 1, too, but count. None means all pairs.
     """
     is_pair = z != 0
     size = np.abs(z[is_pair], dtype=float)
@@ -69,7 +71,9 @@ def q_values(z: np.ndarray) -> np.ndarray:
     size[order] = np.minimum(p_value, 1, out=p_value)
     result = np.ones(z.shape)
     result[is_pair] = size
-    return result
+    if is_edge is not None:
+        result[~is_edge] = 1
+    return sealed(result)
 
 
 def check_evidence(evidence: EdgeEvidence, weight: np.ndarray) -> None:

@@ -176,9 +176,7 @@ class RegulatoryNetwork:
         names = self.targets if var_names is None else unique_names(var_names, role="var_names")
         row_of = name_positions(self.regulators, names, role="regulators", where="`var_names`")
         column_of = name_positions(self.targets, names, role="targets", where="`var_names`")
-        return edges_to_csr(
-            matrices[values], self.weight, row_of=row_of, column_of=column_of, n_genes=len(names)
-        )
+        return edges_to_csr(matrices[values], self.weight, row_of=row_of, column_of=column_of, n_genes=len(names))
 
     def _matrices(self) -> dict[str, np.ndarray]:
         """Return weights and evidence by name, each ``(R, T)``."""

@@ -34,6 +34,7 @@ from scdual.data._manager import CellManager
 from scdual.data._prior import PriorNetwork, align_prior, prior_table
 from scdual.data._regulators import resolve_regulators
 from scdual.grn._edges import EdgeTable
+from scdual.model._annotate import AnnotationMixin
 from scdual.model._check_perturbation import PerturbationCheckMixin
 from scdual.model._conditions import ConditionMixin
 from scdual.model._differential_expression import DifferentialExpressionMixin
@@ -55,6 +56,7 @@ class SCDual(
     PerturbationCheckMixin,
     RegulatorReportMixin,
     EnsembleNetworksMixin,
+    AnnotationMixin,
     DifferentialExpressionMixin,
     LabelMixin,
     QueryMixin,

@@ -11,13 +11,14 @@ Dimension key
 """
 
 from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 import torch
 
 from scdual.module.map._regulation_map import RegulationMap
 from scdual.module.map._values import MapCells
+from scdual.nn._expression_branch import ExpressionBlock
 
 _SMALLEST = 1e-12  # of a sum of exponentials
 
@@ -47,7 +48,8 @@ def mean_influence(regulation_map: RegulationMap, batches: Iterable[MapCells]) -
 def _mean(
     regulation_map: RegulationMap, batches: Iterable[MapCells], kind: Literal["attention", "influence"]
 ) -> np.ndarray:
-    mean = torch.zeros(regulation_map.n_genes, regulation_map.n_regulators, device=regulation_map.regulator_index.device)
+    shape = regulation_map.n_genes, regulation_map.n_regulators
+    mean = torch.zeros(shape, device=regulation_map.regulator_index.device)
     n_cells = 0
     if len(regulation_map.expr_branch.blocks) > 1:  # attention differs from cell to cell
         for cells in batches:
@@ -89,7 +91,7 @@ def _sum_over_cells(
 def _targets(regulation_map: RegulationMap, rows: slice, kind: str) -> _Targets:
     target = torch.arange(rows.start, rows.stop, device=regulation_map.regulator_index.device)
     genes = regulation_map.context(target)
-    block = regulation_map.expr_branch.blocks[0]
+    block = cast("ExpressionBlock", regulation_map.expr_branch.blocks[0])
     parts = block.fold_query(block.fuse(genes), genes.expr_states[-1])
     logits = block.scale * parts.gene_query @ parts.state_key.transpose(1, 2)  # (H, T, S)
     factor = torch.exp(logits - logits.amax(-1, keepdim=True))

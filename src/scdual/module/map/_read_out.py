@@ -90,4 +90,3 @@ def _pairs(posterior: Posterior, n_cells: torch.Tensor, prior_factor: torch.Tens
 def correlation(regulation_map: RegulationMap, batches: Iterable[MapCells]) -> np.ndarray:
     """Return correlations of ranks free of covariates and depth, shape ``(G, R)``; see :func:`residual_correlation`."""
     return residual_correlation(regulation_map.values, batches).cpu().numpy()
-

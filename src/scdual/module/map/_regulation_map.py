@@ -155,9 +155,7 @@ class RegulationMap(nn.Module):
         """Learn what is known about the pairs, and return where gradients may start; arguments as in :meth:`fit`."""
         sample = fit_values(self.values, self.hiding, self.expr_embedding, batches, self.settings)
         penalty, min_cells = self.hiding.penalty, self.min_cells
-        start = linear_start(
-            self.values, batches, sample, penalty=penalty, min_cells=min_cells, settings=self.settings
-        )
+        start = linear_start(self.values, batches, sample, penalty=penalty, min_cells=min_cells, settings=self.settings)
         self.known.set(start.posterior, start.n_cells)
         return start
 
