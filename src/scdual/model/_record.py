@@ -374,6 +374,7 @@ def _weights_hash(model: Any) -> int:
     )
 
 
-def _bytes(values: torch.Tensor) -> np.ndarray:
+def _bytes(values: torch.Tensor) -> memoryview:
     """Return the bytes of a tensor, in its own memory where that is possible."""
-    return values.detach().cpu().contiguous().view(torch.uint8).numpy() if values.ndim else _bytes(values[None])
+    flat = values.detach().cpu().contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy().data
