@@ -21,6 +21,7 @@ from scdual.data._counts import n_cells_expressing
 from scdual.grn import RegulatoryNetwork
 from scdual.model._cells import check_cells
 from scdual.model._groups import group_cells
+from scdual.model._map_memory import check_written
 from scdual.model._record import describe, loss_curves
 from scdual.model._regulation import RegulationMixin
 from scdual.model._results import Results, network_matrices, replace_results
@@ -69,10 +70,8 @@ class AnnotationMixin(RegulationMixin):
         KeyError
             If ``groupby`` is no column of ``obs``.
         ValueError
-            If ``batch_size`` is below 1, ``min_support`` is not between 0 and 1, no group has two cells, or two groups have
-            the same name.
-        MemoryError
-            If what is written would not fit into memory; nothing has been changed then.
+            If ``batch_size`` is below 1, ``min_support`` is not between 0 and 1, no group has two cells, two groups have
+            the same name, or what is written would not fit into memory.
         """
         self._check_if_trained(warn=False)
         self._check_evidence()
@@ -81,6 +80,9 @@ class AnnotationMixin(RegulationMixin):
         adata = self._validate_anndata(adata)
         rna = adata.mod[self._rna_modality] if isinstance(adata, MuData) else adata
         groups = {} if groupby is None else group_cells(groupby, adata.obs)
+        known = self.module.map.known.support
+        share = float((known >= min_support).float().mean()) if min_support else 1.0
+        check_written(*known.shape, n_groups=len(groups), share=share)
         varp: dict[str, csr_matrix] = {}
         found = []
         for name, network in self._written_groups(adata, groups, batch_size):

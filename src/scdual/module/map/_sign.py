@@ -50,7 +50,7 @@ class SignMixture:
     """
 
     def __init__(self, estimate: torch.Tensor, variance: torch.Tensor) -> None:
-        sample, sample_variance = _evenly_spaced_pairs(estimate, variance)
+        sample, sample_variance = evenly_spaced_pairs(estimate, variance)
         smallest, largest = sample_variance.median().sqrt() / 10, 2 * sample.abs().max()
         grid = torch.logspace(float(smallest.log10()), float(largest.log10()), _N_MIXTURE, dtype=torch.float64)
         self.grid = grid.square().to(estimate.device)  # variances of the components, (K,)
@@ -74,7 +74,7 @@ class SignMixture:
         return right.div_(total.mul_(2))
 
 
-def _evenly_spaced_pairs(estimate: torch.Tensor, variance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def evenly_spaced_pairs(estimate: torch.Tensor, variance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return estimates and variances of pairs, evenly spaced among all, each ``(pairs,)``, in double precision."""
     n_pairs = int(torch.count_nonzero(estimate))
     wanted = torch.linspace(0, n_pairs - 1, min(n_pairs, _N_MIXTURE_PAIRS), dtype=torch.float64)
