@@ -81,7 +81,7 @@ class AnnotationMixin(RegulationMixin):
         rna = adata.mod[self._rna_modality] if isinstance(adata, MuData) else adata
         groups = {} if groupby is None else group_cells(groupby, adata.obs)
         known = self.module.map.known.support
-        share = float((known >= min_support).float().mean()) if min_support else 1.0
+        share = int(torch.count_nonzero(known >= min_support)) / max(known.numel(), 1) if min_support else 1.0
         check_written(*known.shape, n_groups=len(groups), share=share)
         varp: dict[str, csr_matrix] = {}
         found = []
@@ -116,14 +116,13 @@ class AnnotationMixin(RegulationMixin):
         """Return by key of ``varp`` what is written of the map of all cells; no two maps are held at a time."""
         network = _cut(self._network_of_all(with_q_values=False), min_support)
         matrices = network_matrices({RESULT_KEYS.REGULATION: network}, var_names)
-        is_written = network.weight.T != 0 if min_support else True  # (G, R)
+        is_written = network.weight.T != 0 if min_support else None  # (G, R)
         del network
         attention = mean_attention(self.module.map, self._batches(adata, None, batch_size))
-        matrices |= network_matrices({RESULT_KEYS.ATTENTION: self._named(attention * is_written)}, var_names)
+        matrices |= network_matrices({RESULT_KEYS.ATTENTION: self._named(_where(is_written, attention))}, var_names)
         del attention
-        return matrices | network_matrices(
-            {RESULT_KEYS.GATE: self._named(gate(self.module.map) * is_written)}, var_names
-        )
+        gates = gate(self.module.map)
+        return matrices | network_matrices({RESULT_KEYS.GATE: self._named(_where(is_written, gates))}, var_names)
 
     def _parameters(self, groupby: str | Sequence[str] | None, groups: list[str]) -> dict[str, Any]:
         """Return what ``uns["scdual"]`` holds; plain values only, so that ``write_h5ad`` can store it."""
@@ -138,3 +137,7 @@ class AnnotationMixin(RegulationMixin):
 
 def _cut(network: RegulatoryNetwork, min_support: float) -> RegulatoryNetwork:
     return network.supported(min_support) if min_support else network
+
+
+def _where(mask: np.ndarray | None, values: np.ndarray) -> np.ndarray:
+    return values if mask is None else np.where(mask, values, 0)

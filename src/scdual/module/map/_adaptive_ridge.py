@@ -20,7 +20,7 @@ def adaptive_ridge(
     *,
     start: torch.Tensor,
     is_pair: torch.Tensor,
-    tolerance: float = 1e-4,
+    tolerance: float = 1e-5,
     max_steps: int = 100,
 ) -> torch.Tensor:
     """Return ridge coefficients with a penalty for each pair, shape ``(G, R)``, by conjugate gradients for all genes at once.
