@@ -42,7 +42,7 @@ def test_it_is_that_of_the_mixture_for_weak_and_for_huge_estimates(rng: np.rando
 
 def test_a_sample_of_many_pairs_reaches_to_the_last() -> None:
     """Single precision holds no whole number above 2^24 exactly: the last place would lie behind the end."""
-    n_pairs = 2**24 + 3
+    n_pairs = 2**24 + 4
     estimate = torch.zeros(n_pairs // 2**12 + 1, 2**12)
     estimate.view(-1)[:n_pairs] = 1.0
     estimate.view(-1)[n_pairs - 1] = 7.0
