@@ -190,19 +190,19 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of torch")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of scaling.csv, scaling.md")
     chosen = parser.parse_args()
-    sizes = [("cells", n, N_GENES) for n in chosen.cells] + [("genes", N_CELLS, n) for n in chosen.genes]
-    for axis, n_cells, n_genes in sizes:
-        if axis not in chosen.axes:
-            continue
-        rows = []
+    sizes = {"cells": [(n, N_GENES) for n in chosen.cells], "genes": [(N_CELLS, n) for n in chosen.genes]}
+    points = dict.fromkeys(point for axis in chosen.axes for point in sizes[axis])  # where axes cross, one serves both
+    for n_cells, n_genes in points:
+        axes = [axis for axis in chosen.axes if (n_cells, n_genes) in sizes[axis]]
+        rows: list[dict[str, Any]] = []
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "counts.h5ad"
             apart(simulate, path, n_cells, n_genes)
             for method in METHODS:
                 cost = apart(measure, method, path, chosen.steps, chosen.regulators, chosen.threads)
-                row = {"axis": axis, "method": method, "cells": n_cells, "genes": n_genes}
-                rows.append({**row, "regulators": chosen.regulators, **cost})
-                print(f"{axis} {n_cells:,} x {n_genes:,} {method}: {cost}", flush=True)
+                row = {"method": method, "cells": n_cells, "genes": n_genes, "regulators": chosen.regulators, **cost}
+                rows += [{"axis": each, **row} for each in axes]
+                print(f"{n_cells:,} cells x {n_genes:,} genes, {method}: {cost}", flush=True)
         keys = ["axis", "cells", "genes", "method"]
         table = merge(rows, chosen.out / "scaling.csv", keys=keys, order={"axis": tuple(GOALS), "method": METHODS})
         (chosen.out / "scaling.md").write_text(report(table))
