@@ -157,7 +157,12 @@ WRONG: dict[str, dict[str, list[Any]]] = {
         "batch_size": WHOLE,
     },
     "regulator_report": {"factors": ["SPI1", [], [3], ["A", "A"], 3], "organism": ["fly", 3]},
-    "annotate": {"adata": DATA, "groupby": [*GROUPBY, "own", "mixed"], "batch_size": WHOLE},
+    "annotate": {
+        "adata": DATA,
+        "groupby": [*GROUPBY, "own", "mixed"],
+        "batch_size": WHOLE,
+        "min_support": SHARE,
+    },
     "perturb": {
         "genes": [
             *(3, {}, ["REG01"], {3: 0}, {"REG1": 0}, {"GENE001": 0}),

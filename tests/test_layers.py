@@ -9,7 +9,7 @@ import pytest
 import scdual
 
 FLOORS = (  # lowest first; rooms on one floor do not know each other
-    {"_checks", "_constants", "_installed", "_plain", "_spreadsheet", "_types", "_warning", "_writing"},
+    {"_checks", "_constants", "_installed", "_memory", "_plain", "_spreadsheet", "_types", "_warning", "_writing"},
     {"_saved", "grn"},
     {"data", "nn"},
     {"module"},

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import false_discovery_control, norm
 
-from scdual.grn import EdgeEvidence, RegulatoryNetwork, edge_evidence, false_discovery_rate
+from scdual.grn import EdgeEvidence, RegulatoryNetwork, edge_evidence, false_discovery_rate, q_values
 
 
 def loop_rate(strength: np.ndarray, null_strength: np.ndarray) -> np.ndarray:
@@ -26,6 +27,19 @@ def test_false_discovery_rate_equals_a_loop(digits: int) -> None:
     np.testing.assert_allclose(false_discovery_rate(strength, null), loop_rate(strength, null))
     grid = false_discovery_rate(strength.reshape(5, 13), null)
     np.testing.assert_array_equal(grid, false_discovery_rate(strength, null).reshape(5, 13))
+
+
+@pytest.mark.parametrize("digits", [8, 1])  # 1: many ties
+def test_q_values_are_those_of_benjamini_and_hochberg(digits: int) -> None:
+    rng = np.random.default_rng(0)
+    z = np.concatenate([rng.normal(size=400), rng.normal(6, 9, size=60), np.zeros(40)]).round(digits).reshape(20, 25)
+    expected = np.ones(z.shape)
+    expected[z != 0] = false_discovery_control(2 * norm.sf(np.abs(z[z != 0])))
+    np.testing.assert_allclose(q_values(z), expected, rtol=1e-12)
+    is_edge = rng.random(z.shape) < 0.5
+    np.testing.assert_allclose(q_values(z, is_edge), np.where(is_edge, expected, 1), rtol=1e-12)
+    np.testing.assert_allclose(q_values(z.astype(np.float32)), expected, rtol=1e-4)
+    assert (q_values(np.zeros((2, 3))) == 1).all()
 
 
 def test_the_stated_share_of_false_edges_holds() -> None:

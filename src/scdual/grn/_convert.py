@@ -19,6 +19,7 @@ from scdual.grn._edges import EdgeTable, as_table, check_no_repeats, read_edges,
 from scdual.grn._evidence import EdgeEvidence
 from scdual.grn._names import name_positions, unique_names
 from scdual.grn._network import RegulatoryNetwork
+from scdual.grn._pair_values import sealed
 
 Matrix: TypeAlias = spmatrix | sparray | np.ndarray
 
@@ -108,9 +109,10 @@ def from_varp(
     row = np.flatnonzero(np.diff(stored.indptr))  # make only these rows dense
     weight = stored[row].toarray()
     keep_mask = (weight != 0).any(axis=1)  # a stored row may hold zeros only
-    row, weight = row[keep_mask], weight[keep_mask]
-    evidence = {name: _dense_rows(values, row, fill=_WITHOUT_EDGE[name]) for name, values in given.items()}
-    return RegulatoryNetwork(weight, names[row], names, group, EdgeEvidence(**evidence) if evidence else None)
+    if not keep_mask.all():
+        row, weight = row[keep_mask], weight[keep_mask]
+    evidence = {name: sealed(_dense_rows(values, row, fill=_WITHOUT_EDGE[name])) for name, values in given.items()}
+    return RegulatoryNetwork(sealed(weight), names[row], names, group, EdgeEvidence(**evidence) if evidence else None)
 
 
 def _checked(matrix: Matrix, names: pd.Index, *, role: str) -> Matrix:

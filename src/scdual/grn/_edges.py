@@ -140,12 +140,12 @@ def strongest_edges(
     weight: np.ndarray, regulators: pd.Index, *, targets: pd.Index, n: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return rows and columns of the ``n`` strongest edges, strongest first, ties by regulator, then target name."""
-    row, column = np.nonzero(weight)  # (E,), (E,)
-    strength = np.abs(weight[row, column])
-    n = len(strength) if n is None else n
-    if 0 < n < len(strength):  # sort only what can be kept: networks may have 10^7 edges
-        keep_mask = strength >= np.partition(strength, -n)[-n]
-        row, column, strength = row[keep_mask], column[keep_mask], strength[keep_mask]
+    if n is not None and 0 < n < np.count_nonzero(weight):  # look only at what can be kept, of perhaps 10^7 edges
+        strength = np.abs(weight)
+        row, column = np.nonzero(strength >= np.partition(strength, -n, axis=None)[-n])
+    else:
+        row, column = np.nonzero(weight)
+    strength = np.abs(weight[row, column])  # (E,)
     row_rank, column_rank = regulators.factorize(sort=True)[0], targets.factorize(sort=True)[0]
     order = np.lexsort((column_rank[column], row_rank[row], -strength))[:n]
     return row[order], column[order]

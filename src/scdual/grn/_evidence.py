@@ -8,9 +8,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import false_discovery_control, norm
+from scipy.special import ndtr
 
-from scdual.grn._pair_values import check_shape
+from scdual.grn._pair_values import check_shape, frozen, sealed
 
 EVIDENCE_RANGE = {"sd": (0.0, math.inf), "support": (0.0, 1.0), "q_value": (0.0, 1.0), "n_cells": (0.0, math.inf)}
 
@@ -43,29 +43,37 @@ class EdgeEvidence(NamedTuple):
 
     def subset(self, row: np.ndarray, column: np.ndarray) -> "EdgeEvidence":
         """Return the evidence of these rows and columns."""
-        return EdgeEvidence(**{name: values[np.ix_(row, column)] for name, values in self.columns().items()})
+        return EdgeEvidence(**{name: sealed(values[np.ix_(row, column)]) for name, values in self.columns().items()})
 
     def frozen(self) -> "EdgeEvidence":
-        """Return read-only copies."""
-        copies = {name: np.array(values) for name, values in self.columns().items()}
-        for values in copies.values():
-            values.setflags(write=False)
-        return EdgeEvidence(**copies)
+        """Return what is there as read-only arrays, in copies unless nobody can write to them."""
+        return EdgeEvidence(**{name: frozen(values) for name, values in self.columns().items()})
 
 
-def q_values(z: np.ndarray) -> np.ndarray:
+def q_values(z: np.ndarray, is_edge: np.ndarray | None = None) -> np.ndarray:
     """Return the smallest false discovery rate at which each pair is called, by Benjamini and Hochberg :cite:p:`Benjamini95`.
 
     Parameters
     ----------
     z
         Estimates over their standard errors, of any shape; 0 where there is no pair, which has 1.
+    is_edge
+        Pairs that can be called, in the shape of ``z``; the others have 1, too, but count. None means all pairs.
     """
     is_pair = z != 0
+    size = np.abs(z[is_pair], dtype=float)
+    order = size.argsort()  # the largest p value first
+    p_value = size[order]
+    ndtr(np.negative(p_value, out=p_value), out=p_value)
+    p_value *= 2 * len(order)
+    p_value /= np.arange(len(order), 0, -1)
+    np.minimum.accumulate(p_value, out=p_value)
+    size[order] = np.minimum(p_value, 1, out=p_value)
     result = np.ones(z.shape)
-    if is_pair.any():
-        result[is_pair] = false_discovery_control(2 * norm.sf(np.abs(z[is_pair], dtype=float)))
-    return result
+    result[is_pair] = size
+    if is_edge is not None:
+        result[~is_edge] = 1
+    return sealed(result)
 
 
 def check_evidence(evidence: EdgeEvidence, weight: np.ndarray) -> None:

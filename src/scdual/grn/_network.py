@@ -16,7 +16,8 @@ from scdual._checks import check_choice, check_share, check_type, check_whole
 from scdual.grn._edges import edges_to_frame, strongest_edges
 from scdual.grn._evidence import EdgeEvidence, check_evidence
 from scdual.grn._names import name_positions, unique_names
-from scdual.grn._pair_values import as_weights
+from scdual.grn._pair_values import as_weights, sealed
+from scdual.grn._sparse import edges_to_csr
 from scdual.grn._symbols import GeneSymbols, symbols_of, text_columns, unique_symbols
 
 
@@ -25,7 +26,8 @@ class RegulatoryNetwork:
     """Hold the signed edges of one group of cells, with the names of their genes.
 
     Positive weights activate, negative weights repress, zero means no edge; the size is the strength.
-    The network keeps read-only copies, so later changes to the caller's arrays do not reach it.
+    The network keeps read-only copies, so later changes to the caller's arrays do not reach it; arrays that are read-only
+    already are kept as they are.
 
     Parameters
     ----------
@@ -174,11 +176,7 @@ class RegulatoryNetwork:
         names = self.targets if var_names is None else unique_names(var_names, role="var_names")
         row_of = name_positions(self.regulators, names, role="regulators", where="`var_names`")
         column_of = name_positions(self.targets, names, role="targets", where="`var_names`")
-        row, column = np.nonzero(self.weight)
-        stored = matrices[values][row, column]
-        stored = stored.astype(np.float32) if stored.dtype.kind == "f" else stored
-        entries = (stored, (row_of[row], column_of[column]))
-        return csr_matrix(entries, shape=(len(names), len(names)))
+        return edges_to_csr(matrices[values], self.weight, row_of=row_of, column_of=column_of, n_genes=len(names))
 
     def _matrices(self) -> dict[str, np.ndarray]:
         """Return weights and evidence by name, each ``(R, T)``."""
@@ -199,7 +197,8 @@ class RegulatoryNetwork:
         row = name_positions(rows, self.regulators, role="regulators", where="the regulators of this network")
         column = name_positions(columns, self.targets, role="targets", where="the targets of this network")
         evidence = None if self.evidence is None else self.evidence.subset(row, column)
-        return RegulatoryNetwork(self.weight[np.ix_(row, column)], rows, columns, self.group, evidence, self.var)
+        weight = sealed(self.weight[np.ix_(row, column)])
+        return RegulatoryNetwork(weight, rows, columns, self.group, evidence, self.var)
 
     def top(self, n: int, sign: Literal[1, -1] | None = None) -> "RegulatoryNetwork":
         """Return the network with only its ``n`` strongest edges; ties are kept in the order of names.
@@ -224,7 +223,7 @@ class RegulatoryNetwork:
         row, column = strongest_edges(eligible, self.regulators, targets=self.targets, n=n)
         weight = np.zeros_like(self.weight)
         weight[row, column] = self.weight[row, column]
-        return replace(self, weight=weight)
+        return replace(self, weight=sealed(weight))
 
     def called(self, fdr: float = 0.05) -> "RegulatoryNetwork":
         """Return the network with only the edges called at this false discovery rate.
@@ -246,7 +245,7 @@ class RegulatoryNetwork:
                 "The network has no `q_value` of its edges; call `model.train_ensemble()`, then `get_regulation` again."
             )
             raise ValueError(msg)
-        return replace(self, weight=np.where(self.evidence.q_value <= fdr, self.weight, 0))
+        return replace(self, weight=sealed(np.where(self.evidence.q_value <= fdr, self.weight, 0)))
 
     def supported(self, support: float = 0.95) -> "RegulatoryNetwork":
         """Return the network with only the edges whose sign has at least this support.
@@ -270,7 +269,7 @@ class RegulatoryNetwork:
                 "`model.train_ensemble()`, or a table with the columns 'sd' and 'support'."
             )
             raise ValueError(msg)
-        return replace(self, weight=np.where(self.evidence.support >= support, self.weight, 0))
+        return replace(self, weight=sealed(np.where(self.evidence.support >= support, self.weight, 0)))
 
 
 def check_network(network: RegulatoryNetwork, *, name: str | None = None) -> RegulatoryNetwork:

@@ -24,7 +24,7 @@ def check_shape(name: str, values: Any, expected: tuple[int, ...], *, advice: st
 
 
 def as_weights(weight: Any, regulators: pd.Index, targets: pd.Index) -> np.ndarray:
-    """Return a read-only copy of the weights of a network as float32, ``(R, T)``.
+    """Return the weights of a network as read-only float32, ``(R, T)``, in a copy unless nobody can write to them.
 
     Raises
     ------
@@ -33,26 +33,42 @@ def as_weights(weight: Any, regulators: pd.Index, targets: pd.Index) -> np.ndarr
     ValueError
         If the shape does not fit the names, a weight is not finite, or a gene regulates itself.
     """
-    copied = _as_float32(weight)
-    advice = "If the rows are targets, use `from_attention_layout`."
-    check_shape("weight", copied, (len(regulators), len(targets)), advice=advice)
-    _check_finite(copied)
-    _check_self_edges(copied, regulators, targets)
-    copied.setflags(write=False)
-    return copied
-
-
-def _as_float32(weight: Any) -> np.ndarray:
-    """Return a copy."""
     try:
         with np.errstate(over="ignore"):  # too large for float32 becomes inf, which is reported later
-            return np.array(weight, dtype=np.float32)
+            kept = frozen(weight, dtype=np.float32)
     except (TypeError, ValueError) as error:
         msg = (
             f"`weight` of type {type(weight).__name__} makes no array of numbers ({error}); expected one row per regulator "
             "and one column per target. Pass a NumPy array; of a sparse matrix, its `toarray()`."
         )
         raise TypeError(msg) from error
+    advice = "If the rows are targets, use `from_attention_layout`."
+    check_shape("weight", kept, (len(regulators), len(targets)), advice=advice)
+    _check_finite(kept)
+    _check_self_edges(kept, regulators, targets)
+    return kept
+
+
+def frozen(values: Any, *, dtype: Any = None) -> np.ndarray:
+    """Return values as a read-only array: themselves if nobody can write to them, else a copy."""
+    is_right = type(values) is np.ndarray and (dtype is None or values.dtype == dtype)
+    return values if is_right and _is_frozen(values) else sealed(np.array(values, dtype=dtype))
+
+
+def sealed(values: np.ndarray) -> np.ndarray:
+    """Return an array that nobody else has, read-only from now on."""
+    values.setflags(write=False)
+    return values
+
+
+def _is_frozen(values: np.ndarray) -> bool:
+    """Return whether neither an array nor the one whose memory it shows can be written to."""
+    base: Any = values
+    while isinstance(base, np.ndarray):
+        if base.flags.writeable:
+            return False
+        base = base.base
+    return base is None  # else the memory is that of something that may write
 
 
 def _check_finite(weight: np.ndarray) -> None:

@@ -374,7 +374,7 @@ def _weights_hash(model: Any) -> int:
     )
 
 
-def _bytes(values: torch.Tensor) -> bytes:
-    return (
-        values.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if values.ndim else _bytes(values[None])
-    )
+def _bytes(values: torch.Tensor) -> memoryview:
+    """Return the bytes of a tensor, in its own memory where that is possible."""
+    flat = values.detach().cpu().contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy().data

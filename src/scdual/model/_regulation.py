@@ -1,10 +1,10 @@
-"""Read the regulatory map and the gene embedding off a trained SCDual, and write results into the data.
+"""Read the regulatory map and the gene embedding off a trained SCDual.
 
 Dimension key
     C  cells      G  genes      R  regulators      D  embedding width
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, get_args, overload
 
@@ -13,12 +13,10 @@ import pandas as pd
 import torch
 from anndata import AnnData
 from mudata import MuData
-from scvi import REGISTRY_KEYS, settings
+from scvi import settings
 
 from scdual._checks import check_choice
-from scdual._constants import HISTORY_KEY, ORIENTATION, RESULT_KEYS, regulation_key
 from scdual._types import MapKind
-from scdual.data._counts import n_cells_expressing
 from scdual.data._regulators import kept_targets
 from scdual.grn import (
     EdgeEvidence,
@@ -31,13 +29,20 @@ from scdual.grn import (
 from scdual.model._cells import cell_positions, check_cells
 from scdual.model._ensemble import EnsembleMixin
 from scdual.model._groups import group_cells, leave_out
-from scdual.model._record import describe, loss_curves
-from scdual.model._results import Results, network_matrices, replace_results
-from scdual.module.map import Pairs, RegulationMap, correlation, gate, group_pairs, known_pairs, mean_maps
+from scdual.module.map import (
+    Pairs,
+    RegulationMap,
+    correlation,
+    gate,
+    group_pairs,
+    known_pairs,
+    mean_attention,
+    mean_influence,
+)
 
 
 class RegulationMixin(EnsembleMixin):
-    """Methods of SCDual that return or write the regulatory map."""
+    """Methods of SCDual that return the regulatory map."""
 
     @overload
     def get_regulation(
@@ -148,9 +153,9 @@ class RegulationMixin(EnsembleMixin):
         if kind == "regulation":
             networks = self._group_networks(adata, groups, batch_size, is_kept)
         elif kind == "consensus":
-            networks = self._plain_group_networks(adata, groups, batch_size)
             networks = {
-                name: self._consensus(network, adata, groups[name], batch_size) for name, network in networks.items()
+                name: self._consensus(network, adata, groups[name], batch_size)
+                for name, network in self._plain_group_networks(adata, groups, batch_size)
             }
         else:
             networks = {
@@ -171,70 +176,6 @@ class RegulationMixin(EnsembleMixin):
         states = self.module.map.gene_state().cpu().numpy().copy()
         return pd.DataFrame(states, index=pd.Index(self.gene_names))
 
-    @torch.inference_mode()
-    def annotate(
-        self,
-        adata: AnnData | MuData | None = None,
-        *,
-        groupby: str | Sequence[str] | None = None,
-        batch_size: int | None = None,
-    ) -> None:
-        """Write embedding, regulatory map and gene embedding into the data.
-
-        The latent representation goes to ``obsm["X_scdual"]``; regulation, attention and gate to ``varp``, row =
-        regulator and column = target, and beside the regulation the ``varp["scdual_sd"]`` and ``varp["scdual_support"]`` of
-        its edges, see :class:`~scdual.grn.EdgeEvidence`; the gene embedding to ``varm``; the regulators and in how many cells
-        each gene is expressed, ``scdual_n_cells``, to ``var``; and parameters and losses to ``uns["scdual"]``. Of MuData, ``obsm`` and ``uns`` are written at the top and the others to the RNA modality.
-        What an earlier call has written goes as a whole, and a call that fails changes nothing.
-
-        Parameters
-        ----------
-        adata
-            Data with the genes of the model; None takes the data it was built with.
-        groupby
-            Column or columns of ``obs``, as in :meth:`get_regulation`; the regulation of each group is written as well,
-            to ``varp["scdual_regulation_<group>"]``, and its evidence to ``varp["scdual_sd_<group>"]`` and
-            ``varp["scdual_support_<group>"]``. In these keys ``/`` is written ``%2F``, a backslash ``%5C`` and
-            ``%`` itself ``%25``; ``uns["scdual"]["groups"]`` has the name of the group of each key.
-        batch_size
-            Cells per minibatch.
-
-        Raises
-        ------
-        RuntimeError
-            If the model is not trained, or was saved before edges carried evidence.
-        KeyError
-            If ``groupby`` is no column of ``obs``.
-        ValueError
-            If ``batch_size`` is below 1, no group has two cells, or two groups have the same name.
-        """
-        self._check_if_trained(warn=False)
-        self._check_evidence()
-        check_cells(adata, batch_size=batch_size)
-        adata = self._validate_anndata(adata)
-        groups = {} if groupby is None else group_cells(groupby, adata.obs)
-        by_group = self._group_networks(adata, groups, batch_size)
-        latent = self.get_latent_representation(adata, batch_size=batch_size)
-        maps = mean_maps(self.module.map, self._batches(adata, None, batch_size))
-        manager = self.get_anndata_manager(adata, required=True)
-        n_cells = n_cells_expressing(manager.get_from_registry(REGISTRY_KEYS.X_KEY))
-
-        rna = adata.mod[self._rna_modality] if isinstance(adata, MuData) else adata
-        networks = {
-            RESULT_KEYS.REGULATION: self._network(adata, None, batch_size, "regulation"),
-            RESULT_KEYS.ATTENTION: self._named(maps.attention),
-            RESULT_KEYS.GATE: self._named(gate(self.module.map)),
-        }
-        networks |= {regulation_key(name): network for name, network in by_group.items()}
-        results = Results(
-            obsm={RESULT_KEYS.LATENT: latent},
-            uns={RESULT_KEYS.PARAMETERS: self._parameters(groupby, list(by_group))},
-            varp=network_matrices(networks, rna.var_names),
-            varm={RESULT_KEYS.GENE_EMBEDDING: self.get_gene_embedding().to_numpy()},
-            var={RESULT_KEYS.REGULATOR: rna.var_names.isin(self.regulators), RESULT_KEYS.N_CELLS: n_cells},
-        )
-        replace_results(adata, rna, results)
-
     def _check_evidence(self) -> None:
         if not self.module.map.known.is_known:
             msg = (
@@ -247,11 +188,11 @@ class RegulationMixin(EnsembleMixin):
         """Return the network with the targets that are kept, of a mask ``(G,)``; None keeps all."""
         return network if is_kept is None else network.subset(targets=network.targets[is_kept])
 
-    def _network_of_all(self, is_kept: np.ndarray | None = None) -> RegulatoryNetwork:
+    def _network_of_all(self, is_kept: np.ndarray | None = None, *, with_q_values: bool = True) -> RegulatoryNetwork:
         """Return the regulation over the cells of the training, with its evidence, whose q values count the kept targets."""
         pairs = self._known(self.module.map)
         if not self.ensemble_:
-            return self._with_evidence(pairs, is_kept=is_kept)
+            return self._with_evidence(pairs, is_kept=is_kept, with_q_values=with_q_values)
         *members, null = (self._known(self._member(state)) for state in (*self.ensemble_, self.null_))
         return self._with_evidence(pairs, members, null, is_kept=is_kept)
 
@@ -268,8 +209,8 @@ class RegulationMixin(EnsembleMixin):
         if kind == "gate":
             return self._named(gate(self.module.map), group)
         if kind in ("attention", "influence"):
-            maps = mean_maps(self.module.map, self._batches(adata, indices, batch_size))
-            return self._named(getattr(maps, kind), group)
+            read = mean_attention if kind == "attention" else mean_influence
+            return self._named(read(self.module.map, self._batches(adata, indices, batch_size)), group)
         cells = np.arange(adata.n_obs) if indices is None else cell_positions(adata, indices)
         if len(np.unique(cells)) == adata.n_obs:
             network = self._network_of_all(is_kept)
@@ -300,14 +241,18 @@ class RegulationMixin(EnsembleMixin):
         null: Pairs | None = None,
         group: str | None = None,
         is_kept: np.ndarray | None = None,
+        with_q_values: bool = True,
     ) -> RegulatoryNetwork:
         """Return the network of pairs with their evidence, that of members and of permuted genes if there are any."""
         network = self._named(pairs.weight, group)
         is_edge, n_cells = network.weight != 0, pairs.n_cells.T
-        counted = 1 if is_kept is None else is_kept  # among all pairs, by target
         if null is None:
-            q_value = np.where(is_edge, q_values(pairs.z.T * counted), 1.0)
-            return replace(network, evidence=EdgeEvidence(pairs.sd.T, pairs.support.T, q_value, n_cells))
+            evidence = EdgeEvidence(pairs.sd.T, pairs.support.T, n_cells=n_cells)
+            if with_q_values:
+                z = pairs.z.T if is_kept is None else pairs.z.T * is_kept  # among all pairs, by target
+                evidence = evidence._replace(q_value=q_values(z, is_edge))
+            return replace(network, evidence=evidence)
+        counted = 1 if is_kept is None else is_kept
         found = edge_evidence(
             network.weight,
             np.stack([member.weight.T for member in members]),
@@ -331,7 +276,7 @@ class RegulationMixin(EnsembleMixin):
         is_kept: np.ndarray | None = None,
     ) -> dict[str, RegulatoryNetwork]:
         """Return the regulation of each group that has one, with its evidence."""
-        networks = self._plain_group_networks(adata, groups, batch_size, is_kept)
+        networks = dict(self._plain_group_networks(adata, groups, batch_size, is_kept))
         if not (networks and self.ensemble_):
             return networks
         groups = {name: groups[name] for name in networks}
@@ -354,17 +299,19 @@ class RegulationMixin(EnsembleMixin):
         groups: dict[str, np.ndarray],
         batch_size: int | None,
         is_kept: np.ndarray | None = None,
-    ) -> dict[str, RegulatoryNetwork]:
-        """Return the regulation of each group that has one, with the evidence of its own cells."""
-        found = self._group_pairs(self.module.map, adata, groups, batch_size)
-        without = [name for name, pairs in found.items() if self._has_edges and not pairs.weight.any()]
+        *,
+        with_q_values: bool = True,
+    ) -> Iterator[tuple[str, RegulatoryNetwork]]:
+        """Yield each group that has a map, and its regulation with the evidence of its own cells."""
+        without = []
+        for name, cells in groups.items():
+            pairs = self._group_pairs(self.module.map, adata, {name: cells}, batch_size)[name]
+            if self._has_edges and not pairs.weight.any():
+                without.append(name)
+            else:
+                yield name, self._with_evidence(pairs, group=name, is_kept=is_kept, with_q_values=with_q_values)
         if without:
             leave_out(without, groups, "no regulator varies in them beyond covariates and depth")
-        return {
-            name: self._with_evidence(found[name], group=name, is_kept=is_kept)
-            for name in groups
-            if name not in without
-        }
 
     def _group_pairs(
         self,
@@ -383,13 +330,3 @@ class RegulationMixin(EnsembleMixin):
         """Return a map ``(G, R)`` as a network."""
         network = from_attention_layout(weight, self.regulators, self.gene_names, group=group)
         return replace(network, var=self._var_table())
-
-    def _parameters(self, groupby: str | Sequence[str] | None, groups: list[str]) -> dict[str, Any]:
-        """Return what ``uns["scdual"]`` holds; plain values only, so that ``write_h5ad`` can store it."""
-        run = {} if self.record_ is None else self.record_.to_uns()
-        curves = loss_curves(self.history)
-        parameters = {"orientation": ORIENTATION} | describe(self) | ({HISTORY_KEY: curves} if curves else {}) | run
-        if groupby is not None:
-            columns = groupby if isinstance(groupby, str) else list(groupby)
-            parameters |= {"groupby": columns, "groups": {regulation_key(name): name for name in groups}}
-        return parameters

@@ -34,6 +34,7 @@ from scdual.data._manager import CellManager
 from scdual.data._prior import PriorNetwork, align_prior, prior_table
 from scdual.data._regulators import resolve_regulators
 from scdual.grn._edges import EdgeTable
+from scdual.model._annotate import AnnotationMixin
 from scdual.model._check_perturbation import PerturbationCheckMixin
 from scdual.model._conditions import ConditionMixin
 from scdual.model._datamodule import check_no_collection, own_registry
@@ -41,6 +42,7 @@ from scdual.model._differential_expression import DifferentialExpressionMixin
 from scdual.model._ensemble_networks import EnsembleNetworksMixin
 from scdual.model._io import SavingMixin
 from scdual.model._labels import LabelMixin
+from scdual.model._map_memory import check_held
 from scdual.model._query import QueryMixin
 from scdual.model._record import first_record, generator_state
 from scdual.model._regulator_report import RegulatorReportMixin
@@ -56,6 +58,7 @@ class SCDual(
     PerturbationCheckMixin,
     RegulatorReportMixin,
     EnsembleNetworksMixin,
+    AnnotationMixin,
     DifferentialExpressionMixin,
     LabelMixin,
     QueryMixin,
@@ -165,6 +168,7 @@ class SCDual(
         gene_names = pd.Index(np.asarray(self._state(REGISTRY_KEYS.X_KEY)["column_names"]).astype(str))
         counts = None if adata is None else self.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
         regulator_index = resolve_regulators(regulators, gene_names, self._var_table(), counts=counts)
+        check_held(len(gene_names), len(regulator_index))
         self.gene_names_ = list(gene_names)
         self.regulators_ = list(gene_names[regulator_index])
         known = None if prior is None else align_prior(prior, gene_names, regulator_index)

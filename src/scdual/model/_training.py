@@ -14,6 +14,7 @@ from scdual.data._counts import n_cells_expressing
 from scdual.model._datamodule import batch_size_of, check_datamodule
 from scdual.model._devices import choose_strategy, n_devices
 from scdual.model._interruption import whole_or_undone
+from scdual.model._map_memory import check_learnt
 from scdual.model._record import Record, recorded
 from scdual.model._saved_model import checkpoints_are_folders
 from scdual.model._scvi import KwargsLike, merge_kwargs
@@ -112,8 +113,8 @@ class TrainingMixin(UnsupervisedTrainingMixin):
         ------
         TypeError, ValueError
             If an argument is unknown or wrong, the model has neither data nor a ``datamodule``, no cell is left to
-            validate early stopping, the length of the training cannot be chosen, ``strategy`` divides the model, or all
-            parameters are frozen. Nothing has been changed then.
+            validate early stopping, the length of the training cannot be chosen, ``strategy`` divides the model, the map
+            does not fit into memory, or all parameters are frozen. Nothing has been changed then.
         KeyboardInterrupt
             On Ctrl+C. The model is then partly trained and can be used, which it says when it is printed. After any
             other error, and before the first step, it is as it was before the call.
@@ -132,6 +133,7 @@ class TrainingMixin(UnsupervisedTrainingMixin):
         check_trainer(trainer_config, trainer_kwargs, own=argument_names(self.train))
         check_type("datamodule", datamodule, LightningDataModule, optional=True)
         self._check_can_learn(datamodule)
+        check_learnt(*self.module.map.known.weight.shape, accelerator=accelerator, n_processes=n_devices(devices))
         config = merge_kwargs(trainer_config, None, name="trainer")
         strategy = choose_strategy(trainer_kwargs.get("strategy") or config.get("strategy"), devices)
         if strategy is not None:

@@ -12,7 +12,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 from sklearn.linear_model import LinearRegression
 
-from scdual.module.map import MapCells, Posterior, RegulationMap, group_map
+from scdual.module.map import MapCells, Posterior, RegulationMap, _blocks, group_map
 
 N, G, N_BATCH = 300, 12, 2
 REGULATORS = [7, 2, 5, 0]
@@ -95,6 +95,17 @@ def test_minibatches_do_not_matter(cells: MapCells) -> None:
     module, known = fitted(cells), torch.zeros(G, R)
     one, other = (group_map(module.values, split(cells, n), of_all(known)) for n in (N, 17))
     torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("n_values", [1, 3 * R])
+def test_blocks_of_genes_do_not_matter(cells: MapCells, monkeypatch: pytest.MonkeyPatch, n_values: int) -> None:
+    module, known = fitted(cells, 2.0), 0.1 * torch.randn(G, R)
+    known[REGULATORS, range(R)] = 0
+    whole = group_map(module.values, [cells], of_all(known))
+    monkeypatch.setattr(_blocks.row_blocks, "__kwdefaults__", {"n_values": n_values})
+    for one, other in zip(whole, group_map(module.values, [cells], of_all(known)), strict=True):
+        assert one.dtype == torch.float32
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
 
 
 def test_without_evidence_the_map_of_all_cells_stays(cells: MapCells) -> None:

@@ -51,6 +51,14 @@ def test_moments_are_those_of_the_residuals_of_least_squares(
     np.testing.assert_allclose(cross, residual[:, REGULATOR].T @ residual / N, atol=1e-10)
 
 
+def test_part_of_the_products_is_that_of_all(covariates: torch.Tensor, genes: torch.Tensor) -> None:
+    moments = moments_of(covariates, genes)
+    gram, cross = moments.partial()
+    torch.testing.assert_close(moments.partial_gram(), gram)
+    torch.testing.assert_close(moments.partial_cross(slice(1, 4)), cross[1:4])
+    assert torch.equal(moments.partial_cross(), cross)  # reading them twice changes nothing
+
+
 def test_moments_given_one_batch_are_covariances(genes: torch.Tensor) -> None:
     gram, cross = moments_of(torch.ones(N, 1).double(), genes + 5).partial()
     expected = np.cov(genes.numpy(), rowvar=False, bias=True)[REGULATOR]

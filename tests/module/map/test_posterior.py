@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import brentq
 
-from scdual.module.map._posterior import adaptive_ridge, excess_variance, posterior_map, shared_part, sign_probability
+from scdual.module.map import _blocks
+from scdual.module.map._posterior import excess_variance, leading_directions, posterior_map
 
 N_GENES, N_REGULATORS = 40, 8
 
@@ -21,44 +23,17 @@ def products(rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.tensor(values.T @ values / 300), torch.tensor(genes.T @ values / 300)
 
 
-def test_the_adaptive_ridge_solves_each_gene(
-    products: tuple[torch.Tensor, torch.Tensor], rng: np.random.Generator
-) -> None:
-    gram, cross = products
-    penalty = torch.tensor(rng.uniform(0.1, 5, size=cross.shape))
-    is_pair = torch.tensor(rng.random(cross.shape) > 0.2)
-    start = torch.tensor(rng.normal(size=cross.shape))
-    found = adaptive_ridge(gram, cross, penalty, start=start, is_pair=is_pair, tolerance=1e-10)
-    for gene in range(N_GENES):
-        pairs = is_pair[gene].numpy()
-        matrix = gram.numpy()[np.ix_(pairs, pairs)] + np.diag(penalty[gene].numpy()[pairs])
-        expected = np.linalg.solve(matrix, cross[gene].numpy()[pairs])
-        np.testing.assert_allclose(found[gene].numpy()[pairs], expected, rtol=1e-6, atol=1e-9)
-        assert not found[gene].numpy()[~pairs].any()
-
-
 def test_the_shared_part_is_what_stands_out_of_the_noise(rng: np.random.Generator) -> None:
     left, right = rng.normal(size=(200, 2)), rng.normal(size=(2, 30))
     noise = rng.normal(size=(200, 30))
     weight = torch.tensor(left @ right + 0.3 * noise)
-    found = shared_part(weight, weight / 0.3).numpy()
+    of_z, of_weight = weight.T @ weight / 0.09, weight.T @ weight
+    directions = leading_directions(of_z, of_weight, n_genes=200)
+    found = (weight @ directions @ directions.T).numpy()
     u, s, vt = np.linalg.svd(weight.numpy(), full_matrices=False)
     np.testing.assert_allclose(found, (u[:, :2] * s[:2]) @ vt[:2], atol=1e-8)
-    of_noise = shared_part(torch.tensor(noise), torch.tensor(noise)).numpy()
-    assert np.linalg.matrix_rank(of_noise, tol=1e-6) == 1
-
-
-def test_the_probability_of_a_sign_is_how_often_it_is_right(rng: np.random.Generator) -> None:
-    shape = (2000, 20)
-    truth = rng.normal(size=shape) * np.where(rng.random(shape) < 0.2, 1.0, 0.1)
-    sd = rng.uniform(0.1, 0.6, size=shape)
-    estimate = truth + sd * rng.normal(size=shape)
-    stated = sign_probability(torch.tensor(estimate), torch.tensor(sd**2)).numpy()
-    is_right = np.sign(estimate) == np.sign(truth)
-    for low in (0.5, 0.6, 0.7, 0.8, 0.9, 0.95):
-        chosen = (stated >= low) & (stated < low + 0.1)
-        assert chosen.sum() > 200
-        assert abs(is_right[chosen].mean() - stated[chosen].mean()) < 0.03
+    of_noise = torch.tensor(noise.T @ noise)
+    assert leading_directions(of_noise, of_noise, n_genes=200).shape == (30, 1)
 
 
 def test_estimates_as_large_as_their_errors_leave_nothing(
@@ -111,3 +86,83 @@ def test_the_order_of_genes_does_not_matter(
     )
     for one, two in zip(found, other, strict=True):
         torch.testing.assert_close(one[genes][:, regulators], two, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture
+def estimates(
+    products: tuple[torch.Tensor, torch.Tensor], rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Estimates and their squared errors, which reach over five orders of magnitude; some pairs are none."""
+    gram, cross = products
+    estimate = torch.linalg.solve(gram + torch.eye(N_REGULATORS), cross.T).T.contiguous()
+    estimate *= torch.tensor(rng.random(estimate.shape) > 0.1)
+    return estimate, torch.tensor(10 ** rng.uniform(-5, 0, size=estimate.shape))
+
+
+def in_blocks_of(monkeypatch: pytest.MonkeyPatch, n_values: int) -> None:
+    """Let all matrices be read so many values at a time."""
+    monkeypatch.setattr(_blocks.row_blocks, "__kwdefaults__", {"n_values": n_values})
+
+
+@pytest.mark.parametrize("n_values", [1, 3 * N_REGULATORS, 7 * N_REGULATORS + 2])
+def test_blocks_of_genes_do_not_matter(
+    products: tuple[torch.Tensor, torch.Tensor],
+    estimates: tuple[torch.Tensor, torch.Tensor],
+    monkeypatch: pytest.MonkeyPatch,
+    n_values: int,
+) -> None:
+    gram, cross = products
+    whole = posterior_map(*estimates, gram, cross, penalty=1.0, least_share=0.3)
+    in_blocks_of(monkeypatch, n_values)
+    found = posterior_map(*estimates, gram, cross, penalty=1.0, least_share=0.3)
+    for one, other in zip(whole, found, strict=True):
+        assert one.any()
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_single_precision_changes_no_digit_that_is_shown(
+    products: tuple[torch.Tensor, torch.Tensor], estimates: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    gram, cross = products
+    exact = posterior_map(*estimates, gram, cross, penalty=1.0, least_share=0.3)
+    single = posterior_map(*(part.float() for part in estimates), gram, cross, penalty=1.0, least_share=0.3)
+    assert {part.dtype for part in single} == {torch.float32}
+    for one, other in zip(exact, single, strict=True):
+        torch.testing.assert_close(one, other.double(), rtol=1e-5, atol=1e-6)
+
+
+def test_the_posterior_is_that_of_its_equations(
+    products: tuple[torch.Tensor, torch.Tensor], estimates: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    """All at once in NumPy, with the ridge solved gene by gene."""
+    gram, cross = (part.numpy() for part in products)
+    w, s2 = (part.numpy() for part in estimates)
+    is_pair = w != 0
+    tau2 = brentq(lambda tau: (w[is_pair] ** 2 / (tau + s2[is_pair])).mean() - 1, 0, 1e3, xtol=1e-14)
+    shrunken, z = w * tau2 / (tau2 + s2), w / np.sqrt(s2)
+    values = np.linalg.svd(z, compute_uv=False)
+    rank = max(1, int((values > np.sqrt(N_GENES) + np.sqrt(N_REGULATORS)).sum()))
+    u, s, vt = np.linalg.svd(shrunken, full_matrices=False)
+    size = np.abs((u[:, :rank] * s[:rank]) @ vt[:rank])
+    penalty = 1.0 / (0.3 + 0.7 * size / size.mean(1, keepdims=True))
+    refit = np.zeros_like(w)
+    for gene in range(N_GENES):
+        pairs = is_pair[gene]
+        matrix = gram[np.ix_(pairs, pairs)] + np.diag(penalty[gene, pairs])
+        refit[gene, pairs] = np.linalg.solve(matrix, cross[gene, pairs])
+    relative = 0.3 + 0.7 * size / size[is_pair].mean()
+    prior = tau2 * relative / relative[is_pair].mean()
+    share = prior / (prior + s2) * is_pair
+    found = posterior_map(*estimates, *products, penalty=1.0, least_share=0.3)
+    np.testing.assert_allclose(found.weight, share * refit, rtol=1e-3, atol=5e-4)  # as exact as the iterations
+    np.testing.assert_allclose(found.sd, np.sqrt(share * s2), rtol=1e-9)
+    np.testing.assert_allclose(found.z, z * is_pair, rtol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_excess_variance_is_where_the_mean_is_one(estimates: tuple[torch.Tensor, torch.Tensor], scale: float) -> None:
+    estimate, variance = estimates[0] * scale, estimates[1] * scale**2
+    is_pair = estimate != 0
+    square, error = estimate[is_pair].numpy() ** 2, variance[is_pair].numpy()
+    expected = brentq(lambda tau: (square / (tau + error)).mean() - 1, 0, 1e3 * square.max(), xtol=1e-16 * scale**2)
+    assert float(excess_variance(estimate, variance)) == pytest.approx(expected, rel=1e-9)

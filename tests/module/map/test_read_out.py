@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from scdual.module.map import DEFAULT_SETTINGS, MapCells, MapSettings, RegulationMap, gate, known_pairs, mean_maps
+from scdual.module.map import DEFAULT_SETTINGS, MapCells, MapSettings, RegulationMap, gate, known_pairs
 
 N, G = 40, 9
 REGULATORS = [7, 2, 5]
@@ -22,17 +22,6 @@ def fitted(cells: MapCells, **kwargs: object) -> RegulationMap:
     regulation_map = RegulationMap(G, regulators=REGULATORS, n_embed=8, **kwargs)
     regulation_map.fit([cells])
     return regulation_map.eval()
-
-
-def test_maps_are_means_over_cells_whatever_the_minibatches(cells: MapCells) -> None:
-    regulation_map = fitted(cells, settings=MapSettings(target_chunk=4))
-    with torch.no_grad():
-        values = regulation_map.regulator_values(regulation_map.values.log_expr(cells))
-        expected = regulation_map.maps(values, torch.arange(G))
-    batches = [MapCells(*rows) for rows in zip(cells.counts.split(7), cells.covariates.split(7), strict=True)]
-    found = mean_maps(regulation_map, batches)
-    np.testing.assert_allclose(found.influence, expected.regulation, atol=1e-6)
-    np.testing.assert_allclose(found.attention, expected.attention, atol=1e-6)
 
 
 def test_the_gate_is_read_without_the_other_maps(cells: MapCells, monkeypatch: pytest.MonkeyPatch) -> None:

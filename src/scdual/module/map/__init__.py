@@ -6,6 +6,7 @@ from scdual.module.map._donors import Difference, cell_test, donor_test
 from scdual.module.map._errors import squared_errors
 from scdual.module.map._group import group_map
 from scdual.module.map._hiding import Hidden, Hiding
+from scdual.module.map._mean_maps import mean_attention, mean_influence
 from scdual.module.map._mixture import ValueMixture
 from scdual.module.map._perturbation import (
     Observed,
@@ -21,7 +22,7 @@ from scdual.module.map._perturbation import (
 )
 from scdual.module.map._posterior import KnownPairs, Posterior, posterior_map
 from scdual.module.map._prior import prior_factor, prior_reach, prior_trust
-from scdual.module.map._read_out import MeanMaps, Pairs, correlation, gate, group_pairs, known_pairs, mean_maps
+from scdual.module.map._read_out import Pairs, correlation, gate, group_pairs, known_pairs
 from scdual.module.map._regulation_map import RegulationMap
 from scdual.module.map._scale import ExpressionScale
 from scdual.module.map._settings import DEFAULT_SETTINGS, MapSettings
@@ -38,7 +39,6 @@ __all__ = [
     "MapCells",
     "MapSettings",
     "MapValues",
-    "MeanMaps",
     "Observed",
     "Pairs",
     "Posterior",
@@ -57,7 +57,8 @@ __all__ = [
     "group_map",
     "group_pairs",
     "known_pairs",
-    "mean_maps",
+    "mean_attention",
+    "mean_influence",
     "observe",
     "posterior_map",
     "prior_factor",

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import torch
 
+from scdual.module.map._blocks import row_blocks
 from scdual.module.map._moments import Moments
 from scdual.module.map._values import MapCells, MapValues
 
@@ -26,7 +27,7 @@ def squared_errors(
     penalty: float,
     n_enough: int,
 ) -> torch.Tensor:
-    r"""Return squared standard errors of ridge estimates, shape ``(G, R)``.
+    r"""Return squared standard errors of ridge estimates, shape ``(G, R)``, in single precision.
 
     Of the value of a gene, :math:`o + w d`, only o is observed; d is read off the principal components, with loadings
     that are regressions of the genes on the scores z. What the noise e of a cell adds to an estimate is therefore
@@ -58,23 +59,19 @@ def squared_errors(
         Number of cells that is enough.
     """
     mixture, n_regulators = values.mixture, values.n_regulators
-    gram, cross = moments.partial()  # (R + P, R + P), (R + P, G)
-    effect = moments.total_effects()  # (U, R + P + G)
+    gram, effect = moments.partial_gram(), moments.total_effects()  # (R + P, R + P), (U, R + P + G)
     v, z = slice(n_regulators), slice(n_regulators, len(gram))
     inverse = torch.linalg.inv(gram[v, v] + penalty * torch.eye(n_regulators, dtype=gram.dtype, device=gram.device))
     lift = mixture.shrinkage / gram.diagonal()[z].clamp_min(1e-9)  # (P,)
     loading = mixture.weight * (inverse @ gram[v, z]) * lift  # (R, P)
-    residual_score = (cross[z] - gram[z, v] @ weight.T) * lift[:, None]  # (P, G)
+    residual_score = (moments.partial_cross(z) - gram[z, v] @ weight.T.double()) * lift[:, None]  # (P, G)
     gain = mixture.gain / mixture.std
     noise_effect = effect[:, len(gram) :] * mixture.target_std - (1 + mixture.weight) * effect[:, z] @ (
         mixture.shrinkage[:, None] * mixture.components
     ).to(effect)
-    target_sum = torch.zeros_like(weight)
-    regulator_sum, a_sum, e_sum = (
-        torch.zeros_like(weight),
-        weight.new_zeros(n_regulators),
-        weight.new_zeros(len(weight)),
-    )
+    target_sum = torch.zeros(weight.shape, device=weight.device)  # of squares, so single precision loses nothing
+    regulator_sum = torch.zeros_like(target_sum)
+    a_sum, e_sum = gram.new_zeros(n_regulators), gram.new_zeros(len(weight))
     n_cells = 0
     for cells in batches:
         covariates, log_expr = values.covariates(cells).double(), values.log_expr(cells)
@@ -85,10 +82,12 @@ def squared_errors(
         a = (rows[:, v] @ inverse + rows[:, z] @ loading.T).square()
         e = (noise / mixture.target_std).square()
         f = (noise[:, values.regulator_index] * gain) @ inverse
-        target_sum += e.T @ a
-        regulator_sum += (rows[:, z] @ residual_score).square().T @ f.square()
+        target_sum.addmm_(e.T.float(), a.float())
+        regulator_sum.addmm_((rows[:, z] @ residual_score).square().T.float(), f.square().float())
         a_sum, e_sum, n_cells = a_sum + a.sum(0), e_sum + e.sum(0), n_cells + len(a)
         if n_cells >= n_enough:
             break
-    independent = e_sum[:, None] * a_sum / n_cells
-    return (torch.maximum(target_sum, independent) + regulator_sum) / n_cells**2
+    for genes in row_blocks(*weight.shape):
+        independent = (e_sum[genes, None] * (a_sum / n_cells)).float()
+        regulator_sum[genes] += torch.maximum(target_sum[genes], independent)
+    return regulator_sum.div_(n_cells**2)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import torch
 
+from scdual.module.map._blocks import row_blocks
 from scdual.module.map._influence import InfluenceSums
 from scdual.module.map._moments import ROUNDING, Moments, View, collect_moments
 from scdual.module.map._posterior import Posterior, excess_variance
@@ -68,30 +69,70 @@ def group_map(
 
     order = torch.empty(0) if shuffler is None else shuffler.get_state()
     moments = collect_moments(values, batches, view)
-    weight = of_all.weight.double().T  # (R, G)
-    gram, cross = moments.partial()
-    variance = moments.variance()
-    cross = cross - values.mixture.self_covariance() * variance
-    unexplained = cross - gram @ weight
-    left = variance - (weight * (cross + unexplained)).sum(0)  # variance of a gene around its prediction
-    regulator_varies, gene_varies = moments.varies()
-    has_correlation = regulator_varies[:, None] & gene_varies & (left > ROUNDING * variance)
-    correlation = torch.where(has_correlation, unexplained / (gram.diagonal()[:, None] * left).sqrt(), torch.nan)
+    gram, variance = moments.partial_gram(), moments.variance()
+    unexplained, correlation = _unexplained(values, moments, of_all, gram, variance)
     over_noise = correlation_over_noise(correlation, regulators, moments.n_cells)
-    sd, support = of_all.sd.double().T, of_all.support.double().T
+    del correlation
+    estimate = None
     if over_noise > 1:
         penalty = max(1 / (over_noise - 1), settings.smallest_penalty)
-        departure = leave_one_out_ridge(gram, unexplained, regulators, penalty=penalty).T  # (R, G)
+        departure = leave_one_out_ridge(gram, unexplained, regulators, penalty=penalty)  # (G, R)
+        del unexplained
         if shuffler is not None:
             shuffler.set_state(order)  # the same pairs of cells again
-        error = _squared_errors(values, batches, moments, view, weight + departure, penalty=penalty)
-        prior = excess_variance(departure, error)
-        share = prior / (prior + error + ROUNDING**2) * (departure != 0)
-        weight, sd = weight + share * departure, (sd.square() + share * error).sqrt()
-        support = torch.special.ndtr(weight.abs() / sd.clamp_min(ROUNDING)) * (weight != 0)
-    std = torch.where(regulator_varies & is_expressed, gram.diagonal(), 0.0).sqrt()[:, None]
-    parts = weight * std, sd * std, support * (std > 0), weight / sd.clamp_min(ROUNDING) * (std > 0)
-    return Posterior(*(part.T.float() for part in parts))
+        weight = departure.T + of_all.weight.T
+        estimate = departure, _squared_errors(values, batches, moments, view, weight, penalty=penalty).T
+        del weight
+    std = torch.where(moments.varies()[0] & is_expressed, gram.diagonal(), 0.0).sqrt()
+    return _departed(of_all, estimate, std)
+
+
+def _unexplained(
+    values: MapValues, moments: Moments, of_all: Posterior, gram: torch.Tensor, variance: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return products of regulators with what the map of all cells leaves of genes, and their correlation, each ``(R, G)``.
+
+    The correlation is nan where a gene does not vary.
+    """
+    unexplained, own = moments.partial_cross(), values.mixture.self_covariance()
+    correlation = torch.empty_like(own)
+    regulator_varies, gene_varies = moments.varies()
+    for genes in row_blocks(*of_all.weight.shape):
+        weight = of_all.weight[genes].double().T  # (R, genes)
+        cross = unexplained[:, genes] - own[:, genes] * variance[genes]
+        rest = cross - gram @ weight
+        left = variance[genes] - (weight * (cross + rest)).sum(0)  # variance of a gene around its prediction
+        varies = regulator_varies[:, None] & gene_varies[genes] & (left > ROUNDING * variance[genes])
+        correlation[:, genes] = torch.where(varies, rest / (gram.diagonal()[:, None] * left).sqrt(), torch.nan).float()
+        unexplained[:, genes] = rest
+    return unexplained, correlation
+
+
+def _departed(of_all: Posterior, estimate: tuple[torch.Tensor, torch.Tensor] | None, std: torch.Tensor) -> Posterior:
+    """Return the map of a group whose regulators have spreads ``std`` ``(R,)``.
+
+    Parameters
+    ----------
+    of_all
+        Map of all cells.
+    estimate
+        How the group departs from it and the squared errors of that, each ``(G, R)``; None if it does not.
+    std
+        Spread of the regulators in the group, 0 for those that say nothing.
+    """
+    found = Posterior(*(torch.zeros_like(part, dtype=torch.float32) for part in of_all))
+    prior = std.new_zeros(()) if estimate is None else excess_variance(*estimate)
+    for genes in row_blocks(*of_all.weight.shape):
+        weight, sd, support = (part[genes].double() for part in (of_all.weight, of_all.sd, of_all.support))
+        if estimate is not None:
+            departure, error = (part[genes] for part in estimate)
+            share = prior / (prior + error + ROUNDING**2) * (departure != 0)
+            weight, sd = weight + share * departure, (sd.square() + share * error).sqrt()
+            support = torch.special.ndtr(weight.abs() / sd.clamp_min(ROUNDING)) * (weight != 0)
+        z = weight / sd.clamp_min(ROUNDING)
+        for kept, part in zip(found, (weight * std, sd * std, support * (std > 0), z * (std > 0)), strict=True):
+            kept[genes] = part.float()
+    return found
 
 
 def _squared_errors(
@@ -109,7 +150,7 @@ def _squared_errors(
     """
     effect = moments.total_effects()
     n_regulators = len(weight)
-    gram, _ = moments.partial()
+    gram = moments.partial_gram()
     inverse = torch.linalg.inv(gram + penalty * torch.eye(n_regulators, dtype=gram.dtype, device=gram.device))
     sums = InfluenceSums(*weight.shape, like=weight)
     for cells in batches:

@@ -29,12 +29,12 @@ class InfluenceSums:
     def add(self, influence: torch.Tensor, noise: torch.Tensor) -> None:
         """Add cells with the influence of their regulators ``(B, R)`` and the noise of their genes ``(B, G)``."""
         influence, noise = influence.square(), noise.square()
-        self.total += influence.T @ noise
+        self.total.addmm_(influence.T, noise)
         self.influence += influence.sum(0)
         self.noise += noise.sum(0)
         self.n_cells += len(noise)
 
     def variance(self) -> torch.Tensor:
         """Return the squared standard errors of the estimates, shape ``(R, G)``."""
-        independent = self.influence[:, None] * self.noise / self.n_cells
-        return torch.maximum(self.total, independent) / self.n_cells**2
+        independent = self.influence[:, None] * (self.noise / self.n_cells)
+        return torch.maximum(self.total, independent, out=independent).div_(self.n_cells**2)

@@ -158,7 +158,7 @@ class ValueMixture(nn.Module):
     def self_covariance(self) -> torch.Tensor:
         """Return what the observed value of each gene alone adds to the covariance of regulator and target, ``(R, G)``."""
         of_regulator = self.components[:, self.regulator_index] * self.shrinkage[:, None]  # (P, R)
-        return (self.gain / self.std)[:, None] * (of_regulator.T @ self.components) / self.target_std
+        return (of_regulator.T @ self.components).mul_((self.gain / self.std)[:, None]).div_(self.target_std)
 
 
 def _chunks(batches: Iterable[torch.Tensor], *, at_least: int, n_enough: int) -> Iterable[np.ndarray]:

@@ -38,9 +38,10 @@ class Moments:
         """Add cells with covariates ``(B, U)``, regulator values ``(B, R)`` and gene values ``(B, G)``."""
         rows = torch.cat([covariates, values], dim=1).double()
         self.n_cells += len(rows)
-        self.gram += rows.T @ rows
-        self.cross += rows.T @ genes.double()
-        self.square += genes.double().square().sum(0)
+        genes = genes.double()
+        self.gram.addmm_(rows.T, rows)
+        self.cross.addmm_(rows.T, genes)
+        self.square += genes.square().sum(0)
 
     def std(self) -> torch.Tensor:
         """Return the spread of the regulator values about zero, covariates included, shape ``(R,)``."""
@@ -55,7 +56,7 @@ class Moments:
         result = copy(self)
         by_row = torch.cat([std.new_ones(self.n_covariates), std]).double()
         result.gram = self.gram / by_row / by_row[:, None]
-        result.cross = self.cross / by_row[:, None] / gene_std
+        result.cross = (self.cross / by_row[:, None]).div_(gene_std)
         result.square = self.square / gene_std.square()
         return result
 
@@ -71,10 +72,20 @@ class Moments:
 
     def partial(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the mean products ``(R, R)`` and ``(R, G)`` of what the covariates leave unexplained."""
+        return self.partial_gram(), self.partial_cross()
+
+    def partial_gram(self) -> torch.Tensor:
+        """Return the mean products of the regulators with each other, ``(R, R)``, of what the covariates leave."""
         u, v = slice(self.n_covariates), slice(self.n_covariates, None)
-        left = torch.cat([self.gram[v, v], self.cross[v]], dim=1) - self.gram[v, u] @ self.total_effects()
-        n_regulators = len(left)
-        return left[:, :n_regulators] / self.n_cells, left[:, n_regulators:] / self.n_cells
+        effect = self.total_effects()[:, : len(self.gram) - self.n_covariates]
+        return torch.addmm(self.gram[v, v], self.gram[v, u], effect, alpha=-1).div_(self.n_cells)
+
+    def partial_cross(self, regulators: slice = slice(None)) -> torch.Tensor:
+        """Return the mean products of some regulators with all genes, ``(rows, G)``, of what the covariates leave."""
+        u, v = slice(self.n_covariates), slice(self.n_covariates, None)
+        effect = self.total_effects()[:, -len(self.square) :]
+        left = torch.addmm(self.cross[v][regulators], self.gram[v, u][regulators], effect, alpha=-1)
+        return left.div_(self.n_cells)
 
     def variance(self) -> torch.Tensor:
         """Return the variance of each gene that the covariates leave unexplained, shape ``(G,)``."""
@@ -84,9 +95,8 @@ class Moments:
     def varies(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return which regulators ``(R,)`` and genes ``(G,)`` vary beyond the covariates, and not by rounding alone."""
         regulator_square = self.gram.diagonal()[self.n_covariates :] / self.n_cells
-        gram, _ = self.partial()
         return (
-            gram.diagonal() > ROUNDING * regulator_square,
+            self.partial_gram().diagonal() > ROUNDING * regulator_square,
             self.variance() > ROUNDING * self.square / self.n_cells,
         )
 

@@ -7,20 +7,20 @@ it grows with the part of the map that is of low rank.
 Inside tensors row = target, column = regulator.
 
 Dimension key
-    G  genes      R  regulators      K  components of a mixture
+    G  genes      R  regulators
 """
 
 from typing import NamedTuple
 
 import torch
 from torch import nn
-from torch.distributions import Normal
 
-_N_MIXTURE_PAIRS = 50_000  # that the mixture is fitted to; more do not change its shares
-_N_MIXTURE = 15  # components, as many as in ash's own grid for estimates of a thousandfold range
-_N_EM_STEPS = 60  # the shares move by less than .001 after it
-_N_BISECTIONS = 80  # to the last digit
-_ROWS = 512  # targets at a time
+from scdual.module.map._adaptive_ridge import adaptive_ridge
+from scdual.module.map._blocks import row_blocks
+from scdual.module.map._sign import SignMixture
+
+_N_NEWTON_STEPS = 80  # far more than it takes
+_TO_THE_LAST_DIGIT = 1e-14
 _TINY = 1e-30
 
 
@@ -101,28 +101,38 @@ def posterior_map(
     least_share
         Share a of a pair's variance that is the same for all pairs.
     """
-    is_pair = estimate != 0
-    if not is_pair.any():
-        return Posterior(*(torch.zeros_like(estimate) for _ in Posterior._fields))
+    found = Posterior(*(torch.zeros_like(estimate) for _ in Posterior._fields))
+    if not estimate.any():
+        return found
     mean_variance = excess_variance(estimate, variance)
-    shrunken = estimate * mean_variance / (mean_variance + variance + _TINY)
-    z = estimate / (variance + _TINY).sqrt() * is_pair
-    shared = shared_part(shrunken, z).abs()
-    by_target = least_share + (1 - least_share) * shared / shared.mean(1, keepdim=True).clamp_min(_TINY)
-    refit = adaptive_ridge(gram, cross, penalty / by_target, start=shrunken, is_pair=is_pair)
-    relative = least_share + (1 - least_share) * shared / shared[is_pair].mean().clamp_min(_TINY)
-    prior = mean_variance * relative / relative[is_pair].mean()
-    share = prior / (prior + variance + _TINY) * is_pair
-    right = sign_probability(estimate, variance)
-    support = torch.where(refit.sign() == estimate.sign(), right, 1 - right) * is_pair
-    return Posterior(share * refit, (share * variance).sqrt(), support, z)
+    shared = _SharedPart(estimate, variance, mean_variance)
+    signs = SignMixture(estimate, variance)
+    for rows in row_blocks(*estimate.shape):
+        own, noise = estimate[rows].double(), variance[rows].double()
+        is_pair = own != 0
+        shrunken = own * mean_variance / (mean_variance + noise + _TINY)
+        size = shared.of(shrunken).abs()
+        by_target = least_share + (1 - least_share) * size / size.mean(1, keepdim=True).clamp_min(_TINY)
+        refit = adaptive_ridge(gram, cross[rows].double(), penalty / by_target, start=shrunken, is_pair=is_pair)
+        relative = (least_share + (1 - least_share) * size / shared.mean_size.clamp_min(_TINY)) / (
+            least_share + (1 - least_share) * shared.mean_size / shared.mean_size.clamp_min(_TINY)
+        )
+        prior = mean_variance * relative
+        share = prior / (prior + noise + _TINY) * is_pair
+        right = signs.right(own, noise)
+        found.weight[rows] = (share * refit).to(estimate.dtype)
+        found.sd[rows] = (share * noise).sqrt().to(estimate.dtype)
+        found.support[rows] = (torch.where(refit.sign() == own.sign(), right, 1 - right) * is_pair).to(estimate.dtype)
+        found.z[rows] = (own / (noise + _TINY).sqrt()).to(estimate.dtype)
+    return found
 
 
 def excess_variance(estimate: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
     r"""Return the variance of the truth behind estimates, 0 if their errors explain them; zeros are no pairs.
 
     It is the :math:`\tau^2` for which the mean of :math:`w^2 / (\tau^2 + s^2)` is 1 :cite:p:`Paule82`. Pairs with large
-    errors, of which rare genes have many, count little.
+    errors, of which rare genes have many, count little. The reciprocal of that mean is concave in :math:`\tau^2` and
+    nearly straight, so Newton's steps rise to the answer, and few are enough :cite:p:`DerSimonian07`.
 
     Parameters
     ----------
@@ -131,128 +141,84 @@ def excess_variance(estimate: torch.Tensor, variance: torch.Tensor) -> torch.Ten
     variance
         Their squared standard errors, shape ``(G, R)``.
     """
-    is_pair = estimate != 0
-    square, variance = estimate[is_pair].square(), variance[is_pair] + _TINY
-    low, high = torch.zeros_like(square[:1].sum()), 2 * square.mean() + (square / variance).mean() * variance.max()
-    if (square / variance).mean() <= 1:
-        return low
-    for _ in range(_N_BISECTIONS):
-        middle = (low + high) / 2
-        is_low = (square / (middle + variance)).mean() > 1
-        low, high = torch.where(is_low, middle, low), torch.where(is_low, high, middle)
-    return (low + high) / 2
+    found = torch.zeros((), dtype=torch.float64, device=estimate.device)
+    for _ in range(_N_NEWTON_STEPS):
+        mean, slope = _standardised_square(estimate, variance, found)
+        if mean <= 1:
+            break
+        step = (mean - 1) * mean / slope
+        found = found + step
+        if step <= _TO_THE_LAST_DIGIT * found:
+            break
+    return found
 
 
-def shared_part(weight: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-    r"""Return the part of low rank that stands out of the noise, shape ``(G, R)``.
+def _standardised_square(
+    estimate: torch.Tensor, variance: torch.Tensor, more: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the mean of squared estimates over their variances and ``more``, and how fast it falls with ``more``."""
+    total, slope, n_pairs = torch.zeros_like(more), torch.zeros_like(more), 0
+    for rows in row_blocks(*estimate.shape):
+        own = estimate[rows].double()
+        precision = (variance[rows].double() + _TINY + more).reciprocal_()
+        n_pairs += int(torch.count_nonzero(own))
+        square = own.square().mul_(precision)
+        total += square.sum()
+        slope += square.mul_(precision).sum()
+    return total / max(n_pairs, 1), slope / max(n_pairs, 1)
+
+
+class _SharedPart:
+    r"""The part of low rank of shrunken estimates that stands out of the noise.
 
     Its rank is the number of singular values of the z values beyond :math:`\sqrt G + \sqrt R`, the largest one of noise
     alone :cite:p:`Marchenko67`, and at least 1.
 
     Parameters
     ----------
-    weight
-        Weights, shape ``(G, R)``.
-    z
-        Estimates over their standard errors, shape ``(G, R)``.
-    """
-    largest_noise = sum(size**0.5 for size in z.shape)
-    rank = max(1, int((torch.linalg.eigvalsh(z.T @ z).clamp_min(0).sqrt() > largest_noise).sum()))
-    _, directions = torch.linalg.eigh(weight.T @ weight)  # the largest last
-    leading = directions[:, -rank:]
-    return weight @ leading @ leading.T
-
-
-def adaptive_ridge(
-    gram: torch.Tensor,
-    cross: torch.Tensor,
-    penalty: torch.Tensor,
-    *,
-    start: torch.Tensor,
-    is_pair: torch.Tensor,
-    tolerance: float = 1e-4,
-    max_steps: int = 100,
-) -> torch.Tensor:
-    """Return ridge coefficients with a penalty for each pair, shape ``(G, R)``, by conjugate gradients for all genes at once.
-
-    Parameters
-    ----------
-    gram, cross
-        Mean products of the regulators ``(R, R)`` and of genes with regulators ``(G, R)``.
-    penalty
-        Penalties, positive, shape ``(G, R)``.
-    start
-        Where to begin, shape ``(G, R)``.
-    is_pair
-        False for coefficients that are zero, shape ``(G, R)``.
-    tolerance
-        Size of the last residual, relative to that of the right side.
-    max_steps
-        Steps after which to stop at the latest.
-    """
-    diagonal = gram.diagonal() + penalty
-
-    def apply(weight: torch.Tensor) -> torch.Tensor:
-        return (weight @ gram + penalty * weight) * is_pair
-
-    weight = start * is_pair
-    residual = cross * is_pair - apply(weight)
-    direction = residual / diagonal
-    square = (residual * direction).sum(1, keepdim=True)
-    goal = tolerance**2 * ((cross * is_pair).square() / diagonal).sum(1, keepdim=True)
-    for _ in range(max_steps):
-        if (square <= goal).all():
-            break
-        image = apply(direction)
-        step = square / (direction * image).sum(1, keepdim=True).clamp_min(_TINY)
-        weight = weight + step * direction
-        residual = residual - step * image
-        scaled = residual / diagonal
-        new_square = (residual * scaled).sum(1, keepdim=True)
-        direction = scaled + new_square / square.clamp_min(_TINY) * direction
-        square = new_square
-    return weight
-
-
-def sign_probability(estimate: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
-    """Return the probability that the sign of each estimate is right: 1 - its local false sign rate, shape ``(G, R)``.
-
-    The truth is drawn from a mixture of normals around 0 whose shares the estimates decide :cite:p:`Stephens17`, so many
-    weak and few strong effects are as welcome as effects of one size.
-
-    Parameters
-    ----------
     estimate
-        Estimates, shape ``(G, R)``; 0 where there is no pair, which has 0.
+        Estimates, shape ``(G, R)``; 0 where there is no pair.
     variance
         Their squared standard errors, shape ``(G, R)``.
+    mean_variance
+        Variance of the truth behind them.
     """
-    is_pair = estimate != 0
-    chosen = is_pair.flatten().nonzero()[:, 0]
-    chosen = chosen[torch.linspace(0, len(chosen) - 1, min(len(chosen), _N_MIXTURE_PAIRS), device=chosen.device).long()]
-    sample, sample_variance = estimate.flatten()[chosen], variance.flatten()[chosen]
-    smallest, largest = sample_variance.median().sqrt() / 10, 2 * sample.abs().max()
-    grid = torch.logspace(float(smallest.log10()), float(largest.log10()), _N_MIXTURE, dtype=torch.float64).square()
-    grid = grid.to(estimate.device)
-    shares = _mixture_shares(sample, sample_variance, grid)
-    right = torch.zeros_like(estimate)
-    for rows in torch.arange(len(estimate), device=estimate.device).split(_ROWS):
-        right[rows] = _right(estimate[rows], variance[rows], grid, shares)
-    return right * is_pair
+
+    def __init__(self, estimate: torch.Tensor, variance: torch.Tensor, mean_variance: torch.Tensor) -> None:
+        n_regulators = estimate.shape[1]
+        of_z = torch.zeros(n_regulators, n_regulators, dtype=torch.float64, device=estimate.device)
+        of_weight = torch.zeros_like(of_z)
+        for rows in row_blocks(*estimate.shape):
+            own, noise = estimate[rows].double(), variance[rows].double() + _TINY
+            z, shrunken = own / noise.sqrt(), own * mean_variance / (mean_variance + noise)
+            of_z.addmm_(z.T, z)
+            of_weight.addmm_(shrunken.T, shrunken)
+        self.leading = leading_directions(of_z, of_weight, n_genes=len(estimate))  # (R, rank)
+        total, n_pairs = torch.zeros_like(mean_variance), 0
+        for rows in row_blocks(*estimate.shape):
+            own = estimate[rows].double()
+            is_pair = own != 0
+            shrunken = own * mean_variance / (mean_variance + variance[rows].double() + _TINY)
+            total += (self.of(shrunken).abs() * is_pair).sum()
+            n_pairs += int(torch.count_nonzero(is_pair))
+        self.mean_size = total / max(n_pairs, 1)  # over pairs
+
+    def of(self, weight: torch.Tensor) -> torch.Tensor:
+        """Return the shared part of the weights of some genes, each ``(rows, R)``."""
+        return weight @ self.leading @ self.leading.T
 
 
-def _mixture_shares(sample: torch.Tensor, variance: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-    """Return the share of each component, ``(K,)``, by the EM algorithm."""
-    log_likelihood = Normal(0.0, (grid + variance[:, None]).sqrt()).log_prob(sample[:, None])  # (pairs, K)
-    shares = torch.full_like(grid, 1 / len(grid))
-    for _ in range(_N_EM_STEPS):
-        shares = (log_likelihood + shares.clamp_min(_TINY).log()).softmax(1).mean(0)
-    return shares
+def leading_directions(of_z: torch.Tensor, of_weight: torch.Tensor, *, n_genes: int) -> torch.Tensor:
+    """Return directions of regulators that hold what stands out of the noise, shape ``(R, rank)``.
 
-
-def _right(estimate: torch.Tensor, variance: torch.Tensor, grid: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
-    estimate, variance = estimate[..., None], variance[..., None] + _TINY
-    total = grid + variance  # (rows, R, K)
-    responsibility = (Normal(0.0, total.sqrt()).log_prob(estimate) + shares.clamp_min(_TINY).log()).softmax(-1)
-    z = estimate.abs() * (grid / (total * variance)).sqrt()  # posterior mean over posterior standard deviation
-    return (responsibility * torch.special.ndtr(z)).sum(-1)
+    Parameters
+    ----------
+    of_z, of_weight
+        Products of the z values, and of the weights, of the regulators over all genes, each ``(R, R)``.
+    n_genes
+        Number of genes ``G``.
+    """
+    largest_noise = n_genes**0.5 + len(of_z) ** 0.5
+    rank = max(1, int((torch.linalg.eigvalsh(of_z).clamp_min(0).sqrt() > largest_noise).sum()))
+    _, directions = torch.linalg.eigh(of_weight)  # the largest last
+    return directions[:, -rank:]

@@ -3,7 +3,7 @@
 In tensors and in these arrays row = target, column = regulator.
 
 Dimension key
-    G  genes      R  regulators      T  targets of one chunk
+    G  genes      R  regulators
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,13 +19,6 @@ from scdual.module.map._regulation_map import RegulationMap
 from scdual.module.map._values import MapCells, cells_with_both
 
 
-class MeanMaps(NamedTuple):
-    """What the trained transformer does, averaged over cells, each ``(G, R)``."""
-
-    influence: np.ndarray  # signed, what a prior says left out
-    attention: np.ndarray
-
-
 class Pairs(NamedTuple):
     """What is known about the pairs of a map, what a prior says included, each ``(G, R)``."""
 
@@ -37,28 +30,11 @@ class Pairs(NamedTuple):
 
 
 @torch.inference_mode()
-def mean_maps(regulation_map: RegulationMap, batches: Iterable[MapCells]) -> MeanMaps:
-    """Return signed influence and attention averaged over cells."""
-    genes = _all_genes(regulation_map)
-    shape = regulation_map.n_genes, regulation_map.n_regulators
-    mean = MeanMaps(np.zeros(shape), np.zeros(shape))
-    n_cells = 0
-    for cells in batches:
-        values = regulation_map.regulator_values(regulation_map.values.log_expr(cells))
-        n_cells += len(cells.counts)
-        for target in genes.split(regulation_map.settings.target_chunk):
-            maps = regulation_map.maps(values, target)
-            rows = target.cpu().numpy()
-            mean.influence[rows] += len(cells.counts) * maps.regulation.cpu().numpy()
-            mean.attention[rows] += len(cells.counts) * maps.attention.cpu().numpy()
-    return MeanMaps(mean.influence / n_cells, mean.attention / n_cells)
-
-
-@torch.inference_mode()
 def gate(regulation_map: RegulationMap) -> np.ndarray:
     """Return the signed gate, 0 between a gene and itself, shape ``(G, R)``; it is the same in all cells."""
-    genes = _all_genes(regulation_map)
-    return (regulation_map.gate_of(genes) * regulation_map.keep_mask(genes)).double().cpu().numpy()
+    genes = torch.arange(regulation_map.n_genes, device=regulation_map.regulator_index.device)
+    parts = genes.split(regulation_map.settings.target_chunk)
+    return torch.cat([regulation_map.gate_of(part) * regulation_map.keep_mask(part) for part in parts]).cpu().numpy()
 
 
 @torch.inference_mode()
@@ -105,16 +81,12 @@ def group_pairs(
 
 
 def _pairs(posterior: Posterior, n_cells: torch.Tensor, prior_factor: torch.Tensor | None) -> Pairs:
-    factor = 1.0 if prior_factor is None else prior_factor
-    told = posterior._replace(weight=posterior.weight * factor, sd=posterior.sd * factor)
-    return Pairs(*(values.cpu().numpy() for values in (*told, n_cells)))
+    if prior_factor is not None:
+        posterior = posterior._replace(weight=posterior.weight * prior_factor, sd=posterior.sd * prior_factor)
+    return Pairs(*(values.cpu().numpy() for values in (*posterior, n_cells)))
 
 
 @torch.inference_mode()
 def correlation(regulation_map: RegulationMap, batches: Iterable[MapCells]) -> np.ndarray:
     """Return correlations of ranks free of covariates and depth, shape ``(G, R)``; see :func:`residual_correlation`."""
     return residual_correlation(regulation_map.values, batches).cpu().numpy()
-
-
-def _all_genes(regulation_map: RegulationMap) -> torch.Tensor:
-    return torch.arange(regulation_map.n_genes, device=regulation_map.regulator_index.device)

@@ -168,12 +168,13 @@ class RegulationMap(nn.Module):
             self.prior_strength.mul_(trust)
         self.regulation_decoder.effects.set(start.effects)
         self.gene_embedding.move_to_regulators(weight, self.regulator_index)
-        context = self.context(torch.arange(self.n_genes, device=weight.device))
-        per_gate = self.hiding.visible_share * self.expr_branch.initial_gain(context).clamp_min(1e-6)
-        gate = weight / per_gate  # (G, R)
+        gate, state = torch.empty_like(weight), self.gene_state()
+        for target in torch.arange(self.n_genes, device=weight.device).split(self.settings.target_chunk):
+            gain = self.expr_branch.initial_gain(self._context_of(state, target))
+            gate[target] = weight[target] / (self.hiding.visible_share * gain.clamp_min(1e-6))
         factor = max(1.0, float(gate.abs().max()) / self.settings.largest_gate)
         self.expr_branch.scale_gain(factor)
-        self.gate.set_expectation(gate / factor)
+        self.gate.set_expectation(gate.div_(factor))
 
     # ---- genes, once per step -------------------------------------------------------------------------------------
 
@@ -192,7 +193,10 @@ class RegulationMap(nn.Module):
 
     def context(self, target: torch.Tensor) -> GeneContext:
         """Return what the expression branch needs of targets ``(T,)`` and of all regulators."""
-        state = self.gene_state()
+        return self._context_of(self.gene_state(), target)
+
+    def _context_of(self, state: torch.Tensor, target: torch.Tensor) -> GeneContext:
+        """Return the context of targets ``(T,)``, given the states of all genes ``(G, D)``."""
         target_state, regulator_state = state[target], state[self.regulator_index]
         return GeneContext(
             target_state=target_state,

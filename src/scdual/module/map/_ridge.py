@@ -8,6 +8,8 @@ Dimension key
 
 import torch
 
+from scdual.module.map._blocks import row_blocks
+
 
 def correlation_over_noise(correlation: torch.Tensor, regulator_index: torch.Tensor, n_cells: int) -> float:
     """Return n times the mean squared correlation of a regulator with another gene; pure noise gives 1.
@@ -21,8 +23,12 @@ def correlation_over_noise(correlation: torch.Tensor, regulator_index: torch.Ten
     n_cells
         Number of cells n.
     """
-    others = correlation.square().scatter(1, regulator_index[:, None], torch.nan)
-    return float(n_cells * others.nanmean().nan_to_num())
+    total, n_others = 0.0, 0
+    for rows in row_blocks(*correlation.shape):
+        others = correlation[rows].double().square().scatter_(1, regulator_index[rows, None], torch.nan)
+        total += float(others.nansum())
+        n_others += int(torch.count_nonzero(~others.isnan()))
+    return n_cells * total / max(n_others, 1)
 
 
 def shared_information(correlation: torch.Tensor, n_cells: int) -> float:
@@ -70,4 +76,5 @@ def leave_one_out_ridge(
     weight = inverse @ cross  # (R, G)
     own = weight[:, regulator_index].diagonal() / inverse.diagonal()  # (R,)
     weight[:, regulator_index] -= inverse * own
-    return weight.T.index_put((regulator_index, torch.arange(n_regulators, device=gram.device)), weight.new_zeros(()))
+    weight[torch.arange(n_regulators, device=gram.device), regulator_index] = 0.0
+    return weight.T

@@ -120,14 +120,16 @@ def linear_start(
     """
     moments = start_moments(values, sample)
     regulators = slice(values.n_regulators)
-    gram, cross = (matrix[regulators] for matrix in moments.partial())
-    gram, cross = gram[:, regulators], cross - values.mixture.self_covariance()
+    gram, cross = moments.partial_gram()[regulators, regulators], moments.partial_cross(regulators)
+    cross -= values.mixture.self_covariance()
     penalty = max(penalty, settings.smallest_penalty)
-    weight = leave_one_out_ridge(gram, cross, values.regulator_index, penalty=penalty)
+    exact = leave_one_out_ridge(gram, cross, values.regulator_index, penalty=penalty)
+    effects = moments.effects(exact)
+    weight = exact.to(torch.float32, memory_format=torch.contiguous_format)  # the one copy that stays
+    del exact
     variance = squared_errors(values, sample, moments, weight, penalty=penalty, n_enough=moments.n_cells)
+    del moments
     n_cells = cells_with_both(values, batches)
     is_seen = n_cells[values.regulator_index].diagonal() >= min_cells
     found = posterior_map(weight * is_seen, variance, gram, cross.T, penalty=penalty, least_share=settings.least_share)
-    return LinearStart(
-        weight.float(), variance.float(), moments.effects(weight), Posterior(*(part.float() for part in found)), n_cells
-    )
+    return LinearStart(weight, variance, effects, found, n_cells)

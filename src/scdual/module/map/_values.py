@@ -124,5 +124,5 @@ def cells_with_both(values: MapValues, batches: Iterable[MapCells]) -> torch.Ten
     total = torch.zeros(values.n_genes, values.n_regulators, device=values.regulator_index.device)
     for cells in batches:
         is_expressed = (cells.counts > 0).float()
-        total += is_expressed.T @ is_expressed[:, values.regulator_index]
+        total.addmm_(is_expressed.T, is_expressed[:, values.regulator_index])
     return total.int()
