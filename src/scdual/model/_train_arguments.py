@@ -61,8 +61,9 @@ def _check_checkpoint(name: str, value: Any) -> None:
     is_word = isinstance(value, str) and (
         value in ("best", "hpc", "last") or "://" in value or value.startswith("registry")
     )
-    if value is not None and not is_word and not Path(value).exists():
-        msg = f"`{name}` is {shown(str(value))}, but there is no such file; pass the path of a checkpoint that Lightning wrote."
+    if value is not None and not is_word and not Path(value).is_file():
+        what = "which is a folder" if Path(value).is_dir() else "but there is no such file"
+        msg = f"`{name}` is {shown(str(value))}, {what}; pass the file of a checkpoint that Lightning wrote."
         raise ValueError(msg)
 
 

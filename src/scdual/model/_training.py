@@ -11,6 +11,7 @@ from scvi.model.base import UnsupervisedTrainingMixin
 from scdual._checks import argument_names, check_flag, check_type, listed
 from scdual._warning import warn
 from scdual.data._counts import n_cells_expressing
+from scdual.model._checkpoint import check_checkpoint
 from scdual.model._devices import choose_strategy, n_devices
 from scdual.model._interruption import whole_or_undone
 from scdual.model._record import Record, recorded
@@ -104,14 +105,15 @@ class TrainingMixin(UnsupervisedTrainingMixin):
         datamodule
             EXPERIMENTAL. Source of minibatches when the model was built from a registry instead of data.
         trainer_config, **trainer_kwargs
-            Arguments of :class:`~scvi.train.Trainer`.
+            Arguments of :class:`~scvi.train.Trainer`, and ``ckpt_path``, a file of Lightning's ``ModelCheckpoint`` from
+            which a training goes on to the weights that it would have had without a stop.
 
         Raises
         ------
         TypeError, ValueError
             If an argument is unknown or wrong, the model has neither data nor a ``datamodule``, no cell is left to
-            validate early stopping, the length of the training cannot be chosen, ``strategy`` divides the model, or all
-            parameters are frozen. Nothing has been changed then.
+            validate early stopping, the length of the training cannot be chosen, ``strategy`` divides the model, all
+            parameters are frozen, or ``ckpt_path`` is damaged, or of another model or other data. Nothing has been changed then.
         KeyboardInterrupt
             On Ctrl+C. The model is then partly trained and can be used, which it says when it is printed. After any
             other error, and before the first step, it is as it was before the call.
@@ -137,6 +139,7 @@ class TrainingMixin(UnsupervisedTrainingMixin):
         n_obs = self.adata.n_obs if datamodule is None else getattr(datamodule, "n_obs", None)
         if max_epochs is None and n_obs is not None:
             max_epochs = default_max_epochs(n_obs, batch_size * n_devices(devices))
+        check_checkpoint(trainer_kwargs.get("ckpt_path") or config.get("ckpt_path"), self, max_epochs=max_epochs)
         if trainer_kwargs.get("callbacks") is not None:
             trainer_kwargs["callbacks"] = list(trainer_kwargs["callbacks"])  # Lightning appends to the list
         early_stopping = early_stopping or config.get("early_stopping", False)  # scvi-tools overlooks the latter

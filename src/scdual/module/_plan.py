@@ -124,6 +124,10 @@ class SCDualTrainingPlan(TrainingPlan):
     def on_train_end(self) -> None:
         """Fit the axes of the embedding."""
         super().on_train_end()
+        self.finish()
+
+    def finish(self) -> None:
+        """Fit the axes of the embedding to the trained module."""
         self._learn(self.fit_axes)
 
     def _learn(self, learn: Callable[[Cells], None]) -> None:

@@ -11,7 +11,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import nn
 from torch.utils.data import DataLoader, DistributedSampler
 
-_SPLIT = ("train_idx", "val_idx", "test_idx")  # of scvi-tools' data splitters
+SPLIT = ("train_idx", "val_idx", "test_idx")  # of scvi-tools' data splitters
 
 
 class AllCells:
@@ -59,10 +59,10 @@ def share_split(trainer: Trainer) -> None:
         Trainer whose data module has been set up.
     """
     datamodule = getattr(trainer, "datamodule", None)
-    if trainer.world_size == 1 or not all(hasattr(datamodule, name) for name in _SPLIT):
+    if trainer.world_size == 1 or not all(hasattr(datamodule, name) for name in SPLIT):
         return
-    split = trainer.strategy.broadcast([getattr(datamodule, name) for name in _SPLIT])
-    for name, cells in zip(_SPLIT, split, strict=True):
+    split = trainer.strategy.broadcast([getattr(datamodule, name) for name in SPLIT])
+    for name, cells in zip(SPLIT, split, strict=True):
         setattr(datamodule, name, cells)
 
 
