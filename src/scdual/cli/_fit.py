@@ -90,7 +90,7 @@ def fit(  # noqa: PLR0913 - each is one option
         seconds = train(model, max_epochs=max_epochs, accelerator=accelerator)
         if ensemble is not None:
             model.train_ensemble(ensemble, accelerator=accelerator)
-        _write(model, out, model_dir, labels_key=labels_key)
+        write_results(model, out, model_dir, labels_key=labels_key)
     _report(model, seconds, out=out, model_dir=model_dir)
 
 
@@ -107,7 +107,7 @@ def _select(adata: "AnnData", n_top_genes: int, regulators: str | list[str] | No
         select_genes(adata, n_top_genes, "regulators" if regulators == "auto" else regulators, subset=True, **options)
 
 
-def _write(model: "SCDual", out: Path, model_dir: Path | None, *, labels_key: str | None) -> None:
+def write_results(model: "SCDual", out: Path, model_dir: Path | None, *, labels_key: str | None) -> None:
     """Save the model first, for the file can be made from it again; if it cannot be saved, the file is written all the same."""
     from scdual.cli._files import write_h5ad
 
