@@ -14,7 +14,6 @@ from scdual.cli._app import app
 from scdual.datasets import simulate
 from scdual.model import SCDual
 
-
 CELLS = simulate(200, 30, n_regulators=4, edges_per_target=(1, 2), library_size=2_000)
 
 

@@ -73,8 +73,9 @@ def check_checkpoint(path: str | PathLike[str] | None, model: Any, *, max_epochs
         held = torch.load(path, map_location="cpu")
         state, epochs = held["state_dict"], held["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
     except (UnpicklingError, RuntimeError, EOFError, OSError, KeyError, TypeError, ValueError) as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        msg = f"`ckpt_path` {path} is no whole checkpoint of Lightning ({reason}); pass another, or train from the beginning."
+        lacks = isinstance(error, KeyError | TypeError)
+        reason = "it lacks what Lightning writes" if lacks else "it cannot be read"
+        msg = f"`ckpt_path` {path} is no whole checkpoint of Lightning ({reason}); pass another, or remove it and train from the beginning."
         raise ValueError(msg) from error
     expected = {f"module.{name}": values.shape for name, values in model.module.state_dict().items()}
     if expected != {name: values.shape for name, values in state.items()}:
