@@ -74,7 +74,7 @@ TRAINER_CHECKS: dict[str, Callable[[str, Any], None]] = {
     "early_stopping_warmup_epochs": partial(check_whole, at_least=0),
     "early_stopping_min_delta": check_number,
     "check_val_every_n_epoch": partial(check_whole, at_least=1, optional=True),
-    "log_every_n_steps": partial(check_whole, at_least=1),
+    **dict.fromkeys(("log_every_n_steps", "num_nodes"), partial(check_whole, at_least=1)),
     "progress_bar_refresh_rate": partial(check_whole, at_least=0),
     "gradient_clip_val": partial(check_number, at_least=0, optional=True),
     **dict.fromkeys(

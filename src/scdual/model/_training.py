@@ -88,6 +88,7 @@ class TrainingMixin(UnsupervisedTrainingMixin):
             Hardware, as in Lightning; ``"auto"`` takes a CUDA device if there is one, else the CPU. On several devices
             each trains with ``batch_size`` cells per step in a process of its own (``strategy="ddp"``), so the call
             belongs into a script; all processes end with the same weights, and the first has the history.
+            ``num_nodes`` is the number of machines.
         train_size, validation_size
             Shares of the cells for training and validation; None trains on nine tenths and validates on the rest.
         shuffle_set_split
@@ -133,12 +134,13 @@ class TrainingMixin(UnsupervisedTrainingMixin):
         check_type("datamodule", datamodule, LightningDataModule, optional=True)
         self._check_can_learn(datamodule)
         config = merge_kwargs(trainer_config, None, name="trainer")
-        strategy = choose_strategy(trainer_kwargs.get("strategy") or config.get("strategy"), devices)
+        n_processes = n_devices(devices) * (trainer_kwargs.get("num_nodes") or config.get("num_nodes") or 1)
+        strategy = choose_strategy(trainer_kwargs.get("strategy") or config.get("strategy"), n_processes)
         if strategy is not None:
             trainer_kwargs["strategy"] = strategy  # scvi-tools overlooks that of a config
         n_obs = self.adata.n_obs if datamodule is None else getattr(datamodule, "n_obs", None)
         if max_epochs is None and n_obs is not None:
-            max_epochs = default_max_epochs(n_obs, batch_size * n_devices(devices))
+            max_epochs = default_max_epochs(n_obs, batch_size * n_processes)
         check_checkpoint(trainer_kwargs.get("ckpt_path") or config.get("ckpt_path"), self, max_epochs=max_epochs)
         if trainer_kwargs.get("callbacks") is not None:
             trainer_kwargs["callbacks"] = list(trainer_kwargs["callbacks"])  # Lightning appends to the list
