@@ -1,4 +1,9 @@
-"""Train in several processes: one of them learns from all cells what needs all cells, and the others take it over."""
+"""Train in several processes: one of them learns from all cells what needs all cells, and the others take it over.
+
+Sums over processes would divide that work, but quantiles of the genes and principal components are no sums, and without
+them the map would not be that of a single process. It is read off in few passes, from a bounded number of cells for the
+moments, while an epoch is one pass of many with gradients.
+"""
 
 from collections.abc import Iterator, Sized
 from contextlib import contextmanager
