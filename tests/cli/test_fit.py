@@ -12,6 +12,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from scdual.cli._app import app
@@ -360,6 +361,7 @@ def test_a_killed_fit_goes_on_to_the_same_file(path: Path) -> None:
             time.sleep(0.001)
         process.kill()
     assert process.returncode == -signal.SIGKILL
+    assert torch.load(folder / "seed_0.ckpt")["epoch"] < 11  # in the middle
     done = subprocess.run(command(out, *keep), check=True, capture_output=True, text=True, env=env)
     assert f"Going on from {folder / 'seed_0.ckpt'}" in done.stderr
     first, second = (anndata.read_h5ad(file) for file in (whole, out))

@@ -71,12 +71,7 @@ def _kept(checkpoint: Path | None) -> dict[str, Any]:
         return {}
     from lightning.pytorch.callbacks import ModelCheckpoint
 
-    name = checkpoint.stem
-
-    class Keep(ModelCheckpoint):
-        CHECKPOINT_NAME_LAST = name
-
-    keep = Keep(checkpoint.parent, save_top_k=0, save_last=True, enable_version_counter=False)
+    keep = ModelCheckpoint(checkpoint.parent, filename=checkpoint.stem, enable_version_counter=False)
     if not checkpoint.exists():
         return {"callbacks": [keep]}
     typer.echo(visible(f"Going on from {checkpoint}"), err=True)
