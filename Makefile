@@ -12,7 +12,7 @@ DOCS_READY := $(VENV)/.docs-ready-$(VERSION)
 BENCH_READY := $(VENV)/.bench-ready-$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format docs tutorials bench bench-grn bench-embedding clean
+.PHONY: help demo test test-slow test-gpu lint format docs tutorials bench bench-gpu bench-grn bench-embedding clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -25,6 +25,9 @@ test: $(READY) ## run the tests
 
 test-slow: $(READY) ## run the tests that take minutes
 	$(BIN)/python -m pytest -m "slow and not gpu"
+
+test-gpu: $(READY) ## run the tests that need a CUDA device
+	$(BIN)/python -m pytest -m gpu
 
 lint: $(READY) ## check style and types
 	$(BIN)/ruff check .
@@ -43,6 +46,9 @@ tutorials: $(DOCS_READY) ## run every notebook, fail on the first error
 
 bench: $(READY) ## measure speed and memory
 	$(BIN)/python benchmarks/speed.py
+
+bench-gpu: $(READY) ## measure one CUDA device beside scVI and the CPU
+	$(BIN)/python benchmarks/gpu.py
 
 bench-grn: $(BENCH_READY) ## score networks beside other methods
 	$(BIN)/python benchmarks/grn.py --jobs 2

@@ -1,14 +1,18 @@
 """`scdual fit` checks everything it can before training, then writes the annotated file."""
 
 import errno
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import anndata
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from scdual.cli._app import app
@@ -300,3 +304,67 @@ def test_mudata_file_says_what_is_expected(path: Path) -> None:
 @pytest.mark.parametrize("args", [[], ["in.h5ad"], ["in.h5ad", "-o", "out.h5ad", "--max-epochs", "0"]])
 def test_wrong_usage_exits_with_two(args: list[str]) -> None:
     run(*args, code=2)
+
+
+def test_a_stopped_fit_goes_on_and_its_checkpoint_is_cleared_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, out, whole = (path.with_name(name) for name in ("state", "out.h5ad", "whole.h5ad"))
+    options = ["--max-epochs", 2, "--regulators", "regulator", "--accelerator", "cpu"]
+    run(path, "-o", whole, *options)
+    options += ["--checkpoint-dir", folder]
+
+    def fail(*_: object, **__: object) -> None:
+        msg = "the disk is full"
+        raise OSError(msg)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("scdual.cli._files.write_h5ad", fail)
+        run(path, "-o", out, *options, code=1)
+    assert [file.name for file in folder.iterdir()] == ["seed_0.ckpt"]
+    assert "2 epochs" in run(path, "-o", out, *options)
+    assert not list(folder.iterdir())
+    first, second = (anndata.read_h5ad(file) for file in (whole, out))
+    np.testing.assert_array_equal(first.obsm["X_scdual"], second.obsm["X_scdual"])
+    np.testing.assert_array_equal(first.varp["scdual_attention"].toarray(), second.varp["scdual_attention"].toarray())
+
+
+def test_the_checkpoint_of_another_fit_is_refused(path: Path) -> None:
+    folder, out = path.with_name("state"), path.with_name("out.h5ad")
+    folder.mkdir()
+    (folder / "seed_0.ckpt").write_text("no checkpoint")
+    options = ["-o", out, "--max-epochs", 1, "--regulators", "regulator", "--checkpoint-dir", folder]
+    said = run(path, *options, code=1)
+    assert said.splitlines()[1:] == [
+        f"Error: `--checkpoint-dir` {folder / 'seed_0.ckpt'} is no whole checkpoint of Lightning (it cannot be read); "
+        "pass another, or remove it and train from the beginning."
+    ]
+    assert not out.exists()
+    said = run(path, "-o", out, "--checkpoint-dir", path, code=1)
+    assert "in.h5ad is also" in said or "is the input itself" in said
+
+
+@pytest.mark.slow
+def test_a_killed_fit_goes_on_to_the_same_file(path: Path) -> None:
+    folder, out, whole = (path.with_name(name) for name in ("state", "out.h5ad", "whole.h5ad"))
+    options = ["--max-epochs", "12", "--regulators", "regulator", "--accelerator", "cpu"]
+
+    def command(to: Path, *further: str) -> list[str]:
+        return [sys.executable, "-m", "scdual", "fit", str(path), "-o", str(to), *options, *further]
+
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run(command(whole), check=True, capture_output=True, env=env)
+    keep = ["--checkpoint-dir", str(folder)]
+    with subprocess.Popen(
+        command(out, *keep), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env
+    ) as process:
+        while not (folder / "seed_0.ckpt").exists():
+            assert process.poll() is None
+            time.sleep(0.001)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert torch.load(folder / "seed_0.ckpt")["epoch"] < 11  # in the middle
+    done = subprocess.run(command(out, *keep), check=True, capture_output=True, text=True, env=env)
+    assert f"Going on from {folder / 'seed_0.ckpt'}" in done.stderr
+    first, second = (anndata.read_h5ad(file) for file in (whole, out))
+    for key in ("scdual_regulation", "scdual_attention", "scdual_gate"):
+        np.testing.assert_array_equal(first.varp[key].toarray(), second.varp[key].toarray())
+    np.testing.assert_array_equal(first.obsm["X_scdual"], second.obsm["X_scdual"])

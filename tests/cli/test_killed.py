@@ -257,7 +257,7 @@ def test_fit(
     def write(mark: str) -> None:
         model.adata.uns["mark"] = mark
         bias.fill_({"old": 1, "new": 2}[mark])
-        _fit._write(model, out, folder, labels_key=None)
+        _fit.write_results(model, out, folder, labels_key=None)
 
     def state() -> str:
         saved = SCDual.load(str(folder), model.adata, accelerator="cpu")

@@ -3,6 +3,7 @@
 import logging
 import time
 import warnings
+from pathlib import Path
 
 import pytest
 import scvi
@@ -32,6 +33,17 @@ def test_arguments_reach_the_model_and_seconds_come_back() -> None:
     seconds = train(model, max_epochs=3, accelerator="cpu")
     assert model.arguments == {"max_epochs": 3, "accelerator": "cpu"}
     assert 0.01 <= seconds < 5
+
+
+def test_a_checkpoint_is_kept_and_gone_on_from(tmp_path: Path) -> None:
+    model, checkpoint = Recorder(), tmp_path / "seed_0.ckpt"
+    train(model, checkpoint=checkpoint)
+    assert "ckpt_path" not in model.arguments
+    (keep,) = model.arguments["callbacks"]
+    assert Path(keep.dirpath) == tmp_path
+    checkpoint.touch()
+    train(model, checkpoint=checkpoint)
+    assert model.arguments["ckpt_path"] == checkpoint
 
 
 def test_missing_accelerator_says_what_to_pass() -> None:

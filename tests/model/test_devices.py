@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -117,6 +119,52 @@ def test_two_processes_without_a_seed_share_their_split(tmp_path: Path) -> None:
     assert first["hash"] == second["hash"]
 
 
+CLUSTER = """
+import hashlib, sys, warnings
+warnings.simplefilter("ignore")
+import scvi, torch
+from scdual.datasets import simulate
+from scdual.model import SCDual
+
+if __name__ == "__main__":
+    scvi.settings.seed = 0
+    cells = simulate(150, 36, n_regulators=6)
+    SCDual.setup_anndata(cells)
+    model = SCDual(cells, regulators="regulator")
+    num_nodes, devices = map(int, sys.argv[1:])
+    model.train(2, accelerator="cpu", num_nodes=num_nodes, devices=devices, batch_size=30, enable_progress_bar=False)
+    state = b"".join(values.numpy().tobytes() for values in model.module.state_dict().values())
+    print("steps", model.trainer.global_step, "weights", hashlib.sha256(state).hexdigest())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("num_nodes", "per_node"), [(1, 2), (2, 1)], ids=["one machine", "two machines"])
+def test_torchrun_starts_the_processes(num_nodes: int, per_node: int, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(CLUSTER, encoding="utf-8")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "torch.distributed.run", "--nnodes", str(num_nodes), "--node-rank", str(rank)]
+            + ["--nproc-per-node", str(per_node), "--master-addr", "127.0.0.1", "--master-port", str(port)]
+            + ["train.py", str(num_nodes), str(per_node)],
+            cwd=tmp_path,
+            env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(num_nodes)
+    ]
+    said = [process.communicate(timeout=600) for process in started]
+    lines = re.findall("steps [0-9]+ weights [0-9a-f]{64}", "".join(out for out, _ in said))
+    assert len(lines) == 2, said
+    assert len(set(lines)) == 1
+    assert lines[0].startswith("steps 6 ")  # 2 epochs of 135 cells, 60 at a time
+
+
 @pytest.mark.parametrize(
     ("devices", "expected"),
     [("auto", 1), (1, 1), (3, 3), ("2", 2), ([0, 1], 2), ((1,), 1), ("0,1,2", 3), ("1,", 1)],
@@ -133,9 +181,9 @@ def test_all_devices_are_those_of_the_machine(monkeypatch: pytest.MonkeyPatch) -
 
 def test_several_devices_get_a_strategy_and_one_gets_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(sys, "ps1", raising=False)
-    assert choose_strategy(None, "auto") is None
+    assert choose_strategy(None, 1) is None
     assert choose_strategy("auto", 1) == "auto"
-    assert choose_strategy(None, 2) == choose_strategy("auto", [0, 1]) == "ddp"
+    assert choose_strategy(None, 2) == choose_strategy("auto", 8) == "ddp"
     monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
     assert choose_strategy(None, 2) == "ddp_notebook"
 

@@ -11,6 +11,7 @@ from scdual.cli._edges import edges
 from scdual.cli._errors import one_line_errors
 from scdual.cli._fit import fit
 from scdual.cli._info import info
+from scdual.cli._merge import merge
 from scdual.cli._perturb import perturb
 from scdual.cli._report import report
 
@@ -21,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, fit, edges, compare, perturb, report, info):
+for command in (demo, fit, merge, edges, compare, perturb, report, info):
     app.command()(one_line_errors(command))
 
 

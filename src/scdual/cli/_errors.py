@@ -17,6 +17,7 @@ _WORDS = (
     (r"a list of gene names", "a file of gene names"),
     (r"`regulators='(\w+)'` or '(\w+)'", r"`--regulators \1` or `--regulators \2`"),
     (r"`regulators=None`", "`--regulators none`"),
+    (r"`ckpt_path`", "`--checkpoint-dir`"),
     (r"`(regulators|labels_key|gene_symbols|condition_key|donor_key|reference)='([^`']*)'`", r"`--\1 \2`"),
     (r"`(group|groupby)`", r"`--\1`"),
     (r"`genes(\['[^`]*'\])?`", "`--gene`"),

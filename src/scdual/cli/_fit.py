@@ -53,19 +53,24 @@ def fit(  # noqa: PLR0913 - each is one option
     max_epochs: Annotated[int | None, typer.Option(min=1, help="Epochs; without it, chosen from the data.")] = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu or mps.")] = "auto",
     model_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Save the model here too.")] = None,
+    checkpoint_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep the state after each epoch here, and go on from it after a stop."),
+    ] = None,
     require_counts: Annotated[bool, typer.Option(help="Refuse values that are no counts.")] = True,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
 ) -> None:
     """Train on counts and write cell states and the signed network beside them."""
-    _check_files(path, out, prior=prior, regulators=regulators, model_dir=model_dir)
+    _check_files(path, out, prior=prior, regulators=regulators, model_dir=model_dir, checkpoint_dir=checkpoint_dir)
     from scdual._writing import lock
     from scdual.cli._files import read_counts
     from scdual.cli._training import start, train
     from scdual.model import SCDual
 
     unchanged = f"{out} is as it was"
+    checkpoint = None if checkpoint_dir is None else checkpoint_dir / f"seed_{seed}.ckpt"
     with ExitStack() as stack:
-        for place in filter(None, (out, model_dir)):
+        for place in filter(None, (out, model_dir, checkpoint_dir)):
             stack.enter_context(lock(place))  # before the hours of training, not after
         stack.enter_context(tell_if_interrupted(unchanged))
         start(seed)
@@ -87,10 +92,12 @@ def fit(  # noqa: PLR0913 - each is one option
             adata, layer=layer, batch_key=batch_key, labels_key=labels_key, require_counts=require_counts
         )
         model = SCDual(adata, regulators=chosen, prior=prior, **thresholds)
-        seconds = train(model, max_epochs=max_epochs, accelerator=accelerator)
+        seconds = train(model, max_epochs=max_epochs, accelerator=accelerator, checkpoint=checkpoint)
         if ensemble is not None:
             model.train_ensemble(ensemble, accelerator=accelerator)
-        _write(model, out, model_dir, labels_key=labels_key)
+        write_results(model, out, model_dir, labels_key=labels_key)
+        if checkpoint is not None:
+            checkpoint.unlink(missing_ok=True)  # the next fit begins at the beginning
     _report(model, seconds, out=out, model_dir=model_dir)
 
 
@@ -107,7 +114,7 @@ def _select(adata: "AnnData", n_top_genes: int, regulators: str | list[str] | No
         select_genes(adata, n_top_genes, "regulators" if regulators == "auto" else regulators, subset=True, **options)
 
 
-def _write(model: "SCDual", out: Path, model_dir: Path | None, *, labels_key: str | None) -> None:
+def write_results(model: "SCDual", out: Path, model_dir: Path | None, *, labels_key: str | None) -> None:
     """Save the model first, for the file can be made from it again; if it cannot be saved, the file is written all the same."""
     from scdual.cli._files import write_h5ad
 
@@ -139,7 +146,15 @@ def _annotate(model: "SCDual", labels_key: str | None) -> None:
         model.annotate()
 
 
-def _check_files(path: Path, out: Path, *, prior: Path | None, regulators: str, model_dir: Path | None) -> None:
+def _check_files(
+    path: Path,
+    out: Path,
+    *,
+    prior: Path | None,
+    regulators: str,
+    model_dir: Path | None,
+    checkpoint_dir: Path | None,
+) -> None:
     """Raise an error before the hours of training, not after."""
     from scdual._saved import CONTENT, WEIGHTS, check_overwritten
     from scdual.cli._files import check_apart, check_folder, check_h5ad, check_output, check_suffix
@@ -152,10 +167,12 @@ def _check_files(path: Path, out: Path, *, prior: Path | None, regulators: str, 
         "--prior": prior,
         "--regulators": Path(regulators) if os.path.isfile(regulators) else None,
     }
-    check_apart({"--out": out, "--model-dir": model_dir}, inputs)
+    check_apart({"--out": out, "--model-dir": model_dir, "--checkpoint-dir": checkpoint_dir}, inputs)
     if prior is not None and not prior.is_file():
         msg = f"{prior} of --prior is no file, expected a CSV file. Check the path."
         raise FileNotFoundError(msg)
+    if checkpoint_dir is not None:
+        check_folder(checkpoint_dir, option="--checkpoint-dir")
     if model_dir is not None:
         check_folder(model_dir, option="--model-dir")
         check_overwritten(model_dir, [CONTENT, WEIGHTS])
@@ -217,7 +234,7 @@ def _regulators(text: str, adata: "AnnData") -> str | list[str] | None:
 def _report(model: "SCDual", seconds: float, *, out: Path, model_dir: Path | None) -> None:
     from scdual.cli._tables import show_rows
 
-    adata, n_epochs = model.adata, len(model.history["train_loss"])
+    adata, n_epochs = model.adata, model.trainer.current_epoch
     rows = {
         "cells": adata.n_obs,
         "genes": adata.n_vars,

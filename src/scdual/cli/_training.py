@@ -3,7 +3,8 @@
 import logging
 import time
 import warnings
-from typing import TYPE_CHECKING, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
@@ -27,8 +28,19 @@ def start(seed: int) -> None:
     scvi.settings.seed = seed
 
 
-def train(model: "SCDual", *, max_epochs: int | None = None, accelerator: str = "auto") -> float:
+def train(
+    model: "SCDual", *, max_epochs: int | None = None, accelerator: str = "auto", checkpoint: Path | None = None
+) -> float:
     """Train and return the seconds it took.
+
+    Parameters
+    ----------
+    model
+        The model.
+    max_epochs, accelerator
+        Those of :meth:`~scdual.model.SCDual.train`.
+    checkpoint
+        File that keeps the state after each epoch; if it is there, the training goes on from it.
 
     Raises
     ------
@@ -41,7 +53,7 @@ def train(model: "SCDual", *, max_epochs: int | None = None, accelerator: str = 
 
     begin = time.perf_counter()
     try:
-        model.train(max_epochs=max_epochs, accelerator=accelerator)
+        model.train(max_epochs=max_epochs, accelerator=accelerator, **_kept(checkpoint))
     except MisconfigurationException as error:
         msg = f"Training on accelerator {accelerator!r} is not possible here: {error} Pass --accelerator cpu or auto."
         raise ValueError(msg) from error
@@ -51,6 +63,19 @@ def train(model: "SCDual", *, max_epochs: int | None = None, accelerator: str = 
         msg = f"training stopped {when}"
         raise KeyboardInterrupt(msg) from None
     return time.perf_counter() - begin
+
+
+def _kept(checkpoint: Path | None) -> dict[str, Any]:
+    """Return the arguments by which a training keeps its state in a file, and goes on from it."""
+    if checkpoint is None:
+        return {}
+    from lightning.pytorch.callbacks import ModelCheckpoint
+
+    keep = ModelCheckpoint(checkpoint.parent, filename=checkpoint.stem, enable_version_counter=False)
+    if not checkpoint.exists():
+        return {"callbacks": [keep]}
+    typer.echo(visible(f"Going on from {checkpoint}"), err=True)
+    return {"callbacks": [keep], "ckpt_path": checkpoint}
 
 
 def _show_warning(

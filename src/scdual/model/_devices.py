@@ -25,7 +25,7 @@ def n_devices(devices: int | Sequence[int] | str) -> int:
     return len(devices)
 
 
-def choose_strategy(strategy: Any, devices: int | Sequence[int] | str) -> Any:
+def choose_strategy(strategy: Any, n_processes: int) -> Any:
     """Return the strategy of Lightning with which several devices train; None lets Lightning choose, for one device.
 
     Each process trains a copy of the whole model with all of its parameters in use at every step, so plain
@@ -35,8 +35,8 @@ def choose_strategy(strategy: Any, devices: int | Sequence[int] | str) -> Any:
     ----------
     strategy
         Strategy that the user asks for, or None.
-    devices
-        As in :func:`n_devices`.
+    n_processes
+        Devices of all machines.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def choose_strategy(strategy: Any, devices: int | Sequence[int] | str) -> Any:
         If the strategy divides the model, or hands results back in a way that loses part of them.
     """
     if strategy is None or strategy == "auto":
-        if n_devices(devices) == 1:
+        if n_processes == 1:
             return strategy
         return "ddp_notebook" if hasattr(sys, "ps1") else "ddp"  # as Lightning tells a script from a notebook
     is_name = isinstance(strategy, str)

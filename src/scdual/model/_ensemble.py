@@ -1,4 +1,4 @@
-"""Train an ensemble, which says how sure each edge is.
+"""Train an ensemble, which says how sure each edge is, in one process or in several jobs.
 
 Dimension key
     C  cells      K  members
@@ -7,6 +7,7 @@ Dimension key
 import warnings
 from collections.abc import Sequence
 from copy import deepcopy
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -17,14 +18,15 @@ from scvi import REGISTRY_KEYS, settings
 from scvi.data import AnnDataManager
 from scvi.dataloaders import AnnDataLoader
 
-from scdual._checks import check_flag, check_whole
+from scdual._checks import check_flag, check_type, check_whole
 from scdual.data._cells import cell_order
 from scdual.data._permute import permute_genes
 from scdual.data._rows import read_rows
 from scdual.model._devices import n_devices
 from scdual.model._groups import SMALLEST_GROUP, group_names
+from scdual.model._merge import MERGED, check_mergeable, learnt_with
 from scdual.model._progress import tracked
-from scdual.model._record import recorded
+from scdual.model._record import add_step, recorded
 from scdual.model._scvi import parse_device_args
 from scdual.model._train_arguments import check_hardware, check_lengths
 from scdual.model._training import TrainingMixin
@@ -34,7 +36,7 @@ State = dict[str, torch.Tensor]
 
 
 class EnsembleMixin(TrainingMixin):
-    """The method of SCDual that trains an ensemble."""
+    """The methods of SCDual that train an ensemble and put several together."""
 
     @recorded
     def train_ensemble(
@@ -113,6 +115,40 @@ class EnsembleMixin(TrainingMixin):
             msg = f"The ensemble was interrupted after {len(states)} of {len(runs)} members; the model is as it was."
             raise KeyboardInterrupt(msg) from None
         *self.ensemble_, self.null_ = states
+
+    def merge_ensembles(self, others: Sequence[Self]) -> None:
+        """Add the members of the ensembles of other models, which other jobs have learnt with other seeds.
+
+        A member depends on the cells, the settings and the seed, and not on how the embedding was trained. So the ensemble is
+        the one that a single process learns with these seeds, one after the other. Embedding, weights and permuted genes
+        stay those of this model. Each model counts by its members.
+
+        Parameters
+        ----------
+        others
+            Models with ensembles, of the same cells with the same settings; they stay as they are.
+
+        Raises
+        ------
+        TypeError
+            If one of them is no model.
+        ValueError
+            If there is none, a model has no ensemble, or two differ in genes, regulators, cells, prior or arguments, or were
+            learnt with the same seed. No model has been changed then.
+        """
+        check_type("others", others, list, tuple, advice="Pass a list of models.")
+        if not others:
+            msg = "`others` is empty, expected models with ensembles; pass at least one."
+            raise ValueError(msg)
+        known: list[Self] = []
+        for k, other in enumerate(others):
+            for first in (self, *known):
+                check_mergeable(first, other, name=f"`others[{k}]`")
+            known.append(other)
+        for other in others:
+            seeds = learnt_with(other)
+            self.ensemble_ = [*self.ensemble_, *(_on_cpu(state) for state in other.ensemble_)]
+            add_step(self, MERGED, {"seeds": seeds, "n_ensemble": len(other.ensemble_)})
 
     def _permuted(self, rng: np.random.Generator, groups: np.ndarray | None) -> AnnDataManager:
         """Return a copy of the data, registered, with permuted genes."""

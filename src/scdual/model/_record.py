@@ -211,6 +211,11 @@ def recorded(train: Callable[P, None]) -> Callable[P, None]:
     return run
 
 
+def add_step(model: Any, name: str, arguments: Mapping[str, Any]) -> None:
+    """Add to the record of a model what was done to it, other than by training."""
+    _add(model, _step(model, name, arguments, generator_state()))
+
+
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that decide about numbers."""
     found = {"python": platform.python_version(), **{package: version(package) for package in _PACKAGES}}

@@ -61,8 +61,9 @@ def _check_checkpoint(name: str, value: Any) -> None:
     is_word = isinstance(value, str) and (
         value in ("best", "hpc", "last") or "://" in value or value.startswith("registry")
     )
-    if value is not None and not is_word and not Path(value).exists():
-        msg = f"`{name}` is {shown(str(value))}, but there is no such file; pass the path of a checkpoint that Lightning wrote."
+    if value is not None and not is_word and not Path(value).is_file():
+        what = "which is a folder" if Path(value).is_dir() else "but there is no such file"
+        msg = f"`{name}` is {shown(str(value))}, {what}; pass the file of a checkpoint that Lightning wrote."
         raise ValueError(msg)
 
 
@@ -73,7 +74,7 @@ TRAINER_CHECKS: dict[str, Callable[[str, Any], None]] = {
     "early_stopping_warmup_epochs": partial(check_whole, at_least=0),
     "early_stopping_min_delta": check_number,
     "check_val_every_n_epoch": partial(check_whole, at_least=1, optional=True),
-    "log_every_n_steps": partial(check_whole, at_least=1),
+    **dict.fromkeys(("log_every_n_steps", "num_nodes"), partial(check_whole, at_least=1)),
     "progress_bar_refresh_rate": partial(check_whole, at_least=0),
     "gradient_clip_val": partial(check_number, at_least=0, optional=True),
     **dict.fromkeys(

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from lightning.pytorch.callbacks import Checkpoint
 from scvi.dataloaders import DataSplitter
-from scvi.train import Trainer, TrainRunner
+from scvi.train import SaveCheckpoint, Trainer, TrainRunner
 
+from scdual.model._checkpoint import RunState
 from scdual.model._progress import EpochBar, EpochLines, shows_bars
 
 _TALKERS = ("lightning.fabric.utilities.rank_zero", "lightning.pytorch.utilities.rank_zero")
@@ -23,7 +25,7 @@ _MOOT = (  # warnings on which nobody can act who trains by `train`
 
 
 class QuietTrainer(Trainer):
-    """Trainer of scvi-tools that draws on stderr, gives no tips, and survives Ctrl+C.
+    """Trainer of scvi-tools that draws on stderr, gives no tips, survives Ctrl+C, and goes on where it was killed.
 
     Parameters
     ----------
@@ -32,7 +34,9 @@ class QuietTrainer(Trainer):
     simple_progress_bar, progress_bar_refresh_rate
         As in scvi-tools.
     callbacks
-        Callbacks of Lightning.
+        Callbacks of Lightning. Those that write checkpoints need no ``enable_checkpointing``.
+    enable_checkpointing
+        Whether the best models are saved; not beside checkpoints of Lightning.
     is_announced
         Whether Lightning names the hardware and says why it stops.
     **kwargs
@@ -48,30 +52,45 @@ class QuietTrainer(Trainer):
         simple_progress_bar: bool = True,
         progress_bar_refresh_rate: int = 1,
         callbacks: list[Any] | None = None,
+        enable_checkpointing: bool = False,
         is_announced: bool = True,
         **kwargs: Any,
     ) -> None:
-        self.is_announced = is_announced
-        callbacks = list(callbacks or [])
+        self.is_announced, self.run_state = is_announced, RunState()
+        keepers = [
+            each for each in callbacks or () if isinstance(each, Checkpoint) and not isinstance(each, SaveCheckpoint)
+        ]
+        callbacks = [each for each in callbacks or () if each not in keepers]
         if enable_progress_bar and simple_progress_bar:
             enable_progress_bar = shows_bars()
             callbacks.append(EpochBar(progress_bar_refresh_rate) if enable_progress_bar else EpochLines())
+        if keepers and kwargs.get("check_val_every_n_epoch") is None:  # else it waits for a validation that never comes
+            kwargs |= {"check_val_every_n_epoch": 1, "limit_val_batches": 0}
         with _quiet(is_announced=is_announced):
             if not kwargs.get("early_stopping"):  # scvi-tools says so whether or not it was on
                 warnings.filterwarnings("ignore", "early_stopping was automatically disabled", UserWarning)
             super().__init__(
-                enable_progress_bar=enable_progress_bar, simple_progress_bar=False, callbacks=callbacks, **kwargs
+                enable_progress_bar=enable_progress_bar,
+                simple_progress_bar=False,
+                callbacks=[*callbacks, self.run_state],
+                enable_checkpointing=enable_checkpointing and not keepers,
+                **kwargs,
             )
+        self.callbacks += keepers  # scvi-tools would add one of its own to them, which needs validation cells
 
     def fit(self, *args: Any, **kwargs: Any) -> None:
         """Fit; on Ctrl+C return, with ``was_interrupted`` set, where Lightning would end Python."""
         with _quiet(is_announced=self.is_announced), _same_answer_to_ctrl_c():
+            if kwargs.get("ckpt_path") is not None:
+                warnings.filterwarnings("ignore", "Checkpoint directory .* is not empty", UserWarning)
             try:
                 super().fit(*args, **kwargs)
             except SystemExit as exit_:
                 if not isinstance(exit_.__context__, KeyboardInterrupt):
                     raise
                 self.was_interrupted = True
+        if not (self.was_interrupted or self.run_state.came_to_its_end):  # the checkpoint was of the last epoch
+            args[0].finish()
 
 
 class QuietTrainRunner(TrainRunner):

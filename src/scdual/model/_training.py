@@ -11,6 +11,7 @@ from scvi.model.base import UnsupervisedTrainingMixin
 from scdual._checks import argument_names, check_flag, check_type, listed
 from scdual._warning import warn
 from scdual.data._counts import n_cells_expressing
+from scdual.model._checkpoint import check_checkpoint
 from scdual.model._datamodule import batch_size_of, check_datamodule
 from scdual.model._devices import choose_strategy, n_devices
 from scdual.model._interruption import whole_or_undone
@@ -90,6 +91,7 @@ class TrainingMixin(UnsupervisedTrainingMixin):
             Hardware, as in Lightning; ``"auto"`` takes a CUDA device if there is one, else the CPU. On several devices
             each trains with ``batch_size`` cells per step in a process of its own (``strategy="ddp"``), so the call
             belongs into a script; all processes end with the same weights, and the first has the history.
+            ``num_nodes`` is the number of machines.
         train_size, validation_size
             Shares of the cells for training and validation; None trains on nine tenths and validates on the rest.
         shuffle_set_split
@@ -107,14 +109,16 @@ class TrainingMixin(UnsupervisedTrainingMixin):
         datamodule
             EXPERIMENTAL. Source of minibatches when the model was built from a registry instead of data.
         trainer_config, **trainer_kwargs
-            Arguments of :class:`~scvi.train.Trainer`.
+            Arguments of :class:`~scvi.train.Trainer`, and ``ckpt_path``, a file of Lightning's ``ModelCheckpoint`` from
+            which a training goes on to the weights that it would have had without a stop.
 
         Raises
         ------
         TypeError, ValueError
             If an argument is unknown or wrong, the model has neither data nor a ``datamodule``, no cell is left to
             validate early stopping, the length of the training cannot be chosen, ``strategy`` divides the model, the map
-            does not fit into memory, or all parameters are frozen. Nothing has been changed then.
+            does not fit into memory, all parameters are frozen, or ``ckpt_path`` is damaged, or of another model or other
+            data. Nothing has been changed then.
         KeyboardInterrupt
             On Ctrl+C. The model is then partly trained and can be used, which it says when it is printed. After any
             other error, and before the first step, it is as it was before the call.
@@ -135,13 +139,14 @@ class TrainingMixin(UnsupervisedTrainingMixin):
         self._check_can_learn(datamodule)
         check_learnt(*self.module.map.known.weight.shape, accelerator=accelerator, n_processes=n_devices(devices))
         config = merge_kwargs(trainer_config, None, name="trainer")
-        strategy = choose_strategy(trainer_kwargs.get("strategy") or config.get("strategy"), devices)
+        n_processes = n_devices(devices) * (trainer_kwargs.get("num_nodes") or config.get("num_nodes") or 1)
+        strategy = choose_strategy(trainer_kwargs.get("strategy") or config.get("strategy"), n_processes)
         if strategy is not None:
             trainer_kwargs["strategy"] = strategy  # scvi-tools overlooks that of a config
         n_obs = self.adata.n_obs if datamodule is None else getattr(datamodule, "n_obs", None)
         if max_epochs is None and n_obs is not None:
-            cells_per_step = batch_size_of(datamodule, batch_size) * n_devices(devices)
-            max_epochs = default_max_epochs(n_obs, cells_per_step)
+            max_epochs = default_max_epochs(n_obs, batch_size_of(datamodule, batch_size) * n_processes)
+        check_checkpoint(trainer_kwargs.get("ckpt_path") or config.get("ckpt_path"), self, max_epochs=max_epochs)
         if trainer_kwargs.get("callbacks") is not None:
             trainer_kwargs["callbacks"] = list(trainer_kwargs["callbacks"])  # Lightning appends to the list
         early_stopping = early_stopping or config.get("early_stopping", False)  # scvi-tools overlooks the latter

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from lightning.pytorch.plugins import MixedPrecision
 from scvi.module.base import BaseModuleClass
 from scvi.train import TrainingPlan
 
@@ -123,6 +124,10 @@ class SCDualTrainingPlan(TrainingPlan):
     def on_train_end(self) -> None:
         """Fit the axes of the embedding."""
         super().on_train_end()
+        self.finish()
+
+    def finish(self) -> None:
+        """Fit the axes of the embedding to the trained module."""
         self._learn(self.fit_axes)
 
     def _learn(self, learn: Callable[[Cells], None]) -> None:
@@ -165,7 +170,7 @@ class SCDualTrainingPlan(TrainingPlan):
             {"params": group, "lr": factor * self.lr, "weight_decay": decay}
             for (factor, decay), group in by_group.items()
         ]
-        fused = self.trainer.precision != "16-mixed"  # whose loss scaling does not go with gradient clipping
+        fused = not isinstance(self.trainer.precision_plugin, MixedPrecision)  # which clips no gradients of a fused one
         optimizer = torch.optim.AdamW(groups, lr=self.lr, eps=self.eps, fused=fused)
         n_steps = int(self.trainer.estimated_stepping_batches)
         n_warmup = max(1, min(self.n_steps_warmup, n_steps // 10))

@@ -1,4 +1,9 @@
-"""Train in several processes: one of them learns from all cells what needs all cells, and the others take it over."""
+"""Train in several processes: one of them learns from all cells what needs all cells, and the others take it over.
+
+Sums over processes would divide that work, but quantiles of the genes and principal components are no sums, and without
+them the map would not be that of a single process. It is read off in few passes, from a bounded number of cells for the
+moments, while an epoch is one pass of many with gradients.
+"""
 
 from collections.abc import Iterator, Sized
 from contextlib import contextmanager
@@ -11,7 +16,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import nn
 from torch.utils.data import DataLoader, DistributedSampler
 
-_SPLIT = ("train_idx", "val_idx", "test_idx")  # of scvi-tools' data splitters
+SPLIT = ("train_idx", "val_idx", "test_idx")  # of scvi-tools' data splitters
 
 
 class AllCells:
@@ -60,10 +65,10 @@ def share_split(trainer: Trainer) -> None:
         Trainer whose data module has been set up.
     """
     datamodule = getattr(trainer, "datamodule", None)
-    if trainer.world_size == 1 or not all(hasattr(datamodule, name) for name in _SPLIT):
+    if trainer.world_size == 1 or not all(hasattr(datamodule, name) for name in SPLIT):
         return
-    split = trainer.strategy.broadcast([getattr(datamodule, name) for name in _SPLIT])
-    for name, cells in zip(_SPLIT, split, strict=True):
+    split = trainer.strategy.broadcast([getattr(datamodule, name) for name in SPLIT])
+    for name, cells in zip(SPLIT, split, strict=True):
         setattr(datamodule, name, cells)
 
 

@@ -120,15 +120,16 @@ class CountDecoder(nn.Module):
             # a row serves many cells; the gradient of indexing would add theirs up in an order that threads change
             theta = F.embedding(dispersion_group, self.log_inverse_dispersion).exp()  # (B, G)
         else:
-            theta = self.cell_dispersion_proj(hidden).exp()
+            theta = self.cell_dispersion_proj(hidden).float().exp()
         if self.zero_proj is None:
             return NegativeBinomial(mu=mean, theta=theta, scale=proportion)
-        return ZeroInflatedNegativeBinomial(mu=mean, theta=theta, zi_logits=self.zero_proj(hidden), scale=proportion)
+        zi_logits = self.zero_proj(hidden).float()
+        return ZeroInflatedNegativeBinomial(mu=mean, theta=theta, zi_logits=zi_logits, scale=proportion)
 
     def hidden(self, z: torch.Tensor, covariates: torch.Tensor) -> torch.Tensor:
         """Return the hidden units, shape ``(..., B, H)``; see :meth:`forward`."""
         return self.norm(self.latent_proj(z) + self.effects(covariates)).relu()
 
     def proportion(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Return the share of each gene in a cell's molecules, shape ``(..., B, G)``."""
-        return self.proportion_proj(hidden).softmax(-1)
+        """Return the share of each gene in a cell's molecules, shape ``(..., B, G)``, in full precision as counts need it."""
+        return self.proportion_proj(hidden).float().softmax(-1)

@@ -127,7 +127,7 @@ class PosteriorHead(nn.Module):
         self.log_var_proj = nn.Linear(n_in, n_latent)
 
     def forward(self, pooled: torch.Tensor) -> Normal:
-        """Return the posterior, batch shape ``(B, Z)``, from pooled latents ``(B, P, W)``."""
+        """Return the posterior, batch shape ``(B, Z)``, in full precision, from pooled latents ``(B, P, W)``."""
         flat = pooled.flatten(1)
-        var = self.log_var_proj(flat).clamp(-20, 8).exp() + self.min_var
-        return Normal(self.mean_proj(flat), var.sqrt())
+        var = self.log_var_proj(flat).float().clamp(-20, 8).exp() + self.min_var
+        return Normal(self.mean_proj(flat).float(), var.sqrt())
