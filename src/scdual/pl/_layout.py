@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-FONT_SIZE = 8
+from scdual.pl._text import FONT_SIZE, widest
+
 PAD = 3.0  # between a name and its box
 _GAP = 14.0  # between boxes
 _LINKED_GAP = 28.0  # between boxes with an edge, which needs room for its line and its end
@@ -81,12 +82,7 @@ def _cost(layout: Layout) -> tuple[int, float]:
 
 def _box(gene: str) -> tuple[float, float]:
     """Return width and height of the box around a name."""
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import text_to_path
-
-    font = FontProperties(size=FONT_SIZE)
-    text_width = text_to_path.get_text_width_height_descent(gene, font, ismath=False)[0]
-    return text_width + 2 * PAD, FONT_SIZE + 2 * PAD
+    return 72 * widest([gene]) + 2 * PAD, FONT_SIZE + 2 * PAD
 
 
 def _starts(ends: np.ndarray, box: np.ndarray) -> list[np.ndarray]:
