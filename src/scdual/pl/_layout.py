@@ -25,7 +25,7 @@ _SPREADS = (1.0, 1.2, 1.4)  # more room, where edges would else run behind boxes
 _BENDS = (0.0, 0.08, -0.08, 0.16, -0.16, 0.25, -0.25, 0.4, -0.4)  # best first; as in matplotlib's ``arc3``
 _LEAST_BEND_APART = 0.16  # of two edges between the same genes, back and forth
 _BEND_COST = 5.0  # a picture of edges bent by 0.2 is as bad as a straight one of twice the area
-_FAR = 5  # steps between genes without a path
+_FAR = 3  # steps between genes without a path; more leaves a third more of the picture empty
 _ALONG = np.linspace(0.02, 0.98, 50)[:, None]  # (S, 1)
 
 
