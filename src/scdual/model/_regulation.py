@@ -16,22 +16,16 @@ from mudata import MuData
 from scvi import REGISTRY_KEYS, settings
 
 from scdual._checks import check_choice
-from scdual._constants import HISTORY_KEY, ORIENTATION, RESULT_KEYS, regulation_key
+from scdual._constants import RESULT_KEYS, regulation_key
 from scdual._types import MapKind
 from scdual.data._counts import n_cells_expressing
 from scdual.data._regulators import kept_targets
-from scdual.grn import (
-    EdgeEvidence,
-    RegulatoryNetwork,
-    consensus_network,
-    edge_evidence,
-    from_attention_layout,
-    q_values,
-)
+from scdual.grn import RegulatoryNetwork, consensus_network, from_attention_layout
 from scdual.model._cells import cell_positions, check_cells
 from scdual.model._ensemble import EnsembleMixin
 from scdual.model._groups import group_cells, leave_out
-from scdual.model._record import describe, loss_curves
+from scdual.model._pair_networks import with_evidence
+from scdual.model._parameters import run_parameters
 from scdual.model._results import Results, network_matrices, replace_results
 from scdual.module.map import MapCells, Pairs, RegulationMap, correlation, gate, group_pairs, known_pairs, mean_maps
 
@@ -223,7 +217,7 @@ class RegulationMixin(EnsembleMixin):
         networks |= {regulation_key(name): network for name, network in by_group.items()}
         results = Results(
             obsm={RESULT_KEYS.LATENT: latent},
-            uns={RESULT_KEYS.PARAMETERS: self._parameters(groupby, list(by_group))},
+            uns={RESULT_KEYS.PARAMETERS: run_parameters(self, groupby, list(by_group))},
             varp=network_matrices(networks, rna.var_names),
             varm={RESULT_KEYS.GENE_EMBEDDING: self.get_gene_embedding().to_numpy()},
             var={RESULT_KEYS.REGULATOR: rna.var_names.isin(self.regulators), RESULT_KEYS.N_CELLS: n_cells},
@@ -297,19 +291,7 @@ class RegulationMixin(EnsembleMixin):
         is_kept: np.ndarray | None = None,
     ) -> RegulatoryNetwork:
         """Return the network of pairs with their evidence, that of members and of permuted genes if there are any."""
-        network = self._named(pairs.weight, group)
-        is_edge, n_cells = network.weight != 0, pairs.n_cells.T
-        counted = 1 if is_kept is None else is_kept  # among all pairs, by target
-        if null is None:
-            q_value = np.where(is_edge, q_values(pairs.z.T * counted), 1.0)
-            return replace(network, evidence=EdgeEvidence(pairs.sd.T, pairs.support.T, q_value, n_cells))
-        found = edge_evidence(
-            network.weight,
-            np.stack([member.weight.T for member in members]),
-            null.z.T * counted,
-            strength=np.abs(pairs.z.T) * is_edge * counted,
-        )
-        return replace(network, evidence=found._replace(n_cells=n_cells))
+        return with_evidence(self._named(pairs.weight, group), pairs, members, null, is_kept)
 
     def _consensus(
         self, network: RegulatoryNetwork, adata: AnnData | MuData, indices: Any, batch_size: int | None
@@ -384,16 +366,6 @@ class RegulationMixin(EnsembleMixin):
         """Return a map ``(G, R)`` as a network."""
         network = from_attention_layout(weight, self.regulators, self.gene_names, group=group)
         return replace(network, var=self._var_table())
-
-    def _parameters(self, groupby: str | Sequence[str] | None, groups: list[str]) -> dict[str, Any]:
-        """Return what ``uns["scdual"]`` holds; plain values only, so that ``write_h5ad`` can store it."""
-        run = {} if self.record_ is None else self.record_.to_uns()
-        curves = loss_curves(self.history)
-        parameters = {"orientation": ORIENTATION} | describe(self) | ({HISTORY_KEY: curves} if curves else {}) | run
-        if groupby is not None:
-            columns = groupby if isinstance(groupby, str) else list(groupby)
-            parameters |= {"groupby": columns, "groups": {regulation_key(name): name for name in groups}}
-        return parameters
 
     def _n_epochs(self) -> int:
         history = self.history or {}
