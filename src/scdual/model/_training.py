@@ -118,7 +118,9 @@ class TrainingMixin(UnsupervisedTrainingMixin):
         """
         check_lengths(max_epochs, batch_size)
         check_hardware(accelerator, devices)
-        check_split(train_size, validation_size, datasplitter_kwargs)
+        check_split(
+            train_size, validation_size, datasplitter_kwargs, n_obs=None if self.adata is None else self.adata.n_obs
+        )
         flags = {
             "shuffle_set_split": shuffle_set_split,
             "load_sparse_tensor": load_sparse_tensor,
