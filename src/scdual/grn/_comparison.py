@@ -153,6 +153,9 @@ def _only(name: str, value: str | None, choices: Sequence[str | None]) -> str | 
     if value is None and len(choices) > 1:
         msg = f"`{name}` is None, but the comparison has several, {list(choices)}; name one of these."
         raise ValueError(msg)
+    if value is not None and choices == [None]:
+        msg = f"`{name}` is {value!r}, but the comparison has no {name}s. Leave it out."
+        raise ValueError(msg)
     if value is not None:
         check_choice(name, value, choices)
     return choices[0] if value is None else value
