@@ -1,6 +1,7 @@
 """Conditions are compared by cells or by donors; what differs is found, and what does not is not."""
 
 import logging
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -233,6 +234,14 @@ def test_cells_that_take_no_part_are_told(model: SCDual) -> None:
     with pytest.warns(UserWarning, match=told):
         found = model.compare_conditions("condition", donor_key="person", adata=adata)
     assert set(found.units["donor"]) == {"donor 0", "donor 1", "donor 2", "donor 3"}
+
+
+@pytest.mark.parametrize(("value", "said"), [("one", "['one']"), (np.nan, "[]")], ids=str)
+def test_one_condition_is_nothing_to_compare(model: SCDual, value: object, said: str) -> None:
+    adata = model.adata.copy()
+    adata.obs["same"] = pd.Series(value, index=adata.obs_names, dtype=object)
+    with pytest.raises(ValueError, match=re.escape(f"which has the conditions {said}, expected two or more")):
+        model.compare_conditions("same", adata=adata)
 
 
 @pytest.mark.parametrize("key", [None, 3, ["condition"]], ids=repr)

@@ -71,6 +71,20 @@ def test_several_groups_have_to_be_named(comparison: ConditionComparison) -> Non
             draw(comparison)
 
 
+def test_a_group_of_a_comparison_without_groups_is_an_error(comparison: ConditionComparison) -> None:
+    one = comparison.select("B")
+    plain = ConditionComparison(one.edges, one.regulators, one.units.drop(columns="group"), "ctrl")
+    with pytest.raises(ValueError, match="`group` is 'B', but the comparison has no groups. Leave it out"):
+        pl.edge_volcano(plain, "B")
+
+
+def test_a_comparison_of_no_pair_is_an_error(comparison: ConditionComparison) -> None:
+    nothing = ConditionComparison(comparison.edges[:0], comparison.regulators[:0], comparison.units, "ctrl")
+    for draw in (pl.edge_volcano, pl.regulator_volcano):
+        with pytest.raises(ValueError, match="The comparison has no pair of genes"):
+            draw(nothing, "B")
+
+
 def test_the_network_holds_what_passes(comparison: ConditionComparison) -> None:
     ax = pl.difference_network(comparison, "B")
     assert {"IRF7", "STAT1", "ISG15"} == names(ax)

@@ -333,9 +333,6 @@ def setting(name: str, value: Any, regulator: int) -> Setting:
         If the value is neither.
     """
     if isinstance(value, str) and (match := _FOLD.fullmatch(value.strip())):
-        if float(match[1]) == 1:
-            msg = f"`{name}` is {shown(value)}, which changes nothing, expected another factor, such as '2x' or '0.5x'. Choose one."
-            raise ValueError(msg)
         return Setting(regulator, factor=float(match[1]))
     is_number = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
     if is_number and math.isfinite(value) and value >= 0:
