@@ -68,6 +68,7 @@ IMPORTANCE = {
     "truncation": FLAG,
 }
 COMPARED = {
+    "gene_symbols": SYMBOLS,
     "comparison": TEXT,
     "group": TEXT,
     "condition": TEXT,
@@ -303,8 +304,14 @@ WRONG: dict[str, dict[str, list[Any]]] = {
         "gene_symbols": SYMBOLS,
         "ax": TEXT,
     },
-    "network_comparison": {"first": TEXT, "second": TEXT, "n_labels": WHOLE_OR_ZERO, "ax": TEXT},
-    "perturbation": {"result": TEXT, "n": WHOLE, "ax": TEXT},
+    "network_comparison": {
+        "first": TEXT,
+        "second": TEXT,
+        "n_labels": WHOLE_OR_ZERO,
+        "gene_symbols": SYMBOLS,
+        "ax": TEXT,
+    },
+    "perturbation": {"result": TEXT, "n": WHOLE, "gene_symbols": SYMBOLS, "ax": TEXT},
     "regulation_heatmap": {
         "network": TEXT,
         "n_regulators": WHOLE,
@@ -324,6 +331,7 @@ WRONG: dict[str, dict[str, list[Any]]] = {
             "regulators": ["A", ["NOPE"], [], [3]],
             "n_regulators": WHOLE,
             "key": TEXT,
+            "gene_symbols": SYMBOLS,
             "ax": TEXT,
         },
     ),

@@ -358,3 +358,12 @@ def other_process_fails(path: Path) -> Iterator[None]:
     code = f"from scdual._writing import lock\nwith lock({str(path)!r}): pass"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     yield
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with (
+        pytest.raises(IsADirectoryError, match="is a folder, expected the name of a file to write"),
+        write_file(tmp_path),
+    ):
+        pass
+    assert list(tmp_path.parent.glob(f".{tmp_path.name}*")) == []

@@ -1,4 +1,4 @@
-"""Type aliases shared by all floors."""
+"""Type aliases shared by all floors, and which file name means which format."""
 
 from typing import Literal
 
@@ -11,3 +11,13 @@ DifferentialMode = Literal["vanilla", "change"]
 CellWeights = Literal["uniform", "importance"]
 CorrelationType = Literal["spearman", "pearson"]
 NetworkFormat = Literal["csv", "tsv", "decoupler", "graphml", "sif", "gmt", "generrnib"]
+
+FORMAT_OF_SUFFIX: dict[str, NetworkFormat] = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".graphml": "graphml",
+    ".sif": "sif",
+    ".gmt": "gmt",
+    ".h5ad": "generrnib",
+}
+"""What the end of the name of a file says about the format of a network."""

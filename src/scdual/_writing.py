@@ -75,12 +75,17 @@ def write_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     ------
     BlockingIOError
         If another process writes the same file.
+    IsADirectoryError
+        If there is a folder.
     PermissionError
         If the file or its folder may not be written.
     OSError
         If there is no room for it.
     """
     place, target = Path(path), _followed(path)
+    if target.is_dir():
+        msg = f"{path} is a folder, expected the name of a file to write. Add a file name."
+        raise IsADirectoryError(msg)
     if place.exists() and not (place.is_file() or place.is_dir()):  # not the target: /dev/stdout leads to no path
         yield place
         return

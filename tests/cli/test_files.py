@@ -5,10 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anndata
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csr_matrix
 
 from scdual.cli._files import check_folder, check_h5ad, check_output, check_suffix, read_counts, write_h5ad
 
@@ -36,6 +38,21 @@ def test_file_that_is_no_hdf5_is_named(tmp_path: Path) -> None:
     path.write_text("not HDF5")
     with pytest.raises(ValueError, match=r"text.h5ad cannot be read as AnnData"):
         read_counts(path)
+
+
+@pytest.mark.parametrize("room", ["X", "varp/scdual_regulation"])
+@pytest.mark.parametrize("position", [-1, 10**6])
+def test_a_damaged_sparse_matrix_is_an_error_and_no_crash(annotated_path: Path, room: str, position: int) -> None:
+    with h5py.File(annotated_path, "a") as file:
+        if room == "X":
+            matrix = csr_matrix(
+                file["X"][:] if isinstance(file["X"], h5py.Dataset) else np.ones(file["X"].attrs["shape"])
+            )
+            del file["X"]
+            anndata.io.write_elem(file, "X", matrix)
+        file[room]["indices"][0] = position
+    with pytest.raises(ValueError, match="cannot be read as AnnData"):
+        read_counts(annotated_path)
 
 
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.99])

@@ -128,3 +128,27 @@ def test_an_unknown_format_is_an_error(
 def test_a_network_without_edges_is_an_error(network: RegulatoryNetwork, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no edge to write"):
         write_network(network.top(0), tmp_path / "net.csv")
+
+
+SYMBOLS = {"SPI1": "PU.1", "LYZ": "lysozyme"}
+
+
+@pytest.mark.parametrize("name", ["net.graphml", "net.sif", "net.gmt", "net.h5ad"])
+def test_symbols_stand_in_place_of_ids(network: RegulatoryNetwork, tmp_path: Path, name: str) -> None:
+    write_network(network, tmp_path / name, gene_symbols=SYMBOLS)
+    write_network(network.with_symbols(SYMBOLS), tmp_path / f"other_{name}")
+    if name.endswith(".h5ad"):
+        one, two = (anndata.read_h5ad(tmp_path / each).uns["prediction"] for each in (name, f"other_{name}"))
+        pd.testing.assert_frame_equal(one, two)
+        assert "PU.1" in set(one["source"])
+        return
+    text = (tmp_path / name).read_text()
+    assert text == (tmp_path / f"other_{name}").read_text()
+    assert "PU.1" in text
+    assert "SPI1" not in text
+
+
+def test_tables_have_symbols_beside_the_ids(network: RegulatoryNetwork, tmp_path: Path) -> None:
+    write_network(network, tmp_path / "net.csv", gene_symbols=SYMBOLS)
+    table = pd.read_csv(tmp_path / "net.csv")
+    assert dict(zip(table["source"], table["source_symbol"], strict=True)) == {"SPI1": "PU.1", "GATA1": "GATA1"}

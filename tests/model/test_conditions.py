@@ -1,6 +1,7 @@
 """Conditions are compared by cells or by donors; what differs is found, and what does not is not."""
 
 import logging
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -210,6 +211,43 @@ def test_too_few_cells_are_left_out_with_a_reason(model: SCDual) -> None:
     ):
         found = model.compare_conditions("condition", groupby="type", adata=adata)
     assert found.groups == ["common"]
+
+
+def test_cells_that_take_no_part_are_told(model: SCDual) -> None:
+    adata = model.adata.copy()
+    adata.obs["missing"] = adata.obs["condition"].astype(object).mask(np.arange(adata.n_obs) < 7)
+    with pytest.warns(UserWarning, match="take no part in the comparison: .'7 cells have no value for condition'"):
+        found = model.compare_conditions("missing", adata=adata)
+    assert found.units["n_cells"].sum() == adata.n_obs - 7
+    assert "7 cells" in repr(found)
+    rows = np.arange(adata.n_obs)
+    adata.obs["person"] = adata.obs["donor"].astype(object).mask(rows < 5)
+    adata.obs.loc[adata.obs_names[(rows > 400) & (rows % 8 == 0)], "person"] = "new"
+    adata.obs.loc[adata.obs_names[100:110], "person"] = "small"
+    told = ".*".join(
+        [
+            "take no part in the comparison: .'5 cells have no value for condition or donor'",
+            "donor small in ctrl has fewer than 20 cells there",
+            "donor new in stim has no partner in the other condition",
+        ]
+    )
+    with pytest.warns(UserWarning, match=told):
+        found = model.compare_conditions("condition", donor_key="person", adata=adata)
+    assert set(found.units["donor"]) == {"donor 0", "donor 1", "donor 2", "donor 3"}
+
+
+@pytest.mark.parametrize(("value", "said"), [("one", "['one']"), (np.nan, "[]")], ids=str)
+def test_one_condition_is_nothing_to_compare(model: SCDual, value: object, said: str) -> None:
+    adata = model.adata.copy()
+    adata.obs["same"] = pd.Series(value, index=adata.obs_names, dtype=object)
+    with pytest.raises(ValueError, match=re.escape(f"which has the conditions {said}, expected two or more")):
+        model.compare_conditions("same", adata=adata)
+
+
+@pytest.mark.parametrize("key", [None, 3, ["condition"]], ids=repr)
+def test_a_condition_is_a_column(model: SCDual, key: object) -> None:
+    with pytest.raises(KeyError, match="`condition_key=.*` is not a column of `obs`"):
+        model.compare_conditions(key)
 
 
 def test_nothing_changes(model: SCDual, contents: Callable) -> None:

@@ -245,3 +245,26 @@ def test_a_prior_that_the_data_bear_out_weighs_in(adata: AnnData) -> None:
     plain, told = changes
     assert (np.sign(told[plain.index]) == np.sign(plain)).all()
     assert not np.allclose(told[plain.index], plain)
+
+
+def test_a_gene_that_no_cell_expresses_cannot_be_knocked_out_or_multiplied(model: SCDual) -> None:
+    adata = model.adata.copy()
+    gene = next(name for name in model.regulators if model.get_regulation().subset([name]).n_edges)
+    counts = adata.X.toarray()
+    counts[:, adata.var_names.get_loc(gene)] = 0
+    adata.X = csr_matrix(counts)
+    for value in (0, "2x"):
+        with pytest.raises(ValueError, match=f"None of the {adata.n_obs} cells expresses .'{gene}'."):
+            model.perturb({gene: value}, adata=adata, shift=False, n_draws=2)
+
+
+def test_what_lies_beyond_the_map_is_told(model: SCDual) -> None:
+    gene = next(name for name in model.regulators if model.get_regulation().subset([name]).n_edges)
+    with pytest.warns(UserWarning, match="lies beyond the values of the map in all cells"):
+        model.perturb({gene: 1e6}, shift=False, n_draws=2)
+
+
+@pytest.mark.parametrize("key", ["X_scdual", "scdual", "scdual_activity"])
+def test_names_of_other_results_are_refused(model: SCDual, key: str, unchanged: Callable) -> None:
+    with unchanged(model.adata), pytest.raises(ValueError, match="under which scdual keeps other results"):
+        model.perturb({model.regulators[0]: 0}, key_added=key)

@@ -48,7 +48,7 @@ def test_edges_that_pass_are_named(comparison: ConditionComparison) -> None:
     ax = pl.edge_volcano(comparison, "B")
     assert names(ax) == {"IRF7 → ISG15", "STAT1 → ISG15"}
     assert ax.get_title() == "B: 2 of 3 edges change (q ≤ 0.05, unit: cells)"
-    assert ax.get_xlabel() == "difference of the weight, stim − ctrl"
+    assert ax.get_xlabel() == "difference of the weight, stim − ctrl\n(SD of the target per SD of the regulator)"
     points = {(float(x), round(float(y), 6)) for line in ax.lines for x, y in zip(*line.get_data(), strict=True)}
     assert {(0.5, 6.0), (-0.4, 4.0), (0.1, round(-np.log10(0.3), 6))} <= points
 
@@ -71,10 +71,24 @@ def test_several_groups_have_to_be_named(comparison: ConditionComparison) -> Non
             draw(comparison)
 
 
+def test_a_group_of_a_comparison_without_groups_is_an_error(comparison: ConditionComparison) -> None:
+    one = comparison.select("B")
+    plain = ConditionComparison(one.edges, one.regulators, one.units.drop(columns="group"), "ctrl")
+    with pytest.raises(ValueError, match="`group` is 'B', but the comparison has no groups. Leave it out"):
+        pl.edge_volcano(plain, "B")
+
+
+def test_a_comparison_of_no_pair_is_an_error(comparison: ConditionComparison) -> None:
+    nothing = ConditionComparison(comparison.edges[:0], comparison.regulators[:0], comparison.units, "ctrl")
+    for draw in (pl.edge_volcano, pl.regulator_volcano):
+        with pytest.raises(ValueError, match="The comparison has no pair of genes"):
+            draw(nothing, "B")
+
+
 def test_the_network_holds_what_passes(comparison: ConditionComparison) -> None:
     ax = pl.difference_network(comparison, "B")
     assert {"IRF7", "STAT1", "ISG15"} == names(ax)
-    assert ax.get_legend().get_texts()[0].get_text() == "weight higher in stim than in ctrl"
+    assert ax.get_legend().get_texts()[0].get_text() == "weight higher in stim than in ctrl →"
     assert ax.get_title() == "Edges that change in B (q ≤ 0.05)"
 
 

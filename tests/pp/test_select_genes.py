@@ -1,8 +1,10 @@
 """Which genes a model gets: those that vary, and regulators that variance alone would lose."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
@@ -185,3 +187,13 @@ def test_only_anndata_will_do(adata: AnnData) -> None:
     for data in (MuData({"rna": adata}), adata.X):
         with pytest.raises(TypeError, match="`adata` is of type .*expected AnnData"):
             select_genes(data)  # type: ignore[arg-type]
+
+
+def test_a_file_on_disk_is_not_cut_in_place(adata: AnnData, tmp_path: Path) -> None:
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    on_disk = anndata.read_h5ad(tmp_path / "cells.h5ad", backed="r")
+    columns = list(on_disk.var)
+    with pytest.raises(ValueError, match="`subset` is True, but `adata` is a file on disk"):
+        select_genes(on_disk, 20, subset=True)
+    assert list(on_disk.var) == columns
+    on_disk.file.close()

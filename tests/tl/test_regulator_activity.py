@@ -239,3 +239,12 @@ def test_repeated_gene_names_are_an_error(adata: AnnData, network: RegulatoryNet
     adata.var_names = ["g00", *GENES[:-1]]
     with pytest.raises(ValueError, match=r"more than once in `adata.var_names`: \['g00'\]"):
         regulator_activity(adata, network)
+
+
+def test_cells_on_disk_have_the_activities_of_cells_in_memory(
+    adata: AnnData, network: RegulatoryNetwork, tmp_path: Path
+) -> None:
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    on_disk = ad.read_h5ad(tmp_path / "cells.h5ad", backed="r")
+    pd.testing.assert_frame_equal(regulator_activity(on_disk, network), regulator_activity(adata, network))
+    on_disk.file.close()

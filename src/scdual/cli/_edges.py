@@ -9,6 +9,7 @@ import typer
 
 from scdual._checks import did_you_mean, listed
 from scdual._constants import EVIDENCE_KEYS, RESULT_KEYS, evidence_key, group_of, regulation_key
+from scdual._types import FORMAT_OF_SUFFIX
 from scdual.cli._errors import tell_if_interrupted
 from scdual.cli._terminal import visible
 
@@ -26,8 +27,8 @@ def edges(
             "--out",
             "-o",
             metavar="FILE",
-            help="File to write: a table, or by its ending .tsv, .graphml, .sif, .gmt, or .h5ad for geneRNIB; "
-            "without it, a table to the screen.",
+            help=f"File to write: a table, or by its ending {', '.join(FORMAT_OF_SUFFIX)} (for geneRNIB); without it, a "
+            "table to the screen.",
         ),
     ] = None,
     top: Annotated[int | None, typer.Option(min=1, help="Only this many edges; without it, all.")] = None,
@@ -59,22 +60,11 @@ def edges(
 
 
 def _write(network: "RegulatoryNetwork", out: Path, gene_symbols: str | None) -> None:
-    """Write the network in the format that the end of the file's name stands for; a table under any other name.
-
-    Tables have symbols beside the names of genes, other formats in their place.
-    """
-    from scdual._spreadsheet import to_csv
-    from scdual._writing import write_file
+    """Write the network in the format that the end of the file's name stands for; a table under any other name."""
     from scdual.grn import write_network
-    from scdual.grn._export import FORMAT_OF_SUFFIX
 
     chosen = FORMAT_OF_SUFFIX.get(out.suffix.lower(), "csv")
-    if chosen in ("csv", "tsv"):
-        with write_file(out) as part:
-            to_csv(network.to_frame(gene_symbols=gene_symbols), part, separator="\t" if chosen == "tsv" else ",")
-        return
-    named = network if gene_symbols is None else network.with_symbols(gene_symbols)
-    write_network(named, out, format=chosen, dataset_id=out.stem)
+    write_network(network, out, format=chosen, gene_symbols=gene_symbols, dataset_id=out.stem)
 
 
 def show(text: str) -> None:

@@ -27,7 +27,8 @@ def read_counts(path: Path, *, backed: Literal["r"] | None = None) -> "AnnData":
     from anndata import read_h5ad
 
     try:
-        return read_h5ad(path, backed=backed)
+        adata = read_h5ad(path, backed=backed)
+        _check_sparse(adata)
     except PermissionError as error:
         msg = f"{path} may not be read: permission denied. Ask its owner."
         raise PermissionError(msg) from error
@@ -37,6 +38,17 @@ def read_counts(path: Path, *, backed: Literal["r"] | None = None) -> "AnnData":
             "`adata.write_h5ad`. Write or copy it again."
         )
         raise ValueError(msg) from error
+    return adata
+
+
+def _check_sparse(adata: "AnnData") -> None:
+    """Raise ``ValueError`` if a sparse matrix in memory points outside of itself, on which SciPy would crash."""
+    from scipy import sparse
+
+    rooms = (adata.layers, adata.obsm, adata.varm, adata.obsp, adata.varp)
+    for matrix in (None if adata.isbacked else adata.X, *(room[key] for room in rooms for key in room)):
+        if sparse.issparse(matrix) and matrix.format in ("csr", "csc"):
+            matrix.check_format(full_check=True)
 
 
 def write_h5ad(adata: "AnnData", path: Path) -> None:

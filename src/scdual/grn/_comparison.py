@@ -12,6 +12,7 @@ import pandas as pd
 
 from scdual._checks import check_choice, check_share
 from scdual.grn._network import RegulatoryNetwork
+from scdual.grn._symbols import GeneSymbols, unique_symbols
 
 FDR = 0.05  # the usual false discovery rate
 
@@ -98,6 +99,30 @@ class ConditionComparison:
         reset = {key: table.reset_index(drop=True) for key, table in {**tables, "units": units}.items()}
         return replace(self, **reset)
 
+    def with_symbols(self, gene_symbols: GeneSymbols) -> "ConditionComparison":
+        """Return the comparison with symbols as the names of its genes.
+
+        A gene without a symbol keeps its name; where several genes share one, the name stands behind it.
+
+        Parameters
+        ----------
+        gene_symbols
+            Symbols by gene name, such as ``adata.var["gene_symbols"]``.
+
+        Raises
+        ------
+        TypeError
+            If it is something else.
+        ValueError
+            If no gene has a symbol, or a name occurs twice.
+        """
+        parts = [self.edges["source"], self.edges["target"], self.regulators["regulator"]]
+        genes = pd.Index(pd.concat(parts).unique())
+        symbol = dict(zip(genes, unique_symbols(genes, gene_symbols, None), strict=True))
+        edges = self.edges.assign(**{name: self.edges[name].map(symbol) for name in ("source", "target")})
+        regulators = self.regulators.assign(regulator=self.regulators["regulator"].map(symbol))
+        return replace(self, edges=edges, regulators=regulators)
+
     def network(self, fdr: float = FDR, *, group: str | None = None, condition: str | None = None) -> RegulatoryNetwork:
         """Return the network of the differences that pass, of one group and one condition.
 
@@ -127,6 +152,9 @@ def _only(name: str, value: str | None, choices: Sequence[str | None]) -> str | 
     """Return the value, or the only choice."""
     if value is None and len(choices) > 1:
         msg = f"`{name}` is None, but the comparison has several, {list(choices)}; name one of these."
+        raise ValueError(msg)
+    if value is not None and choices == [None]:
+        msg = f"`{name}` is {value!r}, but the comparison has no {name}s. Leave it out."
         raise ValueError(msg)
     if value is not None:
         check_choice(name, value, choices)

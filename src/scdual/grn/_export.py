@@ -16,19 +16,13 @@ import pandas as pd
 from scdual._checks import check_choice, check_type, listed
 from scdual._installed import check_installed
 from scdual._spreadsheet import to_csv
-from scdual._types import NetworkFormat
+from scdual._types import FORMAT_OF_SUFFIX, NetworkFormat
 from scdual._writing import write_file, write_hdf5
 from scdual.grn._mutual import is_mutual, one_line_per_mutual_pair
 from scdual.grn._network import RegulatoryNetwork, check_network
+from scdual.grn._symbols import GeneSymbols
 
-FORMAT_OF_SUFFIX: dict[str, NetworkFormat] = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".graphml": "graphml",
-    ".sif": "sif",
-    ".gmt": "gmt",
-    ".h5ad": "generrnib",
-}
+_TABLES = ("csv", "tsv")  # which have room for symbols beside the names
 _WORD = {1: "activates", -1: "represses"}
 _MUTUAL_WORD = {1: "goes_with", -1: "goes_against"}
 _SIGN = {1: "+", -1: "-"}  # as pySCENIC names its regulons
@@ -39,13 +33,13 @@ def write_network(
     path: str | PathLike[str],
     *,
     format: NetworkFormat | None = None,
+    gene_symbols: GeneSymbols | None = None,
     dataset_id: str = "unknown",
     method_id: str = "scdual",
 ) -> None:
     """Write the edges of a network to a file; a file that is there is replaced once the new one is whole.
 
-    Prune first, ``network.top(2000)``: most programs expect a sparse network. Where genes are ids,
-    ``network.with_symbols(...)`` gives symbols.
+    Prune first, ``network.top(2000)``: most programs expect a sparse network.
 
     Parameters
     ----------
@@ -68,15 +62,20 @@ def write_network(
           first; from ``.gmt``
         * ``'generrnib'`` - an AnnData file as geneRNIB reads it, with the table in ``uns["prediction"]``; from ``.h5ad``. It
           looks at the 50,000 strongest edges.
+    gene_symbols
+        Where genes are ids: their symbols, as in :meth:`~scdual.grn.RegulatoryNetwork.to_frame`. In ``'csv'`` and ``'tsv'``
+        they stand in columns of their own, elsewhere in place of the ids.
     dataset_id, method_id
         What geneRNIB's file says they are.
 
     Raises
     ------
     TypeError
-        If ``network`` is no network.
+        If ``network`` is no network, or ``gene_symbols`` no symbols.
+    KeyError
+        If there is no such column of symbols.
     ValueError
-        If the format is unknown, there is no edge, or a name cannot be written in it.
+        If the format is unknown, there is no edge, no gene has a symbol, or a name cannot be written in it.
     ModuleNotFoundError
         If networkx, which writes GraphML, is not installed.
     OSError
@@ -88,7 +87,10 @@ def write_network(
     check_type("method_id", method_id, str)
     chosen = format_of(path) if format is None else format
     check_choice("format", chosen, get_args(NetworkFormat))
-    edges = network.to_frame()
+    if chosen in _TABLES:
+        edges = network.to_frame(gene_symbols=gene_symbols)
+    else:
+        edges = (network if gene_symbols is None else network.with_symbols(gene_symbols)).to_frame()
     if edges.empty:
         msg = f"Found no edge to write in {network!r}, expected one or more. Pass another network."
         raise ValueError(msg)

@@ -5,7 +5,6 @@ Dimension key
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,13 +15,13 @@ from scipy.sparse import csr_matrix
 from scvi import REGISTRY_KEYS
 
 from scdual._checks import check_share
-from scdual._constants import HISTORY_KEY, ORIENTATION, RESULT_KEYS, regulation_key
+from scdual._constants import RESULT_KEYS, regulation_key
 from scdual.data._counts import n_cells_expressing
 from scdual.grn import RegulatoryNetwork
 from scdual.model._cells import check_cells
 from scdual.model._groups import group_cells
 from scdual.model._map_memory import check_written
-from scdual.model._record import describe, loss_curves
+from scdual.model._parameters import run_parameters
 from scdual.model._regulation import RegulationMixin
 from scdual.model._results import Results, network_matrices, replace_results
 from scdual.module.map import gate, mean_attention
@@ -92,7 +91,7 @@ class AnnotationMixin(RegulationMixin):
         varp |= self._matrices_of_all(adata, rna.var_names, batch_size, min_support)
         manager = self.get_anndata_manager(adata, required=True)
         n_cells = n_cells_expressing(manager.get_from_registry(REGISTRY_KEYS.X_KEY))
-        parameters = self._parameters(groupby, found) | ({"min_support": min_support} if min_support else {})
+        parameters = run_parameters(self, groupby, found) | ({"min_support": min_support} if min_support else {})
         results = Results(
             obsm={RESULT_KEYS.LATENT: latent},
             uns={RESULT_KEYS.PARAMETERS: parameters},
@@ -123,16 +122,6 @@ class AnnotationMixin(RegulationMixin):
         del attention
         gates = gate(self.module.map)
         return matrices | network_matrices({RESULT_KEYS.GATE: self._named(_where(is_written, gates))}, var_names)
-
-    def _parameters(self, groupby: str | Sequence[str] | None, groups: list[str]) -> dict[str, Any]:
-        """Return what ``uns["scdual"]`` holds; plain values only, so that ``write_h5ad`` can store it."""
-        run = {} if self.record_ is None else self.record_.to_uns()
-        curves = loss_curves(self.history)
-        parameters = {"orientation": ORIENTATION} | describe(self) | ({HISTORY_KEY: curves} if curves else {}) | run
-        if groupby is not None:
-            columns = groupby if isinstance(groupby, str) else list(groupby)
-            parameters |= {"groupby": columns, "groups": {regulation_key(name): name for name in groups}}
-        return parameters
 
 
 def _cut(network: RegulatoryNetwork, min_support: float) -> RegulatoryNetwork:

@@ -20,7 +20,7 @@ from scdual.grn._comparison import FDR, ConditionComparison
 from scdual.model._cells import check_cells
 from scdual.model._groups import check_groupby, group_cells, group_names
 from scdual.model._regulation import RegulationMixin
-from scdual.model._samples import Design, design, sentences
+from scdual.model._samples import Design, design, sentences, unused_cells
 from scdual.module.map import Difference, target_weights, unit_activity, unit_maps
 
 _N_TARGETS = 50  # of a regulator, whose expression is its activity; 20 and 100 find the same regulators
@@ -52,7 +52,8 @@ class ConditionMixin(RegulationMixin):
 
         **Unit.** With ``donor_key`` it is the donor: donors in both conditions are compared with themselves, otherwise
         donors of one condition with those of the other, by a moderated t test, see :func:`~scdual.module.donor_test`. Without,
-        it is the cell. Samples of fewer than 20 cells are left out.
+        it is the cell. Samples of fewer than 20 cells are left out, and, where donors are compared with themselves, donors of one
+        condition only; a warning says so.
 
         Parameters
         ----------
@@ -99,6 +100,10 @@ class ConditionMixin(RegulationMixin):
         notes = sentences(list(designs.values()), has_donors=donor is not None)
         if len(notes) > 1:
             warn(notes[-1])
+        unused = unused_cells(groups, condition, donor, designs)
+        if unused:
+            warn(unused)
+            notes.append(unused)
         tables = [
             self._compare(each, adata, batch_size, labels={"group": group, "condition": other})
             for (group, other), each in designs.items()
@@ -188,6 +193,7 @@ def _labels(
     condition_key: str, donor_key: str | None, groupby: str | Sequence[str] | None, obs: pd.DataFrame
 ) -> tuple[pd.Series, pd.Series | None]:
     """Return the names of condition and donor of each cell."""
+    check_column("condition_key", condition_key, obs.columns)
     groups = [] if groupby is None else check_groupby("groupby", groupby, obs)
     others: dict[str, list[Any]] = {"donor_key": [donor_key], "groupby": groups}
     for name, columns in others.items():
@@ -197,9 +203,8 @@ def _labels(
                 "Within one condition there is nothing to compare."
             )
             raise ValueError(msg)
-    keys = {"condition_key": condition_key, **({} if donor_key is None else {"donor_key": donor_key})}
-    for name, key in keys.items():
-        check_column(name, key, obs.columns)
+    if donor_key is not None:
+        check_column("donor_key", donor_key, obs.columns)
     condition = group_names("condition_key", condition_key, obs)
     return condition, None if donor_key is None else group_names("donor_key", donor_key, obs)
 

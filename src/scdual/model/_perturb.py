@@ -134,7 +134,15 @@ class PerturbationMixin(RegulationMixin):
         silent = [gene for gene, column in zip(wanted, perturbed, strict=True) if not known.weight[:, column].any()]
         if silent:
             warn(f"{listed(silent)} have no edges in the group {group!r}, where they are silent, so nothing follows.")
+        absent = [gene for gene, each in wanted.items() if not each.level and not self._count_of(observed, each)]
+        if absent and not silent:
+            msg = (
+                f"None of the {len(cells)} cells expresses {listed(absent)}, so knocking it out or multiplying it changes "
+                "nothing; perturb cells that express it, or give a number of molecules."
+            )
+            raise ValueError(msg)
         value_change = self._value_change(adata, group, observed, perturbed, batch_size)  # (C, P)
+        _warn_if_beyond(wanted, observed.set_value - observed.value - value_change)
         step = value_change.mean(0)
         found = reach(known.weight, known.units.value, index, perturbed, rounds=rounds)
         drawn = draw(
@@ -218,6 +226,10 @@ class PerturbationMixin(RegulationMixin):
             msg = f"The group {group!r} has {len(cells)} cell, expected at least {SMALLEST_GROUP}: one does not tell how genes vary. Choose another."
             raise ValueError(msg)
         return cells
+
+    def _count_of(self, observed: Observed, wanted: Setting) -> float:
+        """Return the mean count of the regulator that is to be set."""
+        return float(observed.mean_count[self.module.map.regulator_index[wanted.regulator]])
 
     def _observe(
         self, adata: AnnData | MuData, cells: np.ndarray, wanted: list[Setting], batch_size: int | None
@@ -330,6 +342,18 @@ def setting(name: str, value: Any, regulator: int) -> Setting:
         "a text such as '2x' to multiply it."
     )
     raise (ValueError if is_number or isinstance(value, str) else TypeError)(msg)
+
+
+def _warn_if_beyond(wanted: Mapping[str, Setting], cut: torch.Tensor) -> None:
+    """Warn of levels above the values that cells have in the map, by ``cut``, ``(C, P)``."""
+    beyond = [
+        gene for gene, each, by in zip(wanted, wanted.values(), cut.T, strict=True) if each.level and (by > 0).all()
+    ]
+    if beyond:
+        warn(
+            f"What {listed(beyond)} is set to lies beyond the values of the map in all cells, so it counts as the largest of "
+            "these, and a larger number predicts the same."
+        )
 
 
 def _regulator_table(genes: Mapping[str, float | str], effects: pd.DataFrame, step: torch.Tensor) -> pd.DataFrame:

@@ -18,17 +18,11 @@ from scvi import settings
 from scdual._checks import check_choice
 from scdual._types import MapKind
 from scdual.data._regulators import kept_targets
-from scdual.grn import (
-    EdgeEvidence,
-    RegulatoryNetwork,
-    consensus_network,
-    edge_evidence,
-    from_attention_layout,
-    q_values,
-)
+from scdual.grn import RegulatoryNetwork, consensus_network, from_attention_layout
 from scdual.model._cells import cell_positions, check_cells
 from scdual.model._ensemble import EnsembleMixin
 from scdual.model._groups import group_cells, leave_out
+from scdual.model._pair_networks import with_evidence
 from scdual.module.map import (
     Pairs,
     RegulationMap,
@@ -244,22 +238,9 @@ class RegulationMixin(EnsembleMixin):
         with_q_values: bool = True,
     ) -> RegulatoryNetwork:
         """Return the network of pairs with their evidence, that of members and of permuted genes if there are any."""
-        network = self._named(pairs.weight, group)
-        is_edge, n_cells = network.weight != 0, pairs.n_cells.T
-        if null is None:
-            evidence = EdgeEvidence(pairs.sd.T, pairs.support.T, n_cells=n_cells)
-            if with_q_values:
-                z = pairs.z.T if is_kept is None else pairs.z.T * is_kept  # among all pairs, by target
-                evidence = evidence._replace(q_value=q_values(z, is_edge))
-            return replace(network, evidence=evidence)
-        counted = 1 if is_kept is None else is_kept
-        found = edge_evidence(
-            network.weight,
-            np.stack([member.weight.T for member in members]),
-            null.z.T * counted,
-            strength=np.abs(pairs.z.T) * is_edge * counted,
+        return with_evidence(
+            self._named(pairs.weight, group), pairs, members, null, is_kept, with_q_values=with_q_values
         )
-        return replace(network, evidence=found._replace(n_cells=n_cells))
 
     def _consensus(
         self, network: RegulatoryNetwork, adata: AnnData | MuData, indices: Any, batch_size: int | None

@@ -1,11 +1,12 @@
 """Which cells of a group are compared: those of conditions, or of donors in conditions."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from scdual._checks import listed
 from scdual.module.map import Difference, cell_test, donor_test
 
 LEAST_CELLS = 20  # of a sample: with so few the errors of edges hold in random parts of one condition
@@ -108,3 +109,46 @@ def sentences(designs: Sequence[Design], *, has_donors: bool) -> list[str]:
             "more donors can say."
         )
     return found
+
+
+def unused_cells(
+    groups: Mapping[Any, np.ndarray],
+    condition: pd.Series,
+    donor: pd.Series | None,
+    designs: Mapping[tuple[Any, str], Design],
+) -> str:
+    """Return which cells of groups that are compared take no part in it, and why; nothing if all do.
+
+    Parameters
+    ----------
+    groups
+        Positions of the cells of each group.
+    condition, donor
+        Names of the condition and the donor of all cells.
+    designs
+        What is compared, by group and condition.
+    """
+    chosen = np.unique(np.concatenate([groups[group] for group, _ in designs])) if designs else np.array([], int)
+    is_named = condition.notna() if donor is None else condition.notna() & donor.notna()
+    reasons = {}
+    n_unnamed = int((~is_named.to_numpy()[chosen]).sum())
+    if n_unnamed:
+        reasons[f"{n_unnamed} cells have no value for condition{'' if donor is None else ' or donor'}"] = None
+    for (group, name), each in designs.items():
+        cells, used = groups[group], {(sample.condition, sample.donor) for sample in each.samples}
+        of_both = [
+            sample
+            for one in (each.samples[0].condition, name)
+            for sample in _of_condition(one, cells, condition, donor)
+        ]
+        for sample in of_both:
+            if (sample.condition, sample.donor) not in used:
+                why = (
+                    f"fewer than {LEAST_CELLS} cells there"
+                    if len(sample.cells) < LEAST_CELLS
+                    else "no partner in the other condition"
+                )
+                reasons[f"donor {sample.donor} in {sample.condition} has {why}"] = None
+    if not reasons:
+        return ""
+    return f"Some cells take no part in the comparison: {listed(reasons, most=5)}. Fill in what is missing, or merge small samples."

@@ -20,6 +20,7 @@ from scdual.model._record import Record, recorded
 from scdual.model._saved_model import checkpoints_are_folders
 from scdual.model._scvi import KwargsLike, merge_kwargs
 from scdual.model._train_arguments import (
+    check_early_stopping,
     check_hardware,
     check_lengths,
     check_plan,
@@ -125,13 +126,11 @@ class TrainingMixin(UnsupervisedTrainingMixin):
         """
         check_lengths(max_epochs, batch_size)
         check_hardware(accelerator, devices)
-        check_split(train_size, validation_size, datasplitter_kwargs)
-        flags = {
-            "shuffle_set_split": shuffle_set_split,
-            "load_sparse_tensor": load_sparse_tensor,
-            "early_stopping": early_stopping,
-        }
-        for name, flag in flags.items():
+        check_split(
+            train_size, validation_size, datasplitter_kwargs, n_obs=None if self.adata is None else self.adata.n_obs
+        )
+        flags = {"shuffle_set_split": shuffle_set_split, "load_sparse_tensor": load_sparse_tensor}
+        for name, flag in (flags | {"early_stopping": early_stopping}).items():
             check_flag(name, flag)
         check_plan(plan_config, plan_kwargs)
         check_trainer(trainer_config, trainer_kwargs, own=argument_names(self.train))
@@ -151,12 +150,7 @@ class TrainingMixin(UnsupervisedTrainingMixin):
             trainer_kwargs["callbacks"] = list(trainer_kwargs["callbacks"])  # Lightning appends to the list
         early_stopping = early_stopping or config.get("early_stopping", False)  # scvi-tools overlooks the latter
         validates = self._validates(datamodule, train_size, validation_size, datasplitter_kwargs)
-        if early_stopping and not validates:
-            msg = (
-                "`early_stopping` needs validation cells, but the shares leave none; pass a smaller `train_size`, or "
-                "`early_stopping=False`."
-            )
-            raise ValueError(msg)
+        check_early_stopping(early_stopping, validates=validates)
         defaults = {"gradient_clip_val": 100.0, "early_stopping_monitor": "validation_loss"}
         if validates:
             defaults["check_val_every_n_epoch"] = 1

@@ -15,13 +15,18 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scdual._checks import check_names, check_type, check_whole, did_you_mean, listed
 from scdual._constants import ACTIVITY_KEY
 from scdual._installed import check_installed
+from scdual.grn._symbols import GeneSymbols, unique_symbols
 from scdual.pl._axes import check_axes
+from scdual.pl._text import FONT_SIZE, fit_text, widest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colorizer import ColorizingArtist
 
 _CELL_INCHES = 0.27
+_LEAST_WIDTH = 2.2  # of the axes, for the legend above them
+_LEAST_HEIGHT = 1.4  # of the axes, for the label of the colour bar
+_BAR_INCHES = 1.0
 _LARGEST_DOT = 150.0  # area in square points
 _SHOWN_SHARES = (0.25, 0.5, 1.0)
 
@@ -38,6 +43,7 @@ def activity_dotplot(
     *,
     n_regulators: int = 15,
     key: str = ACTIVITY_KEY,
+    gene_symbols: GeneSymbols | None = None,
     ax: "Axes | None" = None,
 ) -> "Axes":
     """Return axes with a dot per group (row) and regulator (column).
@@ -57,20 +63,24 @@ def activity_dotplot(
         Number of them if none are named.
     key
         Key of ``obsm`` with the activities.
+    gene_symbols
+        Where genes are ids: column of ``var`` with their symbols, or the symbols by name, to show in place of them.
+        ``regulators`` may name either.
     ax
         Axes to draw on; by default a new figure, sized so that the names can be read.
 
     Raises
     ------
     KeyError
-        If there are no activities under the key, or a column or regulator is not there.
+        If there are no activities under the key, or a column, of symbols or of groups, or a regulator is not there.
     ValueError
-        If a number is below 1, or there is no group.
+        If a number is below 1, there is no group, or no regulator has a symbol.
     ModuleNotFoundError
         If matplotlib is not installed.
     """
-    by_group = _by_group(adata, groupby, regulators, n_regulators, key, ax)
-    ax = _new_axes(by_group.mean.shape, extra=1.3) if ax is None else ax
+    by_group = _by_group(adata, groupby, regulators, n_regulators, key, gene_symbols, ax)
+    is_new = ax is None
+    ax = _new_axes(by_group.mean, extra=1.2) if ax is None else ax
     column, row = np.meshgrid(np.arange(by_group.mean.shape[1]), np.arange(len(by_group.mean)))
     limit = _limit(by_group.mean)
     dots = ax.scatter(
@@ -94,14 +104,15 @@ def activity_dotplot(
     ax.legend(
         handles=handles,
         title="cells above the mean",
-        title_fontsize=8,
-        fontsize=8,
+        title_fontsize=FONT_SIZE,
+        fontsize=FONT_SIZE,
         frameon=False,
         ncols=len(handles),
         loc="lower left",
         bbox_to_anchor=(0, 1),
         borderaxespad=0,
     )
+    fit_text(ax, is_new=is_new)
     return ax
 
 
@@ -112,6 +123,7 @@ def activity_heatmap(
     *,
     n_regulators: int = 30,
     key: str = ACTIVITY_KEY,
+    gene_symbols: GeneSymbols | None = None,
     ax: "Axes | None" = None,
 ) -> "Axes":
     """Return axes with the mean activity of each regulator (column) in each group (row), as a heat map.
@@ -120,7 +132,7 @@ def activity_heatmap(
 
     Parameters
     ----------
-    adata, groupby, regulators, n_regulators, key, ax
+    adata, groupby, regulators, n_regulators, key, gene_symbols, ax
         As in :func:`activity_dotplot`.
 
     Raises
@@ -128,14 +140,16 @@ def activity_heatmap(
     KeyError, ValueError, ModuleNotFoundError
         As :func:`activity_dotplot`.
     """
-    mean = _by_group(adata, groupby, regulators, n_regulators, key, ax).mean
+    mean = _by_group(adata, groupby, regulators, n_regulators, key, gene_symbols, ax).mean
     if regulators is None and mean.shape[1] > 2:
         mean = mean.iloc[:, leaves_list(linkage(mean.T.to_numpy(), method="average", optimal_ordering=True))]
-    ax = _new_axes(mean.shape, extra=0.9) if ax is None else ax
+    is_new = ax is None
+    ax = _new_axes(mean, extra=0.6) if ax is None else ax
     limit = _limit(mean)
     image = ax.imshow(mean, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
     _label(ax, mean)
     _colour_bar(ax, image)
+    fit_text(ax, is_new=is_new)
     return ax
 
 
@@ -145,6 +159,7 @@ def _by_group(
     regulators: Sequence[str] | None,
     n_regulators: int,
     key: str,
+    gene_symbols: GeneSymbols | None,
     ax: object,
 ) -> _ByGroup:
     check_installed("matplotlib")
@@ -159,7 +174,12 @@ def _by_group(
     if not len(names.cat.categories):
         msg = f"`groupby={groupby!r}` gives no group: no cell has a value there. Name a column of `obs` with groups."
         raise ValueError(msg)
-    chosen = list(activity.columns) if regulators is None else _known(check_names("regulators", regulators), activity)
+    regulators = None if regulators is None else check_names("regulators", regulators)
+    if gene_symbols is not None:
+        symbol = dict(zip(activity.columns, unique_symbols(activity.columns, gene_symbols, adata.var), strict=True))
+        activity = activity.rename(columns=symbol)
+        regulators = None if regulators is None else [symbol.get(name, name) for name in regulators]
+    chosen = list(activity.columns) if regulators is None else _known(regulators, activity)
     activity = activity[chosen]
     spread = activity.std(ddof=0)
     scaled = (activity - activity.mean()) / spread.where(spread > 0, 1.0)
@@ -195,22 +215,25 @@ def _limit(mean: pd.DataFrame) -> float:
     return float(np.nanmax(np.abs(mean.to_numpy()))) or 1.0
 
 
-def _new_axes(shape: tuple[int, int], *, extra: float) -> "Axes":
+def _new_axes(mean: pd.DataFrame, *, extra: float) -> "Axes":
+    """Return new axes with room for the names, and for what else stands above and below."""
     import matplotlib.pyplot as plt
 
-    n_rows, n_columns = shape
-    size = (max(n_columns * _CELL_INCHES + 2.6, 4.0), n_rows * _CELL_INCHES + extra + 0.7)
+    n_rows, n_columns = mean.shape
+    width = max(n_columns * _CELL_INCHES, _LEAST_WIDTH) + widest(mean.index) + _BAR_INCHES
+    height = max(n_rows * _CELL_INCHES, _LEAST_HEIGHT) + widest(mean.columns)
+    size = (width, height + extra)
     return plt.subplots(figsize=size, layout="constrained")[1]
 
 
 def _label(ax: "Axes", mean: pd.DataFrame) -> None:
-    ax.set_xticks(np.arange(mean.shape[1]), list(mean.columns), rotation=90, fontsize=8, parse_math=False)
-    ax.set_yticks(np.arange(len(mean)), list(mean.index), fontsize=8, parse_math=False)
+    ax.set_xticks(np.arange(mean.shape[1]), list(mean.columns), rotation=90, fontsize=FONT_SIZE)
+    ax.set_yticks(np.arange(len(mean)), list(mean.index), fontsize=FONT_SIZE)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
 
 
 def _colour_bar(ax: "Axes", drawn: "ColorizingArtist") -> None:
     bar = ax.figure.colorbar(drawn, ax=ax, shrink=0.8, pad=0.02)
-    bar.set_label("mean activity (SD)", fontsize=8)
-    bar.ax.tick_params(labelsize=8)
+    bar.set_label("mean activity (SD)", fontsize=FONT_SIZE)
+    bar.ax.tick_params(labelsize=FONT_SIZE)

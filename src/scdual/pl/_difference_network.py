@@ -1,16 +1,20 @@
 """Draw the edges that change between conditions, and only those."""
 
+import textwrap
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from scdual._checks import check_share, check_type, check_whole
-from scdual._installed import check_installed
 from scdual.grn._comparison import FDR, ConditionComparison
-from scdual.pl._axes import check_axes
+from scdual.grn._symbols import GeneSymbols
 from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
+from scdual.pl._compared import one_comparison
 from scdual.pl._network import network_graph
+from scdual.pl._text import FONT_SIZE, fit_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+_LONGEST_LINE = 60  # letters of the legend, which fit into the narrowest figure
 
 
 def difference_network(
@@ -20,6 +24,7 @@ def difference_network(
     condition: str | None = None,
     fdr: float = FDR,
     top: int = 40,
+    gene_symbols: GeneSymbols | None = None,
     ax: "Axes | None" = None,
 ) -> "Axes":
     """Return axes with the edges that pass, as a graph.
@@ -37,6 +42,8 @@ def difference_network(
         Largest q value of an edge that is drawn.
     top
         Largest number of edges, those with the largest differences.
+    gene_symbols
+        Where genes are ids: their symbols by name, to show in place of them.
     ax
         Axes to draw on; by default a new figure.
 
@@ -47,12 +54,16 @@ def difference_network(
     ModuleNotFoundError
         If matplotlib or networkx is not installed.
     """
-    check_installed("matplotlib", "networkx")
-    check_type("comparison", comparison, ConditionComparison, advice="Pass what `compare_conditions` returns.")
-    check_share("fdr", fdr)
-    check_whole("top", top, at_least=1)
-    check_axes(ax)
-    one = comparison.select(group, condition)
+    one = one_comparison(
+        comparison,
+        group,
+        condition,
+        fdr=fdr,
+        n=("top", top, 1),
+        gene_symbols=gene_symbols,
+        ax=ax,
+        packages=("matplotlib", "networkx"),
+    )
     network = one.network(fdr)
     if not network.n_edges:
         least = f"the smallest q value is {one.edges['q_value'].min():.2g}" if len(one.edges) else "none was compared"
@@ -61,21 +72,26 @@ def difference_network(
             "cells, or look at the regulators, which need fewer."
         )
         raise ValueError(msg)
-    ax = network_graph(network, top=top, ax=ax)
+    is_new = ax is None
+    ax = network_graph(replace(network, group=None), top=top, ax=ax)
     legend = ax.get_legend()
     _legend(ax, one.conditions[0], one.reference, has_mutual=legend is not None and len(legend.get_texts()) > 2)
     where = f" in {one.groups[0]}" if one.groups else ""
     ax.set_title(f"Edges that change{where} (q \N{LESS-THAN OR EQUAL TO} {fdr:g})")
+    fit_text(ax, is_new=is_new)
     return ax
 
 
 def _legend(ax: "Axes", condition: str, reference: str, *, has_mutual: bool) -> None:
     from matplotlib.lines import Line2D
 
+    higher = f"weight higher in {condition} than in {reference} \N{RIGHTWARDS ARROW}"
     handles = [
-        Line2D([], [], color=ACTIVATION_COLOUR, linewidth=2, label=f"weight higher in {condition} than in {reference}"),
-        Line2D([], [], color=REPRESSION_COLOUR, linewidth=2, linestyle="--", label="lower"),
+        Line2D([], [], color=ACTIVATION_COLOUR, linewidth=2, label=textwrap.fill(higher, _LONGEST_LINE)),
+        Line2D([], [], color=REPRESSION_COLOUR, linewidth=2, linestyle="--", label="lower \N{LEFT TACK}"),
     ]
     if has_mutual:
         handles.append(Line2D([], [], color="0.25", linewidth=2, label="no end: direction unknown"))
-    ax.legend(handles=handles, frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, 0.0), fontsize=8)
+    n_columns = 3 if len(higher) <= _LONGEST_LINE else 1
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0)}
+    ax.legend(handles=handles, frameon=False, ncols=n_columns, fontsize=FONT_SIZE, **place)

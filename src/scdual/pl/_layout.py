@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-FONT_SIZE = 8
+from scdual.pl._text import FONT_SIZE, widest
+
 PAD = 3.0  # between a name and its box
 _GAP = 14.0  # between boxes
 _LINKED_GAP = 28.0  # between boxes with an edge, which needs room for its line and its end
@@ -24,7 +25,7 @@ _SPREADS = (1.0, 1.2, 1.4)  # more room, where edges would else run behind boxes
 _BENDS = (0.0, 0.08, -0.08, 0.16, -0.16, 0.25, -0.25, 0.4, -0.4)  # best first; as in matplotlib's ``arc3``
 _LEAST_BEND_APART = 0.16  # of two edges between the same genes, back and forth
 _BEND_COST = 5.0  # a picture of edges bent by 0.2 is as bad as a straight one of twice the area
-_FAR = 5  # steps between genes without a path
+_FAR = 3  # steps between genes without a path; more leaves a third more of the picture empty
 _ALONG = np.linspace(0.02, 0.98, 50)[:, None]  # (S, 1)
 
 
@@ -81,12 +82,7 @@ def _cost(layout: Layout) -> tuple[int, float]:
 
 def _box(gene: str) -> tuple[float, float]:
     """Return width and height of the box around a name."""
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import text_to_path
-
-    font = FontProperties(size=FONT_SIZE)
-    text_width = text_to_path.get_text_width_height_descent(gene, font, ismath=False)[0]
-    return text_width + 2 * PAD, FONT_SIZE + 2 * PAD
+    return 72 * widest([gene]) + 2 * PAD, FONT_SIZE + 2 * PAD
 
 
 def _starts(ends: np.ndarray, box: np.ndarray) -> list[np.ndarray]:

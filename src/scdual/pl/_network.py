@@ -19,7 +19,8 @@ from scdual.pl._axes import check_axes
 from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
 from scdual.pl._edges import check_any_edge
 from scdual.pl._labels import labelled, labels_of
-from scdual.pl._layout import FONT_SIZE, PAD, Layout, control_point, lay_out
+from scdual.pl._layout import PAD, Layout, control_point, lay_out
+from scdual.pl._text import FONT_SIZE, fit_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,11 +81,13 @@ def network_graph(
     edges = network.to_frame(top)
     lines = one_line_per_mutual_pair(edges)
     layout = lay_out(lines)
+    is_new = ax is None
     ax = _new_axes(layout) if ax is None else ax
     _draw_lines(ax, lines, layout)
     _draw_genes(ax, layout, is_regulator=layout.genes.isin(edges["source"]))
     _add_legend(ax, has_mutual=lines["is_mutual"].any())
     ax.set_title("Strongest edges" if network.group is None else f"Strongest edges in {network.group}")
+    fit_text(ax, is_new=is_new)
     return ax
 
 

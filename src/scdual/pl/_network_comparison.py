@@ -13,18 +13,27 @@ from scdual._checks import check_whole
 from scdual._installed import check_installed
 from scdual.grn import RegulatoryNetwork, align_networks, q_values
 from scdual.grn._network import check_network
+from scdual.grn._symbols import GeneSymbols
 from scdual.pl._axes import check_axes
 from scdual.pl._edges import check_any_edge
-from scdual.pl._side_names import FONT_SIZE, axes_size, name_points
+from scdual.pl._labels import labelled
+from scdual.pl._side_names import axes_beside_names, axes_size, name_points
+from scdual.pl._text import FONT_SIZE, fit_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_WIDTH, _HEIGHT = 5.3, 4.6  # inches, names at the side not counted; so wide that the height limits the square
 _FDR = 0.05  # at which a difference counts, where errors are known
 
 
 def network_comparison(
-    first: RegulatoryNetwork, second: RegulatoryNetwork, *, n_labels: int = 12, ax: "Axes | None" = None
+    first: RegulatoryNetwork,
+    second: RegulatoryNetwork,
+    *,
+    n_labels: int = 12,
+    gene_symbols: GeneSymbols | None = None,
+    ax: "Axes | None" = None,
 ) -> "Axes":
     """Return axes with a point per edge: its weight in the first network (x) and in the second (y).
 
@@ -38,13 +47,15 @@ def network_comparison(
         The networks to compare.
     n_labels
         Largest number of edges to name.
+    gene_symbols
+        Where genes are ids: their symbols to show, as in :meth:`~scdual.grn.RegulatoryNetwork.with_symbols`.
     ax
-        Axes to draw on; by default a new figure.
+        Axes to draw on; by default a new figure, sized so that the names can be read.
 
     Raises
     ------
     ValueError
-        If the networks share no regulator or no target, have no edges there, or ``n_labels`` is negative.
+        If the networks share no regulator or no target, have no edges there, ``n_labels`` is negative, or no gene has a symbol.
     ModuleNotFoundError
         If matplotlib is not installed.
     """
@@ -56,18 +67,24 @@ def network_comparison(
     first, second = align_networks(first, second)
     check_any_edge(first, second)
     is_edge = (first.weight != 0) | (second.weight != 0)  # (R, T)
-    ax = _new_axes() if ax is None else ax
+    named = _most_different(first, second, n_labels, gene_symbols)
+    is_new = ax is None
+    ax = axes_beside_names(named["name"], width=_WIDTH, height=_HEIGHT) if ax is None else ax
     x, y = first.weight[is_edge], second.weight[is_edge]
     _draw_frame(ax, min(0, x.min(), y.min()), max(0, x.max(), y.max()))
     ax.plot(x, y, ".", color="0.5", alpha=0.4, markersize=4, markeredgewidth=0, rasterized=True)
-    _name_edges(ax, _most_different(first, second, n_labels))
+    ax.plot(named["x"], named["y"], "o", color="black", markersize=4, markeredgewidth=0)
     ax.set_xlabel(f"weight in {first.group or 'the first network'}")
     ax.set_ylabel(f"weight in {second.group or 'the second network'}")
+    name_points(ax, named, height=min(axes_size(ax)))  # the axes are square
+    fit_text(ax, is_new=is_new)
     return ax
 
 
-def _most_different(first: RegulatoryNetwork, second: RegulatoryNetwork, n: int) -> pd.DataFrame:
-    """Return ``source, target, weight`` and the coordinates ``x, y`` of the edges; the weight is the difference."""
+def _most_different(
+    first: RegulatoryNetwork, second: RegulatoryNetwork, n: int, gene_symbols: GeneSymbols | None
+) -> pd.DataFrame:
+    """Return ``name, x, y`` of the edges: what they are called and their two weights."""
     difference = second.weight.astype(float) - first.weight
     if first.evidence is not None and second.evidence is not None:
         se = np.hypot(first.evidence.sd, second.evidence.sd)
@@ -76,13 +93,9 @@ def _most_different(first: RegulatoryNetwork, second: RegulatoryNetwork, n: int)
     change = RegulatoryNetwork(difference, first.regulators, first.targets)
     edges = change.to_frame(n)  # (L, 3)
     row, column = first.regulators.get_indexer(edges["source"]), first.targets.get_indexer(edges["target"])
-    return edges.assign(x=first.weight[row, column], y=second.weight[row, column])
-
-
-def _new_axes() -> "Axes":
-    import matplotlib.pyplot as plt
-
-    return plt.subplots(figsize=(6.4, 4.6), layout="constrained")[1]
+    shown = labelled(first, gene_symbols)
+    name = shown.regulators[row] + " \N{RIGHTWARDS ARROW} " + shown.targets[column]
+    return pd.DataFrame({"name": name, "x": first.weight[row, column], "y": second.weight[row, column]})
 
 
 def _draw_frame(ax: "Axes", low: float, high: float) -> None:
@@ -105,10 +118,3 @@ def _draw_frame(ax: "Axes", low: float, high: float) -> None:
     ax.axvline(0, color="0.85", linewidth=0.8, zorder=0)
     ax.locator_params(nbins=6)
     ax.spines[["top", "right"]].set_visible(False)
-
-
-def _name_edges(ax: "Axes", edges: pd.DataFrame) -> None:
-    """Mark the edges and write their names at the side."""
-    ax.plot(edges["x"], edges["y"], "o", color="black", markersize=4, markeredgewidth=0)
-    names = edges["source"] + " \N{RIGHTWARDS ARROW} " + edges["target"]
-    name_points(ax, edges.assign(name=names), height=min(axes_size(ax)))  # the axes are square

@@ -11,8 +11,10 @@ import pandas as pd
 
 from scdual._checks import check_type, check_whole
 from scdual._installed import check_installed
+from scdual.grn._symbols import GeneSymbols, unique_symbols
 from scdual.pl._axes import check_axes
 from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
+from scdual.pl._text import FONT_SIZE, fit_text, widest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,12 +22,15 @@ if TYPE_CHECKING:
     from scdual.model import Perturbation
 
 _ROW_INCHES = 0.22
+_WIDTH = 4.3  # inches, names not counted
 _MARGIN_INCHES = 1.4  # title, axis and legend
 _FACES = {"direct": "full", "indirect": "none"}  # filled or hollow: told apart without colour
 _LABELS = {"direct": "reached directly", "indirect": "by way of another regulator"}
 
 
-def perturbation(result: "Perturbation", *, n: int = 20, ax: "Axes | None" = None) -> "Axes":
+def perturbation(
+    result: "Perturbation", *, n: int = 20, gene_symbols: GeneSymbols | None = None, ax: "Axes | None" = None
+) -> "Axes":
     """Return axes with the genes that a perturbation reaches, the largest predicted change on top.
 
     A point is the expected change of log expression, its line the interval of the map. Filled points are reached directly,
@@ -38,13 +43,15 @@ def perturbation(result: "Perturbation", *, n: int = 20, ax: "Axes | None" = Non
         What :meth:`scdual.model.SCDual.perturb` returned.
     n
         Largest number of genes to show.
+    gene_symbols
+        Where genes are ids: their symbols by name, to show in place of them.
     ax
         Axes to draw on; by default a new figure, sized so that the gene names can be read.
 
     Raises
     ------
     TypeError, ValueError
-        If ``result`` is something else, it reaches no gene, or ``n`` is below 1.
+        If ``result`` is something else, it reaches no gene, ``n`` is below 1, or no gene has a symbol.
     ModuleNotFoundError
         If matplotlib is not installed.
     """
@@ -60,16 +67,28 @@ def perturbation(result: "Perturbation", *, n: int = 20, ax: "Axes | None" = Non
     if table.empty:
         msg = f"Found no gene to draw in {result!r}, expected one whose interval leaves out 0. Perturb another regulator, or all cells."
         raise ValueError(msg)
-    ax = _new_axes(len(table)) if ax is None else ax
+    genes = result.effects.index
+    shown = genes if gene_symbols is None else unique_symbols(genes, gene_symbols, None)
+    label = dict(zip(genes, shown, strict=True))
+    names = [
+        f"{label[row.gene]} (via {label.get(row.via, row.via)})" if row.via else label[row.gene]
+        for row in table.itertuples()
+    ]
+    is_new = ax is None
+    ax = _new_axes(names) if ax is None else ax
     _draw(ax, table)
-    _label(ax, table, result)
+    _label(ax, names)
+    done = ", ".join(f"{label.get(gene, gene)} set to {value}" for gene, value in result.genes.items())
+    ax.set_title(done if result.group is None else f"{done}, {result.group}")
+    fit_text(ax, is_new=is_new)
     return ax
 
 
-def _new_axes(n_rows: int) -> "Axes":
+def _new_axes(names: list[str]) -> "Axes":
     import matplotlib.pyplot as plt
 
-    return plt.subplots(figsize=(5.0, n_rows * _ROW_INCHES + _MARGIN_INCHES), layout="constrained")[1]
+    size = (_WIDTH + widest(names), len(names) * _ROW_INCHES + _MARGIN_INCHES)
+    return plt.subplots(figsize=size, layout="constrained")[1]
 
 
 def _draw(ax: "Axes", table: pd.DataFrame) -> None:
@@ -94,13 +113,12 @@ def _draw(ax: "Axes", table: pd.DataFrame) -> None:
             ax.plot([], [], "o", markerfacecolor=face_colour, markeredgecolor="0.3", label=_LABELS[reach])
 
 
-def _label(ax: "Axes", table: pd.DataFrame, result: "Perturbation") -> None:
-    names = [f"{row.gene} (via {row.via})" if row.via else row.gene for row in table.itertuples()]
-    ax.set_yticks(np.arange(len(table)), names, fontsize=8)
-    ax.set_ylim(len(table) - 0.5, -0.5)  # the first on top
+def _label(ax: "Axes", names: list[str]) -> None:
+    ax.set_yticks(np.arange(len(names)), names, fontsize=FONT_SIZE)
+    ax.set_ylim(len(names) - 0.5, -0.5)  # the first on top
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel("predicted change of log expression")
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, 0.0), borderaxespad=3.6, fontsize=8)
-    done = ", ".join(f"{gene} set to {value}" for gene, value in result.genes.items())
-    ax.set_title(done if result.group is None else f"{done}, {result.group}")
+    ax.legend(
+        frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, 0.0), borderaxespad=3.6, fontsize=FONT_SIZE
+    )

@@ -17,13 +17,15 @@ from scdual.grn._symbols import GeneSymbols
 from scdual.pl._axes import check_axes
 from scdual.pl._edges import check_any_edge
 from scdual.pl._labels import labelled
+from scdual.pl._text import FONT_SIZE, fit_text, widest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
 
 _CELL_INCHES = 0.24
-_MARGIN_INCHES = 2.2  # gene names and colour bar
+_MARGIN_INCHES = (1.8, 1.0)  # colour bar, title and labels, without names of genes
+_LEAST_WIDTH, _LEAST_HEIGHT = 1.5, 2.2  # of the axes; the colour bar has a long label
 
 
 def regulation_heatmap(
@@ -65,12 +67,14 @@ def regulation_heatmap(
     check_axes(ax)
     check_any_edge(network)
     shown = _strongest_part(labelled(network, gene_symbols), n_regulators, n_targets)
-    ax = _new_axes(shown.weight.shape) if ax is None else ax
+    is_new = ax is None
+    ax = _new_axes(shown) if ax is None else ax
     image = _draw_weights(ax, shown)
     _label_genes(ax, shown)
     ax.set_title("Regulation" if network.group is None else f"Regulation in {network.group}")
     bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, pad=0.02)
     bar.set_label("weight of the edge\nrepresses (−)  |  activates (+)")
+    fit_text(ax, is_new=is_new)
     return ax
 
 
@@ -97,11 +101,13 @@ def _similar_next(profiles: np.ndarray) -> np.ndarray:
     return leaves_list(linkage(profiles, method="average", optimal_ordering=True))
 
 
-def _new_axes(shape: tuple[int, int]) -> "Axes":
+def _new_axes(shown: RegulatoryNetwork) -> "Axes":
     import matplotlib.pyplot as plt
 
-    n_rows, n_columns = shape
-    size = (n_columns * _CELL_INCHES + _MARGIN_INCHES, n_rows * _CELL_INCHES + _MARGIN_INCHES / 2)
+    n_rows, n_columns = shown.weight.shape
+    width = max(n_columns * _CELL_INCHES, _LEAST_WIDTH) + widest(shown.regulators)
+    height = max(n_rows * _CELL_INCHES, _LEAST_HEIGHT) + widest(shown.targets)
+    size = (width + _MARGIN_INCHES[0], height + _MARGIN_INCHES[1])
     return plt.subplots(figsize=size, layout="constrained")[1]
 
 
@@ -116,8 +122,8 @@ def _draw_weights(ax: "Axes", network: RegulatoryNetwork) -> "AxesImage":
 
 
 def _label_genes(ax: "Axes", network: RegulatoryNetwork) -> None:
-    ax.set_xticks(np.arange(len(network.targets)), network.targets, rotation=90, fontsize=8)
-    ax.set_yticks(np.arange(len(network.regulators)), network.regulators, fontsize=8)
+    ax.set_xticks(np.arange(len(network.targets)), network.targets, rotation=90, fontsize=FONT_SIZE)
+    ax.set_yticks(np.arange(len(network.regulators)), network.regulators, fontsize=FONT_SIZE)
     ax.set_xlabel("target")
     ax.set_ylabel("regulator")
     ax.tick_params(length=0)

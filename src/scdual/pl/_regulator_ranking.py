@@ -15,11 +15,13 @@ from scdual.pl._axes import check_axes
 from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
 from scdual.pl._edges import check_any_edge
 from scdual.pl._labels import labelled
+from scdual.pl._text import FONT_SIZE, fit_text, widest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _BAR_INCHES = 0.22
+_WIDTH = 4.0  # inches, names not counted
 _MARGIN_INCHES = 1.3  # title, axis and legend
 
 
@@ -55,17 +57,20 @@ def regulator_ranking(
     check_axes(ax)
     check_any_edge(network)
     strength = regulator_strength(labelled(network, gene_symbols)).query("strength > 0")[:n]
-    ax = _new_axes(len(strength)) if ax is None else ax
+    is_new = ax is None
+    ax = _new_axes(strength.index) if ax is None else ax
     _draw_bars(ax, strength)
     _label(ax, strength.index)
     ax.set_title("Strongest regulators" if network.group is None else f"Strongest regulators in {network.group}")
+    fit_text(ax, is_new=is_new)
     return ax
 
 
-def _new_axes(n_bars: int) -> "Axes":
+def _new_axes(names: pd.Index) -> "Axes":
     import matplotlib.pyplot as plt
 
-    return plt.subplots(figsize=(4.5, n_bars * _BAR_INCHES + _MARGIN_INCHES), layout="constrained")[1]
+    size = (_WIDTH + widest(names), len(names) * _BAR_INCHES + _MARGIN_INCHES)
+    return plt.subplots(figsize=size, layout="constrained")[1]
 
 
 def _draw_bars(ax: "Axes", strength: pd.DataFrame) -> None:
@@ -85,7 +90,7 @@ def _draw_bars(ax: "Axes", strength: pd.DataFrame) -> None:
 
 
 def _label(ax: "Axes", regulators: pd.Index) -> None:
-    ax.set_yticks(np.arange(len(regulators)), regulators, fontsize=8)
+    ax.set_yticks(np.arange(len(regulators)), regulators, fontsize=FONT_SIZE)
     ax.set_ylim(len(regulators) - 0.5, -0.5)  # the first on top
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel("sum of absolute weights")

@@ -1,20 +1,40 @@
-"""Write the names of points in a column beside the axes.
+"""Write the names of points in a column beside the axes, which are as wide as they need.
 
 Dimension key
     L  named points
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import isotonic_regression
 
+from scdual.pl._text import FONT_SIZE, widest
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FONT_SIZE = 8
+_GAP = 0.04  # between axes and names, as a share of the axes
 _LINE_HEIGHT = 11.0  # of a name, in points
+
+
+def axes_beside_names(names: Iterable[str], *, width: float, height: float) -> "Axes":
+    """Return axes on a new figure with room for the names at the right.
+
+    Parameters
+    ----------
+    names
+        What will be named.
+    width, height
+        Size of the figure in inches without the names.
+    """
+    import matplotlib.pyplot as plt
+
+    room = widest(names)
+    size = (width + (room + _GAP * width if room else 0.0), height)
+    return plt.subplots(figsize=size, layout="constrained")[1]
 
 
 def name_points(ax: "Axes", points: pd.DataFrame, *, height: float) -> None:
@@ -37,7 +57,7 @@ def name_points(ax: "Axes", points: pd.DataFrame, *, height: float) -> None:
         ax.annotate(
             point.name,
             (point.x, point.y),
-            (1.04, at),
+            (1 + _GAP, at),
             textcoords="axes fraction",
             va="center",
             fontsize=FONT_SIZE,

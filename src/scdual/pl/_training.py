@@ -21,6 +21,7 @@ _PANELS = {
     "KL divergence": ("kl_local_train", "kl_local_validation"),
     "regulation": (f"{LOSS_KEYS.REGULATION}_train", f"{LOSS_KEYS.REGULATION}_validation"),
 }
+_UNITS = ("nats per cell", "nats per cell", "nats per cell", "mean squared error")
 _STYLES = {"training": ("black", "-"), "validation": ("#E69F00", "--")}
 
 
@@ -50,8 +51,9 @@ def training_curves(history: Mapping[str, pd.DataFrame], *, axes: np.ndarray | N
     if len(axes) != len(_PANELS):
         msg = f"Found {len(axes)} `axes`, expected {len(_PANELS)}: {list(_PANELS)}. Pass that many, or none."
         raise ValueError(msg)
-    for ax, (title, names) in zip(axes, _PANELS.items(), strict=True):
+    for ax, (title, names), unit in zip(axes, _PANELS.items(), _UNITS, strict=True):
         _draw_panel(ax, title, [history.get(name) for name in names])
+        ax.set_ylabel(unit if ax.lines else "")
     next(ax for ax in axes if ax.lines).legend(frameon=False)  # one for all: it would cover noisy curves
     return axes
 
@@ -67,7 +69,7 @@ def _check_history(history: Mapping[str, pd.DataFrame]) -> None:
 def _new_axes() -> np.ndarray:
     import matplotlib.pyplot as plt
 
-    return plt.subplots(1, len(_PANELS), figsize=(3.2 * len(_PANELS), 2.8), layout="constrained")[1]
+    return plt.subplots(1, len(_PANELS), figsize=(3.4 * len(_PANELS), 2.8), layout="constrained")[1]
 
 
 def _draw_panel(ax: "Axes", title: str, curves: list[pd.DataFrame | None]) -> None:

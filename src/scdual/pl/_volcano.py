@@ -6,15 +6,17 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from scdual._checks import check_share, check_type, check_whole
-from scdual._installed import check_installed
 from scdual.grn._comparison import FDR, ConditionComparison
-from scdual.pl._axes import check_axes
+from scdual.grn._symbols import GeneSymbols
 from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
-from scdual.pl._side_names import axes_size, name_points
+from scdual.pl._compared import one_comparison
+from scdual.pl._side_names import axes_beside_names, axes_size, name_points
+from scdual.pl._text import fit_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+_WIDTH, _HEIGHT = 5.0, 4.2  # inches, names at the side not counted
 
 
 def edge_volcano(
@@ -24,6 +26,7 @@ def edge_volcano(
     condition: str | None = None,
     fdr: float = FDR,
     n_labels: int = 12,
+    gene_symbols: GeneSymbols | None = None,
     ax: "Axes | None" = None,
 ) -> "Axes":
     """Return axes with a point per pair: how its weight differs (x), and how sure that is (y).
@@ -40,8 +43,10 @@ def edge_volcano(
         Largest q value of what passes.
     n_labels
         Largest number of names.
+    gene_symbols
+        Where genes are ids: their symbols by name, to show in place of them.
     ax
-        Axes to draw on; by default a new figure.
+        Axes to draw on; by default a new figure, sized so that the names can be read.
 
     Raises
     ------
@@ -50,13 +55,19 @@ def edge_volcano(
     ModuleNotFoundError
         If matplotlib is not installed.
     """
-    one = _one(comparison, group, condition, fdr=fdr, n_labels=n_labels, ax=ax)
+    labels = ("n_labels", n_labels, 0)
+    one = one_comparison(comparison, group, condition, fdr=fdr, n=labels, gene_symbols=gene_symbols, ax=ax)
+    _check_any(one)
     table = one.edges
     names = table["source"] + " \N{RIGHTWARDS ARROW} " + table["target"]
     points = _points(table, names, table["difference"])
+    is_new = ax is None
     ax = _draw(points, fdr, n_labels, ax)
-    ax.set_xlabel(f"difference of the weight, {one.conditions[0]} \N{MINUS SIGN} {one.reference}")
+    ax.set_xlabel(
+        f"difference of the weight, {one.conditions[0]} \N{MINUS SIGN} {one.reference}\n(SD of the target per SD of the regulator)"
+    )
     _title(ax, one, points, "edges", fdr)
+    fit_text(ax, is_new=is_new)
     return ax
 
 
@@ -67,13 +78,14 @@ def regulator_volcano(
     condition: str | None = None,
     fdr: float = FDR,
     n_labels: int = 12,
+    gene_symbols: GeneSymbols | None = None,
     ax: "Axes | None" = None,
 ) -> "Axes":
     """Return axes with a point per regulator: how its activity differs (x), and how sure that is (y).
 
     Parameters
     ----------
-    comparison, group, condition, fdr, n_labels, ax
+    comparison, group, condition, fdr, n_labels, gene_symbols, ax
         As in :func:`edge_volcano`.
 
     Raises
@@ -81,28 +93,24 @@ def regulator_volcano(
     ValueError, ModuleNotFoundError
         As :func:`edge_volcano`.
     """
-    one = _one(comparison, group, condition, fdr=fdr, n_labels=n_labels, ax=ax)
+    labels = ("n_labels", n_labels, 0)
+    one = one_comparison(comparison, group, condition, fdr=fdr, n=labels, gene_symbols=gene_symbols, ax=ax)
+    _check_any(one)
     table = one.regulators
     points = _points(table, table["regulator"], table["activity_difference"])
+    is_new = ax is None
     ax = _draw(points, fdr, n_labels, ax)
     ax.set_xlabel(f"difference of the activity, {one.conditions[0]} \N{MINUS SIGN} {one.reference}\n(SD among cells)")
     _title(ax, one, points, "regulators", fdr)
+    fit_text(ax, is_new=is_new)
     return ax
 
 
-def _one(
-    comparison: ConditionComparison, group: str | None, condition: str | None, *, fdr: float, n_labels: int, ax: object
-) -> ConditionComparison:
-    check_installed("matplotlib")
-    check_type("comparison", comparison, ConditionComparison, advice="Pass what `compare_conditions` returns.")
-    check_share("fdr", fdr)
-    check_whole("n_labels", n_labels, at_least=0)
-    check_axes(ax)
-    one = comparison.select(group, condition)
+def _check_any(one: ConditionComparison) -> None:
+    """Raise ``ValueError`` if nothing was compared."""
     if one.edges.empty or one.regulators.empty:
         msg = "The comparison has no pair of genes, expected one or more. Compare groups of more cells."
         raise ValueError(msg)
-    return one
 
 
 def _points(table: pd.DataFrame, names: pd.Series, difference: pd.Series) -> pd.DataFrame:
@@ -115,7 +123,8 @@ def _points(table: pd.DataFrame, names: pd.Series, difference: pd.Series) -> pd.
 
 def _draw(points: pd.DataFrame, fdr: float, n_labels: int, ax: "Axes | None") -> "Axes":
     passes = points["q_value"] <= fdr
-    ax = _new_axes() if ax is None else ax
+    named = points[passes].head(n_labels)
+    ax = axes_beside_names(named["name"], width=_WIDTH, height=_HEIGHT) if ax is None else ax
     for chosen, colour in (
         (~passes, "0.6"),
         (passes & (points["x"] > 0), ACTIVATION_COLOUR),
@@ -128,14 +137,8 @@ def _draw(points: pd.DataFrame, fdr: float, n_labels: int, ax: "Axes | None") ->
     ax.axvline(0, color="0.85", linewidth=0.8, zorder=0)
     ax.spines[["top", "right"]].set_visible(False)
     ax.set_ylabel("\N{MINUS SIGN}log10 p")
-    name_points(ax, points[passes].head(n_labels), height=axes_size(ax)[1])
+    name_points(ax, named, height=axes_size(ax)[1])
     return ax
-
-
-def _new_axes() -> "Axes":
-    import matplotlib.pyplot as plt
-
-    return plt.subplots(figsize=(6.0, 4.2), layout="constrained")[1]
 
 
 def _title(ax: "Axes", one: ConditionComparison, points: pd.DataFrame, what: str, fdr: float) -> None:

@@ -88,7 +88,7 @@ def select_genes(
         If the layer or the column does not exist.
     ValueError
         If values are no counts, gene names repeat, a number is out of range, names to keep are not in the data, or
-        no gene is expressed in ``min_cells`` cells.
+        no gene is expressed in ``min_cells`` cells, or ``subset`` is asked of a file on disk.
     """
     check_flag("require_counts", require_counts)
     counts = _checked_counts(adata, layer, require_counts=require_counts)
@@ -99,6 +99,9 @@ def select_genes(
         check_column("batch_key", batch_key, adata.obs.columns)
     check_flag("subset", subset)
     check_flag("inplace", inplace)
+    if subset and inplace and adata.isbacked:
+        msg = "`subset` is True, but `adata` is a file on disk, whose genes cannot be cut in place. Read it with `adata.to_memory()`, or leave out `subset`."
+        raise ValueError(msg)
     n_cells = n_cells_expressing(counts)
     kept = kept_positions(keep, adata.var_names, adata.var, is_seen=n_cells >= max(min_cells, 1))
     gene = np.flatnonzero(n_cells >= max(min_cells, 1))

@@ -11,6 +11,7 @@ from anndata import AnnData
 from scipy.sparse import csr_matrix
 
 from scdual._checks import check_type, check_whole, listed
+from scdual.data._rows import read_rows
 from scdual.grn import RegulatoryNetwork
 from scdual.grn._names import naming_advice, unique_names
 from scdual.tl._as_network import as_network
@@ -97,7 +98,8 @@ def _expression(adata: AnnData, layer: str | None) -> AnnData:
     if layer is None and adata.X is None:
         msg = "`adata` has no `X`, expected expression. Pass `layer=` with the name of a layer that holds it."
         raise ValueError(msg)
-    values = csr_matrix(adata.X if layer is None else adata.layers[layer], dtype=np.float64, copy=True)  # (C, G)
+    found = read_rows(adata.X if layer is None else adata.layers[layer], slice(None))  # of files on disk, too
+    values = csr_matrix(found, dtype=np.float64, copy=True)  # (C, G)
     n_bad = values.nnz - np.count_nonzero(np.isfinite(values.data))
     if n_bad:
         msg = f"{n_bad} values are NaN or infinite, expected numbers. Remove or refill them."
