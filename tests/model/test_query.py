@@ -15,6 +15,7 @@ NEW_TABLES = {
     "map.regulation_decoder.effects.categorical.0",
     "cell_state.pooling_effects.categorical.0",
     "cell_state.decoder.effects.categorical.0",
+    "cell_state.decoder.gene_effects.categorical.0",
 }
 
 

@@ -162,8 +162,11 @@ def test_likelihood_agrees_with_scipy(cells: Tensors, tensors: Tensors, likeliho
     inference, generative, out = module(tensors)
     x = tensors[REGISTRY_KEYS.X_KEY].double().numpy()
     decoder = module.cell_state.decoder
-    hidden = decoder.norm(decoder.latent_proj(inference["z"]) + decoder.effects(module.covariates(tensors))).relu()
-    mu = decoder.proportion_proj(hidden).softmax(-1).detach().double().numpy() * x.sum(1, keepdims=True)
+    covariates = module.covariates(tensors)
+    hidden = decoder.norm(decoder.latent_proj(inference["z"]) + decoder.effects(covariates)).relu()
+    mu = (decoder.proportion_proj(hidden) + decoder.gene_effects(covariates)).softmax(
+        -1
+    ).detach().double().numpy() * x.sum(1, keepdims=True)
     theta = decoder.log_inverse_dispersion[0].detach().double().exp().numpy()
     expected = (
         stats.poisson(mu).logpmf(x) if likelihood == "poisson" else stats.nbinom(theta, theta / (theta + mu)).logpmf(x)

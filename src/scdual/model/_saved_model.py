@@ -33,6 +33,7 @@ State = dict[str, torch.Tensor]
 
 _OF_THE_MAP = ("hiding.", "gene_embedding.", "expr_embedding.", "gene_branch.", "gate.", "expr_branch.")
 
+_VERSION_OF_GENE_EFFECTS = 2
 # What a weight of the module was called: version of the format -> beginning of its name -> beginning in the next version.
 RENAMED_WEIGHTS: dict[int, dict[str, str]] = {
     0: {
@@ -170,7 +171,7 @@ def _from_manifest(folder: Path, prefix: str, manifest: Mapping[str, Any], *, wi
         n_members = len({name.split(".")[1] for name in tensors if name.startswith("ensemble.")})
         attributes["ensemble_"] = [_with_pairs(_part(tensors, f"ensemble.{k}.")) for k in range(n_members)]
         attributes["null_"] = _with_pairs(_part(tensors, "null."))
-        state = _with_pairs(_part(tensors, "module."), of="map.")
+        state = _with_gene_effects(_with_pairs(_part(tensors, "module."), of="map."), manifest["version"])
     described = files.get(data_name(attributes["registry_"]))
     saved = SavedModel(folder, prefix, attributes, state, described)
     _check_consistency(saved)
@@ -214,7 +215,7 @@ def _read_pickle(folder: Path, prefix: str, backup_url: str | None) -> SavedMode
             fspath(folder), False, prefix=prefix, map_location="cpu", backup_url=backup_url
         )
         state = {name: values for name, values in state.items() if name != "pyro_param_store"}
-        renamed = _with_pairs(_renamed(state, "module"), of="map.")
+        renamed = _with_gene_effects(_with_pairs(_renamed(state, "module"), of="map."), 0)
         attributes["ensemble_"] = [_with_pairs(_renamed(part, "null")) for part in attributes.get("ensemble_", [])]
         attributes["null_"] = _with_pairs(_renamed(attributes.get("null_", {}), "null"))
         is_model = {"registry_", "init_params_"} <= set(attributes)
@@ -270,6 +271,19 @@ def _with_pairs(state: State, *, of: str = "") -> State:
     if offset is None or f"{of}known.is_known" in state:
         return state
     return state | {f"{of}known.{name}": values for name, values in KnownPairs(*offset.shape).state_dict().items()}
+
+
+def _with_gene_effects(state: State, format_version: int) -> State:
+    """Return the state of a module in which batches and covariates have no effect on single genes, as before version 2."""
+    decoder = "cell_state.decoder."
+    if format_version >= _VERSION_OF_GENE_EFFECTS or f"{decoder}proportion_proj.bias" not in state:
+        return state
+    n_genes = len(state[f"{decoder}proportion_proj.bias"])
+    tables = {name: values for name, values in state.items() if name.startswith(f"{decoder}effects.")}
+    absent = {
+        name.replace("effects", "gene_effects"): torch.zeros(len(table), n_genes) for name, table in tables.items()
+    }
+    return absent | state
 
 
 def _part(tensors: State, beginning: str) -> State:

@@ -50,6 +50,7 @@ PLAN_CHECKS: Checks = {
     "eps": partial(check_number, above=0),
     "n_steps_warmup": _is_count,
     "n_steps_kl_warmup": partial(_is_count, optional=True),
+    "map_every": _is_size,
     "max_kl_weight": partial(_is_weight, optional=True),
     "compile": check_flag,
     "compile_kwargs": _is_mapping,

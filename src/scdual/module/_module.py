@@ -17,7 +17,7 @@ from torch.distributions import Normal, kl_divergence
 from scdual._constants import LOSS_KEYS
 from scdual._types import BatchRepresentation, Dispersion, GeneLikelihood
 from scdual.module._arguments import check_module
-from scdual.module._cell_state import CellState
+from scdual.module._cell_state import CellState, mean_shares
 from scdual.module._covariates import batch_of, covariate_columns, dispersion_group, move_to_batch
 from scdual.module._likelihood import marginal_log_likelihood
 from scdual.module._losses import classification_loss
@@ -102,8 +102,8 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
     # beginnings of names: tables are not decayed, nor is what starts at its best linear value, which is slow to change
     table_names = (
         *("map.gene_embedding", "cell_state.pooling.gene_value", "cell_state.pooling.query"),
-        *("cell_state.pooling_effects", "cell_state.decoder.effects", "cell_state.decoder.log_inverse_dispersion"),
-        *("map.regulation_decoder.effects", "_embeddings_dict"),
+        *("cell_state.pooling_effects", "cell_state.decoder.effects", "cell_state.decoder.gene_effects"),
+        *("cell_state.decoder.log_inverse_dispersion", "map.regulation_decoder.effects", "_embeddings_dict"),
     )
     warm_started_names = ("map.gate.pair_offset",)
     embedding_names = ("cell_state", "classifier", "_embeddings_dict")  # the map does without
@@ -203,8 +203,11 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
         return self.map.is_fitted
 
     def fit_scale(self, dataloader: Iterable[Tensors]) -> None:
-        """Learn from the cells the scale of the values, how much to hide, and where the gate starts."""
-        self.map.fit(self.map_batches(dataloader))
+        """Learn from the cells the scale of the values, how much to hide, and where gate and count decoder start."""
+        batches = self.map_batches(dataloader)
+        self.map.fit(batches)
+        if not self.has_batch_embedding:
+            self.cell_state.decoder.start_at_shares(*mean_shares(batches, n_batch=self.n_batch))
 
     def regulation_objective(self, tensors: Tensors) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return what the regulatory map is trained on, in nats per cell, and its parts."""
@@ -304,13 +307,16 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
         inference_outputs: dict[str, Any],
         generative_outputs: dict[str, Any],
         kl_weight: float = 1.0,
+        map_weight: float = 1.0,
     ) -> LossOutput:
-        """Return the loss and its parts."""
+        """Return the loss and its parts; the map's objective counts for ``map_weight`` minibatches, 0 leaves it out."""
         x = dense(tensors[REGISTRY_KEYS.X_KEY])
         reconstruction_loss = -generative_outputs["px"].log_prob(x).sum(-1)  # (B,)
         kl = kl_divergence(inference_outputs["qz"], Normal(0.0, 1.0)).sum(-1)  # (B,)
-        regulation, parts = self.regulation_objective(tensors)
-        loss = (reconstruction_loss + kl_weight * kl).mean() + regulation
+        loss, parts = (reconstruction_loss + kl_weight * kl).mean(), {}
+        if map_weight > 0:
+            regulation, parts = self.regulation_objective(tensors)
+            loss = loss + regulation + (map_weight - 1) * regulation.detach()
         if self.classifier is not None:
             z, weight = inference_outputs["z"], self.classification_weight
             logits, label = self.classifier(z if weight else z.detach()), tensors[REGISTRY_KEYS.LABELS_KEY]
