@@ -22,7 +22,9 @@ _is_share = partial(check_number, above=0, at_most=1)
 Checks = Mapping[str, Callable[[str, Any], None]]
 
 MODULE_CHECKS: Checks = {
-    **dict.fromkeys(("n_hidden", "n_latent", "n_layers", "n_embed", "n_heads", "n_pool", "n_bins"), _is_size),
+    **dict.fromkeys(
+        ("n_hidden", "n_latent", "n_latent_components", "n_layers", "n_embed", "n_heads", "n_pool", "n_bins"), _is_size
+    ),
     "dropout_rate": partial(check_number, at_least=0, below=1, optional=True),
     "gene_likelihood": partial(check_choice, choices=get_args(GeneLikelihood)),
     "dispersion": partial(check_choice, choices=get_args(Dispersion)),

@@ -14,7 +14,7 @@ from torch.distributions import Distribution, Normal
 
 from scdual._types import GeneLikelihood
 from scdual.module.map import MapCells
-from scdual.nn import CountDecoder, CovariateEffects, LatentPooling, PosteriorHead
+from scdual.nn import CountDecoder, CovariateEffects, LatentPooling, LatentPrior, PosteriorHead
 
 _N_LIKE_MEAN = 20  # cells like the mean of all in each batch; not measured
 
@@ -86,6 +86,8 @@ class CellState(nn.Module):
         That of :class:`~scdual.nn.LatentPooling`; None is 0.5 times the share that :func:`regularisation` hides.
     n_latent
         Number of latent dimensions ``Z``.
+    n_latent_components
+        Number of components of :class:`~scdual.nn.LatentPrior`.
     n_hidden, n_dispersions, gene_likelihood
         Those of :class:`~scdual.nn.CountDecoder`.
     """
@@ -103,6 +105,7 @@ class CellState(nn.Module):
         n_pool: int,
         dropout_rate: float | None,
         n_latent: int,
+        n_latent_components: int,
         n_hidden: int,
         n_dispersions: int | None,
         gene_likelihood: GeneLikelihood,
@@ -119,6 +122,7 @@ class CellState(nn.Module):
         )
         self.pooling_effects = CovariateEffects(n_pool * n_width, **covariate_sizes)
         self.posterior = PosteriorHead(n_pool * n_width, n_latent)
+        self.prior = LatentPrior(n_latent, n_latent_components)
         self.decoder = CountDecoder(
             CovariateEffects(n_hidden, **covariate_sizes),
             CovariateEffects(n_genes, **covariate_sizes),

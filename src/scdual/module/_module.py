@@ -12,7 +12,7 @@ import torch
 from scvi import REGISTRY_KEYS
 from scvi.module.base import BaseModuleClass, EmbeddingModuleMixin, LossOutput, auto_move_data
 from torch import nn
-from torch.distributions import Normal, kl_divergence
+from torch.distributions import Normal
 
 from scdual._constants import LOSS_KEYS
 from scdual._types import BatchRepresentation, Dispersion, GeneLikelihood
@@ -23,6 +23,7 @@ from scdual.module._likelihood import marginal_log_likelihood
 from scdual.module._losses import classification_loss
 from scdual.module._minibatch import MapBatches, dense
 from scdual.module.map import DEFAULT_SETTINGS, MapCells, RegulationMap
+from scdual.nn import kl_to_prior
 
 Tensors = dict[str, torch.Tensor]
 
@@ -52,6 +53,8 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
         Width of the count decoder.
     n_latent
         Number of latent dimensions ``Z``.
+    n_latent_components
+        Number of normal distributions whose mixture is the prior of the latent state; see :class:`~scdual.nn.LatentPrior`.
     n_layers
         Blocks of the gene branch and of the expression branch.
     n_embed
@@ -103,7 +106,12 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
     table_names = (
         *("map.gene_embedding", "cell_state.pooling.gene_value", "cell_state.pooling.query"),
         *("cell_state.pooling_effects", "cell_state.decoder.effects", "cell_state.decoder.gene_effects"),
-        *("cell_state.decoder.log_inverse_dispersion", "map.regulation_decoder.effects", "_embeddings_dict"),
+        *(
+            "cell_state.prior",
+            "cell_state.decoder.log_inverse_dispersion",
+            "map.regulation_decoder.effects",
+            "_embeddings_dict",
+        ),
     )
     warm_started_names = ("map.gate.pair_offset",)
     embedding_names = ("cell_state", "classifier", "_embeddings_dict")  # the map does without
@@ -122,6 +130,7 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
         n_cats_per_cov: Iterable[int] | None = None,
         n_hidden: int = 128,
         n_latent: int = 20,
+        n_latent_components: int = 30,
         n_layers: int = 1,
         n_embed: int = 64,
         n_heads: int = 2,
@@ -188,6 +197,7 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
             n_pool=n_pool,
             dropout_rate=dropout_rate,
             n_latent=n_latent,
+            n_latent_components=n_latent_components,
             n_hidden=n_hidden,
             n_dispersions={"gene": 1, "gene-batch": n_batch, "gene-label": n_labels, "gene-cell": None}[dispersion],
             gene_likelihood=gene_likelihood,
@@ -290,7 +300,7 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
         group = dispersion_group(self.dispersion, covariates, labels, n_batch=self.n_batch)
         log_size = library if size_factor is None else size_factor.log()
         px = self.cell_state.decode(z, log_size, self.cell_covariates(covariates), group)
-        return {"px": px, "pl": None, "pz": Normal(torch.zeros_like(z), torch.ones_like(z))}
+        return {"px": px, "pl": None, "pz": self.cell_state.prior()}
 
     @torch.inference_mode()
     def sample(
@@ -312,7 +322,7 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
         """Return the loss and its parts; the map's objective counts for ``map_weight`` minibatches, 0 leaves it out."""
         x = dense(tensors[REGISTRY_KEYS.X_KEY])
         reconstruction_loss = -generative_outputs["px"].log_prob(x).sum(-1)  # (B,)
-        kl = kl_divergence(inference_outputs["qz"], Normal(0.0, 1.0)).sum(-1)  # (B,)
+        kl = kl_to_prior(inference_outputs["qz"], inference_outputs["z"], generative_outputs["pz"])  # (B,)
         loss, parts = (reconstruction_loss + kl_weight * kl).mean(), {}
         if map_weight > 0:
             regulation, parts = self.regulation_objective(tensors)
