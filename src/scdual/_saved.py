@@ -16,7 +16,7 @@ from scdual._plain import decode, encode, parse
 from scdual._writing import finish_folder
 
 FORMAT = "scdual model"
-VERSION = 1  # `model/_saved_model.py` says what weights were called in each version
+VERSION = 2  # `model/_saved_model.py` says what weights were called in each version
 
 CONTENT, WEIGHTS, PICKLE = "model.json", "model.safetensors", "model.pt"
 DATA = ("adata.h5ad", "mdata.h5mu")

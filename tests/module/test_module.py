@@ -124,10 +124,11 @@ def test_loss_is_the_sum_of_its_parts(module: SCDualModule, tensors: Tensors) ->
 
 
 def test_kl_divergence_agrees_with_its_closed_form(module: SCDualModule, tensors: Tensors) -> None:
-    inference, _, out = module(tensors)
+    module.cell_state.prior.set_standard_normal()
+    inference, _, out = module(tensors, inference_kwargs={"n_samples": 20_000})
     mean, var = inference["qz"].mean, inference["qz"].variance
     expected = 0.5 * (mean.square() + var - var.log() - 1).sum(1)
-    torch.testing.assert_close(out.kl_local["kl_divergence_z"], expected, **CLOSE)
+    torch.testing.assert_close(out.kl_local["kl_divergence_z"], expected, rtol=0.05, atol=0.05)
 
 
 def test_kl_weight_scales_the_kl_divergence_only(module: SCDualModule, tensors: Tensors) -> None:
@@ -162,8 +163,11 @@ def test_likelihood_agrees_with_scipy(cells: Tensors, tensors: Tensors, likeliho
     inference, generative, out = module(tensors)
     x = tensors[REGISTRY_KEYS.X_KEY].double().numpy()
     decoder = module.cell_state.decoder
-    hidden = decoder.norm(decoder.latent_proj(inference["z"]) + decoder.effects(module.covariates(tensors))).relu()
-    mu = decoder.proportion_proj(hidden).softmax(-1).detach().double().numpy() * x.sum(1, keepdims=True)
+    covariates = module.covariates(tensors)
+    hidden = decoder.norm(decoder.latent_proj(inference["z"]) + decoder.effects(covariates)).relu()
+    mu = (decoder.proportion_proj(hidden) + decoder.gene_effects(covariates)).softmax(
+        -1
+    ).detach().double().numpy() * x.sum(1, keepdims=True)
     theta = decoder.log_inverse_dispersion[0].detach().double().exp().numpy()
     expected = (
         stats.poisson(mu).logpmf(x) if likelihood == "poisson" else stats.nbinom(theta, theta / (theta + mu)).logpmf(x)
@@ -191,7 +195,7 @@ def test_transform_batch_decodes_as_if_in_that_batch(module: SCDualModule, tenso
     found = module.generative(z, library, covariates, transform_batch=1)["px"].mean
     there = torch.tensor([[0.0, 1.0]]).expand(B, -1)
     torch.testing.assert_close(found, module.generative(z, library, there)["px"].mean)
-    assert not torch.allclose(found, module.generative(z, library, covariates)["px"].mean)
+    assert not torch.allclose(found, module.generative(z, library, covariates, transform_batch=0)["px"].mean)
 
 
 @pytest.mark.parametrize("dispersion", ["gene-batch", "gene-label", "gene-cell"])

@@ -216,7 +216,43 @@ def test_a_fit_moves_every_parameter_in_use(module: SCDualModule) -> None:
     assert all(name.endswith("effects.continuous") for name in still)  # there is no continuous covariate
 
 
-HOOKS = ("setup", "on_fit_start", "on_train_start", "on_validation_epoch_end", "on_train_end", "log")
+@pytest.mark.parametrize(("map_every", "expected"), [(1, [1] * 6), (4, [3, 0, 0, 0, 3, 0]), (9, [6, 0, 0, 0, 0, 0])])
+def test_the_map_learns_from_every_few_minibatches_for_all(
+    module: SCDualModule, monkeypatch: pytest.MonkeyPatch, map_every: int, expected: list[int]
+) -> None:
+    weights, loss = [], SCDualModule.loss
+
+    def watched(self: SCDualModule, *args: Any, **kwargs: Any) -> Any:
+        if self.training:
+            weights.append(kwargs["map_weight"])
+
+        return loss(self, *args, **kwargs)
+
+    monkeypatch.setattr(SCDualModule, "loss", watched)
+    plan = SCDualTrainingPlan(module, lr=LR, map_every=map_every)
+    fit(plan, Cells(), max_epochs=2)
+    assert weights == expected * 2
+    assert {"regulation_loss_train", "regulation_loss_validation"} <= set(plan.trainer.logged_metrics)
+
+
+def test_a_minibatch_may_stand_for_several_without_a_larger_step(module: SCDualModule) -> None:
+    cells = next(iter(Cells().train_dataloader()))
+    module.fit_scale([cells])
+    module.eval()
+    losses, grads = [], []
+    for weight in (0.0, 1.0, 3.0):
+        module.zero_grad()
+        torch.manual_seed(0)
+        loss = module(cells, loss_kwargs={"map_weight": weight})[2].loss
+        loss.backward()
+        losses.append(loss.item())
+        grads.append(module.map.gate.pair_offset.grad)
+    assert losses[2] - losses[0] == pytest.approx(3 * (losses[1] - losses[0]), rel=1e-4)
+    assert grads[0] is None
+    torch.testing.assert_close(grads[1], grads[2])
+
+
+HOOKS = ("setup", "on_fit_start", "on_train_start", "training_step", "on_validation_epoch_end", "on_train_end", "log")
 
 
 @pytest.mark.parametrize("hook", HOOKS)

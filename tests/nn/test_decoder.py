@@ -41,7 +41,9 @@ def test_only_regulators_speak_at_the_start() -> None:
     [("nb", NegativeBinomial), ("zinb", ZeroInflatedNegativeBinomial), ("poisson", Poisson)],
 )
 def test_counts_have_the_family_asked_for_and_add_up_to_the_library_size(likelihood: str, family: type) -> None:
-    decoder = CountDecoder(effects(H), n_latent=Z, n_genes=G, n_hidden=H, n_dispersions=1, gene_likelihood=likelihood)
+    decoder = CountDecoder(
+        effects(H), effects(G), n_latent=Z, n_genes=G, n_hidden=H, n_dispersions=1, gene_likelihood=likelihood
+    )
     log_size = torch.rand(B, 1) * 5
     px = decoder(torch.randn(B, Z), log_size, torch.randn(B, U), torch.zeros(B, dtype=torch.int64))
     assert isinstance(px, family)
@@ -49,8 +51,34 @@ def test_counts_have_the_family_asked_for_and_add_up_to_the_library_size(likelih
     torch.testing.assert_close(rate.sum(-1, keepdim=True), log_size.exp())
 
 
+def test_covariates_multiply_shares_of_genes() -> None:
+    decoder = CountDecoder(
+        effects(H), effects(G), n_latent=Z, n_genes=G, n_hidden=H, n_dispersions=1, gene_likelihood="nb"
+    )
+    hidden, covariates = torch.rand(B, H), torch.randn(B, U)
+    before = decoder.proportion(hidden, covariates)
+    for parameter in decoder.gene_effects.parameters():
+        nn.init.normal_(parameter)
+    effect = torch.cat([*decoder.gene_effects.categorical, decoder.gene_effects.continuous])
+    expected = torch.stack([before[b] * sum(covariates[b, u] * effect[u] for u in range(U)).exp() for b in range(B)])
+    torch.testing.assert_close(decoder.proportion(hidden, covariates), expected / expected.sum(1, keepdim=True))
+
+
+def test_genes_start_at_their_shares_in_each_batch() -> None:
+    decoder = CountDecoder(
+        effects(H), effects(G), n_latent=Z, n_genes=G, n_hidden=H, n_dispersions=1, gene_likelihood="nb"
+    )
+    share, of_batches = torch.rand(G).softmax(0), torch.rand(2, G).softmax(1)
+    decoder.start_at_shares(share, of_batches)
+    covariates = torch.eye(2, U)
+    torch.testing.assert_close(decoder.proportion(torch.zeros(2, H), covariates), of_batches)
+    torch.testing.assert_close(decoder.proportion(torch.zeros(1, H), torch.zeros(1, U))[0], share)
+
+
 def test_a_group_has_its_row_of_dispersions() -> None:
-    decoder = CountDecoder(effects(H), n_latent=Z, n_genes=G, n_hidden=H, n_dispersions=3, gene_likelihood="nb")
+    decoder = CountDecoder(
+        effects(H), effects(G), n_latent=Z, n_genes=G, n_hidden=H, n_dispersions=3, gene_likelihood="nb"
+    )
     group = torch.tensor([2, 0, 2, 1])
     px = decoder(torch.randn(B, Z), torch.ones(B, 1), torch.randn(B, U), group)
     torch.testing.assert_close(px.theta, decoder.log_inverse_dispersion.exp()[group])
@@ -58,7 +86,9 @@ def test_a_group_has_its_row_of_dispersions() -> None:
 
 def test_gradients_of_shared_dispersions_do_not_depend_on_threads() -> None:
     n_cells, n_genes = 128, 2_000  # enough for several threads
-    decoder = CountDecoder(effects(H), n_latent=Z, n_genes=n_genes, n_hidden=H, n_dispersions=1, gene_likelihood="nb")
+    decoder = CountDecoder(
+        effects(H), effects(n_genes), n_latent=Z, n_genes=n_genes, n_hidden=H, n_dispersions=1, gene_likelihood="nb"
+    )
     cells = torch.randn(n_cells, Z), torch.ones(n_cells, 1), torch.randn(n_cells, U), torch.zeros(n_cells).long()
     counts = torch.poisson(torch.ones(n_cells, n_genes))
     grads = []

@@ -28,10 +28,14 @@ from scdual.model._scvi import (
     read_pickled,
 )
 from scdual.module.map import KnownPairs
+from scdual.nn import LatentPrior
 
 State = dict[str, torch.Tensor]
 
 _OF_THE_MAP = ("hiding.", "gene_embedding.", "expr_embedding.", "gene_branch.", "gate.", "expr_branch.")
+
+_VERSION_OF_MIXTURE = 2
+_N_COMPONENTS = 30  # the default, which a model of before is built with
 
 # What a weight of the module was called: version of the format -> beginning of its name -> beginning in the next version.
 RENAMED_WEIGHTS: dict[int, dict[str, str]] = {
@@ -170,7 +174,7 @@ def _from_manifest(folder: Path, prefix: str, manifest: Mapping[str, Any], *, wi
         n_members = len({name.split(".")[1] for name in tensors if name.startswith("ensemble.")})
         attributes["ensemble_"] = [_with_pairs(_part(tensors, f"ensemble.{k}.")) for k in range(n_members)]
         attributes["null_"] = _with_pairs(_part(tensors, "null."))
-        state = _with_pairs(_part(tensors, "module."), of="map.")
+        state = _with_cell_state(_with_pairs(_part(tensors, "module."), of="map."), manifest["version"])
     described = files.get(data_name(attributes["registry_"]))
     saved = SavedModel(folder, prefix, attributes, state, described)
     _check_consistency(saved)
@@ -214,7 +218,7 @@ def _read_pickle(folder: Path, prefix: str, backup_url: str | None) -> SavedMode
             fspath(folder), False, prefix=prefix, map_location="cpu", backup_url=backup_url
         )
         state = {name: values for name, values in state.items() if name != "pyro_param_store"}
-        renamed = _with_pairs(_renamed(state, "module"), of="map.")
+        renamed = _with_cell_state(_with_pairs(_renamed(state, "module"), of="map."), 0)
         attributes["ensemble_"] = [_with_pairs(_renamed(part, "null")) for part in attributes.get("ensemble_", [])]
         attributes["null_"] = _with_pairs(_renamed(attributes.get("null_", {}), "null"))
         is_model = {"registry_", "init_params_"} <= set(attributes)
@@ -270,6 +274,25 @@ def _with_pairs(state: State, *, of: str = "") -> State:
     if offset is None or f"{of}known.is_known" in state:
         return state
     return state | {f"{of}known.{name}": values for name, values in KnownPairs(*offset.shape).state_dict().items()}
+
+
+def _with_cell_state(state: State, format_version: int) -> State:
+    """Return a state with what cell states lack before version 2.
+
+    Batches and covariates had no effect on single genes, and the prior of latent states was a standard normal
+    distribution, so all components of the mixture are.
+    """
+    decoder, n_latent = "cell_state.decoder.", state.get("cell_state.posterior.mean_proj.bias")
+    if format_version >= _VERSION_OF_MIXTURE or n_latent is None:
+        return state
+    prior = LatentPrior(len(n_latent), _N_COMPONENTS)
+    prior.set_standard_normal()
+    n_genes = len(state[f"{decoder}proportion_proj.bias"])
+    tables = {name: values for name, values in state.items() if name.startswith(f"{decoder}effects.")}
+    absent = {
+        name.replace("effects", "gene_effects"): torch.zeros(len(table), n_genes) for name, table in tables.items()
+    }
+    return absent | {f"cell_state.prior.{name}": values for name, values in prior.state_dict().items()} | state
 
 
 def _part(tensors: State, beginning: str) -> State:

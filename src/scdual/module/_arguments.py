@@ -22,7 +22,9 @@ _is_share = partial(check_number, above=0, at_most=1)
 Checks = Mapping[str, Callable[[str, Any], None]]
 
 MODULE_CHECKS: Checks = {
-    **dict.fromkeys(("n_hidden", "n_latent", "n_layers", "n_embed", "n_heads", "n_pool", "n_bins"), _is_size),
+    **dict.fromkeys(
+        ("n_hidden", "n_latent", "n_latent_components", "n_layers", "n_embed", "n_heads", "n_pool", "n_bins"), _is_size
+    ),
     "dropout_rate": partial(check_number, at_least=0, below=1, optional=True),
     "gene_likelihood": partial(check_choice, choices=get_args(GeneLikelihood)),
     "dispersion": partial(check_choice, choices=get_args(Dispersion)),
@@ -50,6 +52,7 @@ PLAN_CHECKS: Checks = {
     "eps": partial(check_number, above=0),
     "n_steps_warmup": _is_count,
     "n_steps_kl_warmup": partial(_is_count, optional=True),
+    "map_every": _is_size,
     "max_kl_weight": partial(_is_weight, optional=True),
     "compile": check_flag,
     "compile_kwargs": _is_mapping,

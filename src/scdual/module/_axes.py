@@ -41,7 +41,7 @@ def fit_axes(
         return
 
     def log_expr(covariates: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-        return torch.log1p(log_library_size.exp() * decoder.proportion(decoder.hidden(z, covariates)))
+        return torch.log1p(log_library_size.exp() * decoder.proportion(decoder.hidden(z, covariates), covariates))
 
     metric, latent = torch.zeros_like(axes), []
     for state, covariates in states:

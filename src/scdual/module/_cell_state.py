@@ -5,7 +5,7 @@ Dimension key
     U  covariates, the batch first: one-hot or as a learnt vector
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -13,7 +13,10 @@ from torch import nn
 from torch.distributions import Distribution, Normal
 
 from scdual._types import GeneLikelihood
-from scdual.nn import CountDecoder, CovariateEffects, LatentPooling, PosteriorHead
+from scdual.module.map import MapCells
+from scdual.nn import CountDecoder, CovariateEffects, LatentPooling, LatentPrior, PosteriorHead
+
+_N_LIKE_MEAN = 20  # cells like the mean of all in each batch; not measured
 
 
 class Regularisation(NamedTuple):
@@ -45,6 +48,27 @@ def regularisation(n_genes: int, *, has_batches: bool) -> Regularisation:
     return Regularisation(min(1.0, kl), min(1.0, hidden))
 
 
+@torch.no_grad()
+def mean_shares(batches: Iterable[MapCells], *, n_batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the mean share of each gene in the molecules of a cell, ``(G,)``, and that in each batch, ``(n_batch, G)``.
+
+    Parameters
+    ----------
+    batches
+        Minibatches of the cells; they are read once. Over all cells one more counts in which all genes are alike, and
+        in each batch 20 more that are like the mean of all, so no share is 0 and small batches are near the mean.
+    n_batch
+        Number of batches, the first columns of the covariates.
+    """
+    total = count = 0.0
+    for cells in batches:
+        batch = cells.covariates[:, :n_batch].double()
+        share = cells.counts.double() / cells.counts.sum(1, keepdim=True).clamp_min(1)
+        total, count = total + batch.T @ share, count + batch.sum(0)[:, None]
+    share = (total.sum(0) + 1 / total.shape[1]) / (count.sum() + 1)
+    return share, (total + _N_LIKE_MEAN * share) / (count + _N_LIKE_MEAN)
+
+
 class CellState(nn.Module):
     """Variational encoder and decoder of the counts, both told the covariates so that the latent state need not know.
 
@@ -62,6 +86,8 @@ class CellState(nn.Module):
         That of :class:`~scdual.nn.LatentPooling`; None is 0.5 times the share that :func:`regularisation` hides.
     n_latent
         Number of latent dimensions ``Z``.
+    n_latent_components
+        Number of components of :class:`~scdual.nn.LatentPrior`.
     n_hidden, n_dispersions, gene_likelihood
         Those of :class:`~scdual.nn.CountDecoder`.
     """
@@ -79,6 +105,7 @@ class CellState(nn.Module):
         n_pool: int,
         dropout_rate: float | None,
         n_latent: int,
+        n_latent_components: int,
         n_hidden: int,
         n_dispersions: int | None,
         gene_likelihood: GeneLikelihood,
@@ -95,8 +122,10 @@ class CellState(nn.Module):
         )
         self.pooling_effects = CovariateEffects(n_pool * n_width, **covariate_sizes)
         self.posterior = PosteriorHead(n_pool * n_width, n_latent)
+        self.prior = LatentPrior(n_latent, n_latent_components)
         self.decoder = CountDecoder(
             CovariateEffects(n_hidden, **covariate_sizes),
+            CovariateEffects(n_genes, **covariate_sizes),
             n_latent=n_latent,
             n_genes=n_genes,
             n_hidden=n_hidden,

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 import torch
 from scvi import REGISTRY_KEYS
-from torch.distributions import Normal, kl_divergence
+
+from scdual.nn import kl_to_prior
 
 Tensors = dict[str, torch.Tensor]
 
@@ -26,7 +27,7 @@ class CountModel(Protocol):
         """Return the posterior ``qz`` and samples ``z`` of it."""
 
     def generate(self, tensors: Tensors, inferred: dict[str, Any]) -> dict[str, Any]:
-        """Return the distribution of the counts ``px``."""
+        """Return the distributions of the counts ``px`` and of latent states ``pz``."""
 
 
 def marginal_log_likelihood(
@@ -55,7 +56,7 @@ def marginal_log_likelihood(
         generated = model.generate(tensors, sampled)
         z = sampled["z"]  # (S, B, Z), without S for one sample
         log_weight = generated["px"].log_prob(x).sum(-1)
-        log_weight = log_weight + (Normal(0.0, 1.0).log_prob(z) - sampled["qz"].log_prob(z)).sum(-1)
+        log_weight = log_weight + generated["pz"].log_prob(z) - sampled["qz"].log_prob(z).sum(-1)
         log_weights.append(log_weight.reshape(n_pass, len(x)))
     return torch.cat(log_weights).logsumexp(0) - math.log(n_samples)
 
@@ -89,4 +90,4 @@ def _evidence(model: CountModel, x: torch.Tensor, tensors: Tensors) -> torch.Ten
     inferred = model.infer(tensors)
     inferred["z"] = inferred["qz"].loc
     generated = model.generate(tensors, inferred)
-    return generated["px"].log_prob(x).sum(-1) - kl_divergence(inferred["qz"], Normal(0.0, 1.0)).sum(-1)
+    return generated["px"].log_prob(x).sum(-1) - kl_to_prior(inferred["qz"], inferred["z"], generated["pz"])

@@ -12,17 +12,18 @@ import torch
 from scvi import REGISTRY_KEYS
 from scvi.module.base import BaseModuleClass, EmbeddingModuleMixin, LossOutput, auto_move_data
 from torch import nn
-from torch.distributions import Normal, kl_divergence
+from torch.distributions import Normal
 
 from scdual._constants import LOSS_KEYS
 from scdual._types import BatchRepresentation, Dispersion, GeneLikelihood
 from scdual.module._arguments import check_module
-from scdual.module._cell_state import CellState
+from scdual.module._cell_state import CellState, mean_shares
 from scdual.module._covariates import batch_of, covariate_columns, dispersion_group, move_to_batch
 from scdual.module._likelihood import marginal_log_likelihood
 from scdual.module._losses import classification_loss
 from scdual.module._minibatch import MapBatches, check_minibatch, dense
 from scdual.module.map import DEFAULT_SETTINGS, MapCells, RegulationMap
+from scdual.nn import kl_to_prior
 
 Tensors = dict[str, torch.Tensor]
 
@@ -52,6 +53,8 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
         Width of the count decoder.
     n_latent
         Number of latent dimensions ``Z``.
+    n_latent_components
+        Number of normal distributions whose mixture is the prior of the latent state; see :class:`~scdual.nn.LatentPrior`.
     n_layers
         Blocks of the gene branch and of the expression branch.
     n_embed
@@ -102,8 +105,13 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
     # beginnings of names: tables are not decayed, nor is what starts at its best linear value, which is slow to change
     table_names = (
         *("map.gene_embedding", "cell_state.pooling.gene_value", "cell_state.pooling.query"),
-        *("cell_state.pooling_effects", "cell_state.decoder.effects", "cell_state.decoder.log_inverse_dispersion"),
-        *("map.regulation_decoder.effects", "_embeddings_dict"),
+        *("cell_state.pooling_effects", "cell_state.decoder.effects", "cell_state.decoder.gene_effects"),
+        *(
+            "cell_state.prior",
+            "cell_state.decoder.log_inverse_dispersion",
+            "map.regulation_decoder.effects",
+            "_embeddings_dict",
+        ),
     )
     warm_started_names = ("map.gate.pair_offset",)
     embedding_names = ("cell_state", "classifier", "_embeddings_dict")  # the map does without
@@ -122,6 +130,7 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
         n_cats_per_cov: Iterable[int] | None = None,
         n_hidden: int = 128,
         n_latent: int = 20,
+        n_latent_components: int = 30,
         n_layers: int = 1,
         n_embed: int = 64,
         n_heads: int = 2,
@@ -189,6 +198,7 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
             n_pool=n_pool,
             dropout_rate=dropout_rate,
             n_latent=n_latent,
+            n_latent_components=n_latent_components,
             n_hidden=n_hidden,
             n_dispersions={"gene": 1, "gene-batch": n_batch, "gene-label": n_labels, "gene-cell": None}[dispersion],
             gene_likelihood=gene_likelihood,
@@ -204,8 +214,11 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
         return self.map.is_fitted
 
     def fit_scale(self, dataloader: Iterable[Tensors]) -> None:
-        """Learn from the cells the scale of the values, how much to hide, and where the gate starts."""
-        self.map.fit(self.map_batches(dataloader))
+        """Learn from the cells the scale of the values, how much to hide, and where gate and count decoder start."""
+        batches = self.map_batches(dataloader)
+        self.map.fit(batches)
+        if not self.has_batch_embedding:
+            self.cell_state.decoder.start_at_shares(*mean_shares(batches, n_batch=self.n_batch))
 
     def regulation_objective(self, tensors: Tensors) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return what the regulatory map is trained on, in nats per cell, and its parts."""
@@ -291,7 +304,7 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
         group = dispersion_group(self.dispersion, covariates, labels, n_batch=self.n_batch)
         log_size = library if size_factor is None else size_factor.log()
         px = self.cell_state.decode(z, log_size, self.cell_covariates(covariates), group)
-        return {"px": px, "pl": None, "pz": Normal(torch.zeros_like(z), torch.ones_like(z))}
+        return {"px": px, "pl": None, "pz": self.cell_state.prior()}
 
     @torch.inference_mode()
     def sample(
@@ -308,13 +321,16 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
         inference_outputs: dict[str, Any],
         generative_outputs: dict[str, Any],
         kl_weight: float = 1.0,
+        map_weight: float = 1.0,
     ) -> LossOutput:
-        """Return the loss and its parts."""
+        """Return the loss and its parts; the map's objective counts for ``map_weight`` minibatches, 0 leaves it out."""
         x = dense(tensors[REGISTRY_KEYS.X_KEY])
         reconstruction_loss = -generative_outputs["px"].log_prob(x).sum(-1)  # (B,)
-        kl = kl_divergence(inference_outputs["qz"], Normal(0.0, 1.0)).sum(-1)  # (B,)
-        regulation, parts = self.regulation_objective(tensors)
-        loss = (reconstruction_loss + kl_weight * kl).mean() + regulation
+        kl = kl_to_prior(inference_outputs["qz"], inference_outputs["z"], generative_outputs["pz"])  # (B,)
+        loss, parts = (reconstruction_loss + kl_weight * kl).mean(), {}
+        if map_weight > 0:
+            regulation, parts = self.regulation_objective(tensors)
+            loss = loss + regulation + (map_weight - 1) * regulation.detach()
         if self.classifier is not None:
             z, weight = inference_outputs["z"], self.classification_weight
             logits, label = self.classifier(z if weight else z.detach()), tensors[REGISTRY_KEYS.LABELS_KEY]

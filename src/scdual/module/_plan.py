@@ -72,6 +72,7 @@ class SCDualTrainingPlan(TrainingPlan):
         n_steps_warmup: int = 50,
         n_steps_kl_warmup: int = 400,
         max_kl_weight: float | None = None,
+        map_every: int = 4,
         compile: bool = False,
         compile_kwargs: dict[str, Any] | None = None,
         on_step: bool | None = False,
@@ -95,6 +96,7 @@ class SCDualTrainingPlan(TrainingPlan):
             on_epoch=on_epoch,
         )
         self.n_steps_warmup = n_steps_warmup
+        self.map_every = map_every
 
     def setup(self, stage: str) -> None:
         """Let all processes train and validate on the same cells."""
@@ -114,6 +116,21 @@ class SCDualTrainingPlan(TrainingPlan):
         """Switch dropout and hiding on; scvi-tools leaves a trained module in evaluation mode."""
         super().on_train_start()
         self.module.train()
+
+    def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
+        """Let the map learn from every few minibatches of an epoch, the first among them."""
+        self.loss_kwargs["map_weight"] = self._map_weight(batch_idx)
+        try:
+            return super().training_step(batch, batch_idx)
+        finally:
+            self.loss_kwargs["map_weight"] = 1.0  # of validation
+
+    def _map_weight(self, batch_idx: int) -> float:
+        """Return for how many minibatches the map's objective stands, so that the loss of an epoch is that of all."""
+        if batch_idx % self.map_every:
+            return 0.0
+        n_batches = self.trainer.num_training_batches
+        return self.map_every if math.isinf(n_batches) else n_batches / math.ceil(n_batches / self.map_every)
 
     def on_validation_epoch_end(self) -> None:
         """Fit the axes of the embedding before a checkpoint is written."""

@@ -7,6 +7,7 @@ from scdual.nn._embedding import ExpressionEmbedding, GeneEmbedding
 from scdual.nn._expression_branch import ExpressionBlock, ExpressionBranch, GeneContext, NetworkMaps, RegulatorValues
 from scdual.nn._gate import SignedGate
 from scdual.nn._gene_branch import GeneBranch
+from scdual.nn._latent_prior import LatentPrior, kl_to_prior
 from scdual.nn._pooling import LatentPooling, PosteriorHead
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "GeneContext",
     "GeneEmbedding",
     "LatentPooling",
+    "LatentPrior",
     "MultiHeadLatentAttention",
     "NetworkMaps",
     "PosteriorHead",
@@ -27,4 +29,5 @@ __all__ = [
     "RegulatorValues",
     "SignedGate",
     "TransformerBlock",
+    "kl_to_prior",
 ]

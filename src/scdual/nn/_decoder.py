@@ -54,15 +54,18 @@ class CountDecoder(nn.Module):
     r"""Give each gene of a cell a distribution of counts, from the latent state and the covariates :cite:p:`Lopez18`.
 
     .. math::
-        h = \mathrm{ReLU}(\mathrm{LayerNorm}(W z + b + e)), \qquad \rho = \mathrm{softmax}(W_\rho h), \qquad
+        h = \mathrm{ReLU}(\mathrm{LayerNorm}(W z + b + e)), \qquad \rho = \mathrm{softmax}(W_\rho h + c + d), \qquad
         x \sim \mathrm{NB}(\ell \rho, \theta)
 
-    with the effects e of the covariates, the library size :math:`\ell` and the inverse dispersions :math:`\theta`.
+    with the effects e and d of the covariates, the library size :math:`\ell` and the inverse dispersions
+    :math:`\theta`. What a batch does to a gene in all cells alike is in d, so that the latent state need not tell it.
 
     Parameters
     ----------
     effects
-        Effects of the covariates on each of the ``H`` hidden units.
+        Effects e of the covariates on each of the ``H`` hidden units.
+    gene_effects
+        Effects d of the covariates on the log share of each of the ``G`` genes.
     n_latent
         Number of latent dimensions ``Z``.
     n_genes
@@ -78,6 +81,7 @@ class CountDecoder(nn.Module):
     def __init__(
         self,
         effects: CovariateEffects,
+        gene_effects: CovariateEffects,
         *,
         n_latent: int,
         n_genes: int,
@@ -88,6 +92,7 @@ class CountDecoder(nn.Module):
         super().__init__()
         self.gene_likelihood = gene_likelihood
         self.effects = effects
+        self.gene_effects = gene_effects
         self.latent_proj = nn.Linear(n_latent, n_hidden)
         self.norm = nn.LayerNorm(n_hidden)
         self.proportion_proj = nn.Linear(n_hidden, n_genes)
@@ -112,7 +117,7 @@ class CountDecoder(nn.Module):
             Group of each cell, shape ``(B,)``; not used if each cell has its own dispersions.
         """
         hidden = self.hidden(z, covariates)
-        proportion = self.proportion(hidden)
+        proportion = self.proportion(hidden, covariates)
         mean = log_size.exp() * proportion
         if self.gene_likelihood == "poisson":
             return Poisson(rate=mean, scale=proportion)
@@ -130,6 +135,20 @@ class CountDecoder(nn.Module):
         """Return the hidden units, shape ``(..., B, H)``; see :meth:`forward`."""
         return self.norm(self.latent_proj(z) + self.effects(covariates)).relu()
 
-    def proportion(self, hidden: torch.Tensor) -> torch.Tensor:
+    def proportion(self, hidden: torch.Tensor, covariates: torch.Tensor) -> torch.Tensor:
         """Return the share of each gene in a cell's molecules, shape ``(..., B, G)``, in full precision as counts need it."""
-        return self.proportion_proj(hidden).float().softmax(-1)
+        return (self.proportion_proj(hidden).float() + self.gene_effects(covariates).float()).softmax(-1)
+
+    @torch.no_grad()
+    def start_at_shares(self, share: torch.Tensor, shares_of_batches: torch.Tensor) -> None:
+        """Let genes start at their mean share of the molecules of a cell, in each batch.
+
+        Parameters
+        ----------
+        share
+            Mean share of each gene over all cells, shape ``(G,)``, all positive.
+        shares_of_batches
+            The same of the cells of each batch, shape ``(n_batch, G)``.
+        """
+        self.proportion_proj.bias.copy_(share.log())
+        self.gene_effects.categorical[0].copy_((shares_of_batches / share).log())
