@@ -130,7 +130,7 @@ def unused_cells(
     """
     chosen = np.unique(np.concatenate([groups[group] for group, _ in designs])) if designs else np.array([], int)
     is_named = condition.notna() if donor is None else condition.notna() & donor.notna()
-    reasons = {}
+    reasons: dict[str, None] = {}  # in their order, each once
     n_unnamed = int((~is_named.to_numpy()[chosen]).sum())
     if n_unnamed:
         reasons[f"{n_unnamed} cells have no value for condition{'' if donor is None else ' or donor'}"] = None

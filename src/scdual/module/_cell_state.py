@@ -60,11 +60,11 @@ def mean_shares(batches: Iterable[MapCells], *, n_batch: int) -> tuple[torch.Ten
     n_batch
         Number of batches, the first columns of the covariates.
     """
-    total = count = 0.0
+    total = count = torch.zeros(1, 1, dtype=torch.float64)
     for cells in batches:
         batch = cells.covariates[:, :n_batch].double()
         share = cells.counts.double() / cells.counts.sum(1, keepdim=True).clamp_min(1)
-        total, count = total + batch.T @ share, count + batch.sum(0)[:, None]
+        total, count = total.to(share.device) + batch.T @ share, count.to(share.device) + batch.sum(0)[:, None]
     share = (total.sum(0) + 1 / total.shape[1]) / (count.sum() + 1)
     return share, (total + _N_LIKE_MEAN * share) / (count + _N_LIKE_MEAN)
 

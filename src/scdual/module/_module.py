@@ -327,7 +327,8 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
         x = dense(tensors[REGISTRY_KEYS.X_KEY])
         reconstruction_loss = -generative_outputs["px"].log_prob(x).sum(-1)  # (B,)
         kl = kl_to_prior(inference_outputs["qz"], inference_outputs["z"], generative_outputs["pz"])  # (B,)
-        loss, parts = (reconstruction_loss + kl_weight * kl).mean(), {}
+        loss = (reconstruction_loss + kl_weight * kl).mean()
+        parts: dict[str, torch.Tensor] = {}
         if map_weight > 0:
             regulation, parts = self.regulation_objective(tensors)
             loss = loss + regulation + (map_weight - 1) * regulation.detach()

@@ -93,5 +93,7 @@ def _legend(ax: "Axes", condition: str, reference: str, *, has_mutual: bool) -> 
     if has_mutual:
         handles.append(Line2D([], [], color="0.25", linewidth=2, label="no end: direction unknown"))
     n_columns = 3 if len(higher) <= _LONGEST_LINE else 1
-    place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0)}
-    ax.legend(handles=handles, frameon=False, ncols=n_columns, fontsize=FONT_SIZE, **place)
+    below = (0.5, 0.0)
+    ax.legend(
+        handles=handles, frameon=False, ncols=n_columns, fontsize=FONT_SIZE, loc="upper center", bbox_to_anchor=below
+    )

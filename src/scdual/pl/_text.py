@@ -2,10 +2,11 @@
 
 import textwrap
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from matplotlib.text import Text
 
 FONT_SIZE = 8  # of names, in points
@@ -38,7 +39,7 @@ def fit_text(ax: "Axes", *, is_new: bool) -> None:
     """
     from matplotlib.text import Text
 
-    figure = ax.get_figure(root=True)
+    figure = cast("Figure", ax.get_figure(root=True))
     for text in ax.findobj(Text):
         text.set_parse_math(False)
     figure.draw_without_rendering()  # a title or label takes no room from the axes along their edge
