@@ -291,3 +291,15 @@ def test_regulators_in_too_few_cells_are_named_once_and_have_no_edges(adata: Ann
         model.train(1)
         again = SCDual(adata, regulators="regulator", n_hidden=8, min_cells=4)
         again.train(1)
+
+
+def test_the_map_does_not_wait_for_its_steps(adata: AnnData) -> None:
+    maps = []
+    for map_every in (1, 4):
+        scvi.settings.seed = 0
+        SCDual.setup_anndata(adata)
+        model = SCDual(adata, regulators="regulator")
+        model.train(2, plan_kwargs={"map_every": map_every})
+        maps.append(model.get_regulation())
+    for first, second in zip(*[(network.weight, network.evidence.support) for network in maps], strict=True):
+        np.testing.assert_array_equal(first, second)

@@ -16,7 +16,7 @@ class LatentPrior(nn.Module):
 
     Cells of one type gather around the same narrow components, from whichever batch they come: a batch that lies beside
     costs more than it does under one wide normal distribution. So batches mix, and types lie apart
-    :cite:p:`Hrovatin25`.
+    :cite:p:`Hrovatin23`.
 
     Parameters
     ----------
