@@ -15,8 +15,8 @@ Each was written once. When ``scdual._saved.VERSION`` rises, a folder is added a
     model = SCDual(adata, "regulator", prior, n_embed=8, n_hidden=8, n_latent=2, n_pool=2, n_heads=1)
     model.train(2)
     model.train_ensemble(2)
-    model.save("tests/model/saved_model/version_1", overwrite=True, save_anndata=True, compression="gzip")
-    np.savez("tests/model/saved_model/version_1/expected.npz", latent=model.get_latent_representation(),
+    model.save("tests/model/saved_model/version_2", overwrite=True, save_anndata=True, compression="gzip")
+    np.savez("tests/model/saved_model/version_2/expected.npz", latent=model.get_latent_representation(),
              regulation=model.get_regulation().weight, sd=model.get_regulation().evidence.sd)
 """
 
@@ -61,6 +61,14 @@ def test_it_gives_what_it_gave(folder: Path, version: int) -> None:
     for read in (model.get_regulation, model.annotate):
         with pytest.raises(RuntimeError, match="saved before edges carried evidence.*`kind='influence'`"):
             read()
+
+
+def test_what_cell_states_lacked_before_version_2_is_neutral(folder: Path, version: int) -> None:
+    state = SCDual.load(folder, accelerator="cpu").module.cell_state
+    z = torch.randn(5, 2)
+    is_standard = torch.allclose(state.prior().log_prob(z), torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(-1))
+    is_silent = all(not effects.any() for effects in state.decoder.gene_effects.parameters())
+    assert is_standard == is_silent == (version < 2)  # noqa: PLR2004
 
 
 def test_it_remembers_how_it_was_made(folder: Path) -> None:
