@@ -68,7 +68,7 @@ def test_what_cell_states_lacked_before_version_2_is_neutral(folder: Path, versi
     z = torch.randn(5, 2)
     is_standard = torch.allclose(state.prior().log_prob(z), torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(-1))
     is_silent = all(not effects.any() for effects in state.decoder.gene_effects.parameters())
-    assert is_standard == is_silent == (version < 2)  # noqa: PLR2004
+    assert is_standard == is_silent == (version < 2)
 
 
 def test_it_remembers_how_it_was_made(folder: Path) -> None:
