@@ -75,7 +75,9 @@ COMPARED = {
     "fdr": SHARE,
     "ax": TEXT,
 }
-SIZES = dict.fromkeys(("n_hidden", "n_latent", "n_layers", "n_embed", "n_heads", "n_pool", "n_bins"), WHOLE)
+SIZES = dict.fromkeys(
+    ("n_hidden", "n_latent", "n_latent_components", "n_layers", "n_embed", "n_heads", "n_pool", "n_bins"), WHOLE
+)
 CHOSEN = {
     **SIZES,
     "dropout_rate": [-0.1, 1, 2, "0.1"],
@@ -94,6 +96,7 @@ PLAN = {
     **dict.fromkeys(("lr", "weight_decay", "max_kl_weight"), WEIGHT),
     "eps": POSITIVE,
     **dict.fromkeys(("n_steps_warmup", "n_steps_kl_warmup"), WHOLE_OR_ZERO),
+    "map_every": WHOLE,
     **dict.fromkeys(("compile", "on_step", "on_epoch"), FLAG),
     "compile_kwargs": [3],
 }
@@ -141,6 +144,7 @@ WRONG: dict[str, dict[str, list[Any]]] = {
         "batch_size": [*WHOLE, None],
         "enable_progress_bar": FLAG,
     },
+    "merge_ensembles": {"others": [3, [], ["model"]]},
     "ensemble_networks": CELLS,
     "get_regulation": {
         **CELLS,
@@ -489,7 +493,8 @@ def complaint(model: SCDual, call: str, given: dict[str, Any]) -> str | None:
     return None
 
 
-SLOW_OR_ODD = {"train", "train_ensemble", "get_importance_weights"}  # the last needs what only the model can make
+# the last two need what only models can make
+SLOW_OR_ODD = {"train", "train_ensemble", "get_importance_weights", "merge_ensembles"}
 
 
 @pytest.mark.parametrize("call", [call for call in WRONG if call not in SLOW_OR_ODD])

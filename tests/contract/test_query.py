@@ -253,9 +253,11 @@ def test_options_for_layers_that_do_not_exist_are_refused(
 def test_everything_learns_when_unfrozen(reference: SCDual, query: AnnData) -> None:
     model = SCDual.load_query_data(query, reference, unfrozen=True)
     model.train(1)
-    pairs = zip(reference.module.parameters(), model.module.parameters(), strict=True)
-    changed = [not torch.equal(old, new[: len(old)] if old.ndim else new) for old, new in pairs]
-    assert np.mean(changed) > 0.9
+    pairs = zip(reference.module.named_parameters(), model.module.parameters(), strict=True)
+    stays = {name for (name, old), new in pairs if torch.equal(old, new[: len(old)] if old.ndim else new)}
+    # batches that are not in the query have no say, and the prior moves once the KL divergence counts
+    waits = ("effects", "log_inverse_dispersion", "cell_state.prior")
+    assert {name for name in stays if not any(part in name for part in waits)} == set()
 
 
 def test_genes_are_sorted_in_place_when_asked_for(reference: SCDual, query: AnnData) -> None:

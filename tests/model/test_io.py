@@ -340,7 +340,10 @@ REFUSED = {
     "number": (lambda model, path: model.save(path, prefix=3), "expected the beginning of a file name"),
     "load_prefix": (lambda model, path: model.load(path, prefix="a/b"), "expected the beginning of a file name"),
     "backup_url": (lambda model, path: model.load(path, backup_url="http://x"), "download the folder first"),
-    "datamodule": (lambda model, path: model.load(path, datamodule=object()), "pass it to `train`"),
+    "datamodule": (
+        lambda model, path: model.load(path, datamodule=object()),
+        "of type object, expected LightningDataModule",
+    ),
     "adata": (lambda model, path: model.load(path, "data.h5ad"), "`adata` is of type str, expected AnnData"),
     "legacy": (lambda model, path: model.convert_legacy_save(path, path), "SCDual is younger than the format"),
 }

@@ -161,7 +161,7 @@ class Failing(dict):
         raise RuntimeError
 
 
-@pytest.mark.parametrize("method", ["get_latent_representation", "get_gene_embedding", "_parameters"])
+@pytest.mark.parametrize("method", ["get_latent_representation", "get_gene_embedding", "_var_table"])
 def test_a_failure_while_computing_changes_nothing(
     model: SCDual, adata: AnnData, contents: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:

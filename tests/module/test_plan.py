@@ -75,7 +75,7 @@ def fit(plan: SCDualTrainingPlan, cells: Cells, max_epochs: int) -> None:
 
 
 def configured(plan: SCDualTrainingPlan, n_steps: int) -> dict[str, Any]:
-    plan.trainer = SimpleNamespace(estimated_stepping_batches=n_steps, precision="32-true")
+    plan.trainer = SimpleNamespace(estimated_stepping_batches=n_steps, precision_plugin=None)
     return plan.configure_optimizers()
 
 

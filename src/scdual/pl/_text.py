@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.text import Text
 
 FONT_SIZE = 8  # of names, in points
-_LINE = 1.2  # height of a line over the size of the font
+_LINE = 1.4  # height of a line over the size of the font
 _LETTER = 0.6  # width of a letter over the size of the font, on average
 
 

@@ -6,10 +6,10 @@ Dimension key
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.stats import false_discovery_control, norm
 
 from scdual._checks import check_whole
-from scdual.grn import RegulatoryNetwork, align_networks, q_values
+from scdual.grn import RegulatoryNetwork, align_networks
 
 
 def compare_networks(first: RegulatoryNetwork, second: RegulatoryNetwork, *, top: int | None = None) -> pd.DataFrame:
@@ -64,7 +64,8 @@ def compare_networks(first: RegulatoryNetwork, second: RegulatoryNetwork, *, top
     if first.evidence is not None and second.evidence is not None:
         se = np.hypot(first.evidence.sd[row, column], second.evidence.sd[row, column])
         z = np.divide(after - before, se, out=np.zeros(len(se)), where=se > 0)
-        columns |= {"se": se, "z": z, "p_value": 2 * norm.sf(np.abs(z)), "q_value": q_values(z)}
+        p_value = 2 * norm.sf(np.abs(z))
+        columns |= {"se": se, "z": z, "p_value": p_value, "q_value": false_discovery_control(p_value)}
         size = np.abs(z)
     order = np.lexsort((_name_rank(target), _name_rank(source), -size))[:top]
     return pd.DataFrame(columns).iloc[order].reset_index(drop=True)
