@@ -22,10 +22,10 @@ OF_GENES = 16_000
 """Bytes of a gene while the map is learnt: the thousand cells at a time from which principal components are learnt, twice."""
 OF_TRAINING = 100_000_000
 """Bytes of a training of any size: optimiser, libraries that it loads, minibatches."""
-N_MATRICES, N_OF_GROUP = (
-    5,
-    3,
-)  # that are written of all cells: regulation, sd, support, attention, gate; of a group: three
+N_MATRICES = 5
+"""Matrices that are written of all cells: regulation, sd, support, attention, gate."""
+N_OF_GROUP = 3
+"""Matrices that are written of a group: regulation, sd, support."""
 _LARGE = 2e9  # bytes from which the estimate is told
 
 
