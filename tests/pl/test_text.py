@@ -78,7 +78,7 @@ def test_every_picture_of_networks_is_here() -> None:
 def test_nothing_is_cut(name: str) -> None:
     ax = PICTURES[name]()
     ax.figure.canvas.draw()
-    whole = ax.figure.bbox.padded(2)  # the box of a text is taller than its letters
+    whole = ax.figure.bbox.padded(1)
     for text in texts(ax):
         if re.fullmatch(r"[\N{MINUS SIGN}\d.]+", text.get_text()):
             continue  # a number beside an axis; those beyond its ends are hidden

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.text import Text
 
 FONT_SIZE = 8  # of names, in points
-_LINE = 1.4  # height of a line over the size of the font
+_LINE = 1.2  # height of a line over the size of the font
 _LETTER = 0.6  # width of a letter over the size of the font, on average
 
 
@@ -53,6 +53,7 @@ def fit_text(ax: "Axes", *, is_new: bool) -> None:
     if is_new:
         old_width, old_height = figure.get_size_inches()
         figure.set_size_inches(old_width + more_width, old_height + more_height)
+        figure.draw_without_rendering()  # of axes with an aspect the layout is right from the second drawing on
 
 
 def _break(text: "Text", room: float) -> float:
