@@ -52,6 +52,9 @@ class SCDualTrainingPlan(TrainingPlan):
         Weight of the KL divergence in the end. Above 1 the prior pulls harder than in a variational autoencoder, which
         leaves fewer dimensions in use, keeps batches out of them and types apart :cite:p:`Higgins17`. None is 2, and
         less for few genes: below 1,000 down to 0.8, below 1,500 of a single batch down to 0.4.
+    map_every
+        The map learns from the first of this many minibatches; with several processes from each. What
+        :meth:`~scdual.model.SCDual.get_regulation` returns by default is known before the first step and does not change.
     compile
         Whether to compile the module with :func:`torch.compile`.
     compile_kwargs
@@ -126,7 +129,12 @@ class SCDualTrainingPlan(TrainingPlan):
             self.loss_kwargs["map_weight"] = 1.0  # of validation
 
     def _map_weight(self, batch_idx: int) -> float:
-        """Return for how many minibatches the map's objective stands, so that the loss of an epoch is that of all."""
+        """Return for how many minibatches the map's objective stands, so that the loss of an epoch is that of all.
+
+        With several processes it is in each: they wait for gradients of all parameters.
+        """
+        if self.trainer.world_size > 1:
+            return 1.0
         if batch_idx % self.map_every:
             return 0.0
         n_batches = self.trainer.num_training_batches
