@@ -11,7 +11,7 @@ from anndata import AnnData
 from mudata import MuData
 from scvi import REGISTRY_KEYS
 
-from scdual._checks import argument_names, check_keywords, check_names, check_type
+from scdual._checks import argument_names, check_keywords, check_type
 from scdual._types import Dispersion, GeneLikelihood
 from scdual._warning import warn
 from scdual.data._categories import (
@@ -48,6 +48,7 @@ from scdual.model._record import first_record, generator_state
 from scdual.model._regulator_report import RegulatorReportMixin
 from scdual.model._repeat import RepeatMixin
 from scdual.model._scvi import FIELD_REGISTRIES_KEY, SETUP_ARGS_KEY, SETUP_METHOD_KEY, STATE_REGISTRY_KEY
+from scdual.model._setup_arguments import check_keys
 from scdual.module import MODULE_CHECKS, SCDualModule, check_module
 
 _TRANSFER_KEYWORDS = ("source_registry", "extend_categories", "allow_missing_labels")
@@ -256,7 +257,7 @@ class SCDual(
         if not isinstance(adata, AnnData):
             msg = f"`setup_anndata` expects an AnnData but got {type(adata).__name__}; use `setup_mudata` for MuData."
             raise TypeError(msg)
-        _check_keys(setup_method_args[SETUP_ARGS_KEY])
+        check_keys(setup_method_args[SETUP_ARGS_KEY])
         anndata_fields = [
             GeneLayerField(REGISTRY_KEYS.X_KEY, layer, require_counts=require_counts),
             CategoryField(REGISTRY_KEYS.BATCH_KEY, batch_key),
@@ -324,7 +325,7 @@ class SCDual(
         if unknown:
             msg = f"`modalities` names {unknown}, but the data have {list(mdata.mod)}; name one of those."
             raise ValueError(msg)
-        _check_keys(setup_method_args[SETUP_ARGS_KEY])
+        check_keys(setup_method_args[SETUP_ARGS_KEY])
         where = cls._create_modalities_attr_dict(dict(modalities), setup_method_args)
         mudata_fields = [
             MuDataGeneLayerField(
@@ -376,25 +377,6 @@ class SCDual(
             "use_size_factor_key": bool(self.registry_[SETUP_ARGS_KEY].get("size_factor_key")),
             "has_unlabeled": self.registry_[SETUP_ARGS_KEY].get("unlabeled_category") is not None,
         }
-
-
-def _check_keys(setup_args: dict[str, Any]) -> None:
-    """Raise an error unless each key of a column is one, and each list of them a list."""
-    for name in ("categorical_covariate_keys", "continuous_covariate_keys"):
-        if isinstance(setup_args[name], str):
-            msg = (
-                f"`{name}` is the text {setup_args[name]!r}, expected a list of columns; write [{setup_args[name]!r}]."
-            )
-            raise TypeError(msg)
-        if setup_args[name]:
-            check_names(name, setup_args[name])
-    for name in ("batch_key", "labels_key", "size_factor_key"):
-        if isinstance(setup_args[name], list | tuple):
-            msg = f"`{name}` is {setup_args[name]!r}, expected the name of one column of `obs`; join several in one first."
-            raise TypeError(msg)
-    if setup_args["unlabeled_category"] is not None and setup_args["labels_key"] is None:
-        msg = f"`unlabeled_category={setup_args['unlabeled_category']!r}` needs `labels_key`, the column of `obs` that holds it."
-        raise ValueError(msg)
 
 
 def _prior_tensors(prior: PriorNetwork | None) -> dict[str, Any]:
