@@ -59,14 +59,14 @@ def scdual(data: DataSet) -> Maps:
 def scdual_map(data: DataSet) -> Maps:
     """Return the map alone, which does not depend on how long the model is trained."""
     model = build(data)
-    model.train(max_epochs=1, enable_progress_bar=False)
+    model.train_map()
     return {"scdual": weight(model)}
 
 
 def scdual_ensemble(data: DataSet) -> Maps:
     """Return the mean map of five members of an ensemble, each of which saw half of the cells."""
     model = build(data)
-    model.train(max_epochs=1, enable_progress_bar=False)
+    model.train_map()
     model.train_ensemble(5)
     return {"scdual ensemble": np.mean([network.weight for network in model.ensemble_networks()], axis=0)}
 

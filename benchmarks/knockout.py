@@ -50,7 +50,7 @@ def fitted(adata: AnnData, regulators: Any, batch_key: str | None = None) -> SCD
     scvi.settings.seed = 0
     SCDual.setup_anndata(adata, batch_key=batch_key)
     model = SCDual(adata, regulators=regulators)
-    model.train(max_epochs=1, enable_progress_bar=False)
+    model.train_map()
     return model
 
 

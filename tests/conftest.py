@@ -32,7 +32,6 @@ TOUCHED = (
 
 @pytest.fixture(scope="session", autouse=True)
 def _quiet() -> None:
-    torch.set_num_threads(1)  # of two that share a busy machine, each would wait for the other
     scvi.settings.verbosity = logging.WARNING
     for name in ("lightning", "lightning.fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -43,6 +42,7 @@ def _same_start(tmp_path: Path) -> Iterator[None]:
     before = {name: getattr(scvi.settings, name) for name in TOUCHED}
     flags = os.environ.get("XLA_FLAGS", "")
     scvi.settings.seed = 0
+    torch.set_num_threads(1)  # of two that share a busy machine, each would wait for the other; numba sets it anew
     scvi.settings.logging_dir = tmp_path / "scvi_log"
     yield
     os.environ["XLA_FLAGS"] = flags  # every seed makes it longer; after 4,000 no process can be started

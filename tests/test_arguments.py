@@ -137,6 +137,7 @@ WRONG: dict[str, dict[str, list[Any]]] = {
         "trainer_config": [3],
         "trainer_kwargs": TRAINER,
     },
+    "train_map": {**HARDWARE, "batch_size": [*WHOLE, None]},
     "train_ensemble": {
         "n_ensemble": [1, *WHOLE],
         "permute_within": [*GROUPBY, "own"],

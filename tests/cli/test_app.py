@@ -1,5 +1,6 @@
 """The command line as a whole: help, version, exit codes, speed of the start."""
 
+import os
 import subprocess
 import sys
 
@@ -55,3 +56,16 @@ def test_help_loads_nothing_heavy() -> None:
     heavy = {"anndata", "matplotlib", "numpy", "pandas", "scanpy", "scvi", "torch"}
     code = f"import sys, scdual.cli; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize(("given", "used"), [(None, "passive"), ("active", "active")])
+def test_threads_sleep_while_they_wait_unless_told_otherwise(
+    given: str | None, used: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if given is not None:
+        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+    seen = []
+    monkeypatch.setattr("scdual.cli._app.app", lambda: seen.append(os.environ["OMP_WAIT_POLICY"]))
+    main()
+    assert seen == [used]

@@ -129,6 +129,6 @@ def test_bad_calls_are_explained(adata: AnnData, model: SCDual) -> None:
 def test_a_member_is_trained_on_one_device(adata: AnnData) -> None:
     SCDual.setup_anndata(adata)
     model = SCDual(adata, regulators="regulator")
-    model.is_trained = True
+    model.train_map()
     with pytest.raises(ValueError, match="a member of an ensemble is trained on one device; pass `devices=1`"):
         model.train_ensemble(2, devices=2)

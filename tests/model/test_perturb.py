@@ -212,7 +212,7 @@ def test_a_regulator_without_edges_is_an_error_that_counts_its_cells() -> None:
 def test_a_group_needs_a_column(adata: AnnData) -> None:
     SCDual.setup_anndata(adata)
     model = SCDual(adata, regulators="regulator")
-    with pytest.raises(RuntimeError, match="untrained"):
+    with pytest.raises(RuntimeError, match="has no regulatory map"):
         model.perturb({"REG01": 0})
     model.train(1, enable_progress_bar=False)
     with pytest.raises(ValueError, match="`group` needs `groupby`"):

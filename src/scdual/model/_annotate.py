@@ -45,6 +45,7 @@ class AnnotationMixin(RegulationMixin):
         regulator and column = target, and beside the regulation the ``varp["scdual_sd"]`` and ``varp["scdual_support"]`` of
         its edges, see :class:`~scdual.grn.EdgeEvidence`; the gene embedding to ``varm``; the regulators and in how many cells
         each gene is expressed, ``scdual_n_cells``, to ``var``; and parameters and losses to ``uns["scdual"]``. Of MuData, ``obsm`` and ``uns`` are written at the top and the others to the RNA modality.
+        After :meth:`train_map` alone, embeddings, attention and gate are left out.
         What an earlier call has written goes as a whole, and a call that fails changes nothing.
 
         Parameters
@@ -72,7 +73,7 @@ class AnnotationMixin(RegulationMixin):
             If ``batch_size`` is below 1, ``min_support`` is not between 0 and 1, no group has two cells, two groups have
             the same name, or what is written would not fit into memory.
         """
-        self._check_if_trained(warn=False)
+        self._check_map_is_learnt()
         self._check_evidence()
         check_cells(adata, batch_size=batch_size)
         check_share("min_support", min_support)
@@ -87,16 +88,19 @@ class AnnotationMixin(RegulationMixin):
         for name, network in self._written_groups(adata, groups, batch_size):
             varp |= network_matrices({regulation_key(name): _cut(network, min_support)}, rna.var_names)
             found.append(name)
-        latent = self.get_latent_representation(adata, batch_size=batch_size)
         varp |= self._matrices_of_all(adata, rna.var_names, batch_size, min_support)
+        obsm, varm = {}, {}
+        if self.is_trained_:
+            obsm[RESULT_KEYS.LATENT] = self.get_latent_representation(adata, batch_size=batch_size)
+            varm[RESULT_KEYS.GENE_EMBEDDING] = self.get_gene_embedding().to_numpy()
         manager = self.get_anndata_manager(adata, required=True)
         n_cells = n_cells_expressing(manager.get_from_registry(REGISTRY_KEYS.X_KEY))
         parameters = run_parameters(self, groupby, found) | ({"min_support": min_support} if min_support else {})
         results = Results(
-            obsm={RESULT_KEYS.LATENT: latent},
+            obsm=obsm,
             uns={RESULT_KEYS.PARAMETERS: parameters},
             varp=varp,
-            varm={RESULT_KEYS.GENE_EMBEDDING: self.get_gene_embedding().to_numpy()},
+            varm=varm,
             var={RESULT_KEYS.REGULATOR: rna.var_names.isin(self.regulators), RESULT_KEYS.N_CELLS: n_cells},
         )
         replace_results(adata, rna, results)
@@ -115,6 +119,8 @@ class AnnotationMixin(RegulationMixin):
         """Return by key of ``varp`` what is written of the map of all cells; no two maps are held at a time."""
         network = _cut(self._network_of_all(with_q_values=False), min_support)
         matrices = network_matrices({RESULT_KEYS.REGULATION: network}, var_names)
+        if not self.is_trained_:
+            return matrices
         is_written = network.weight.T != 0 if min_support else None  # (G, R)
         del network
         attention = mean_attention(self.module.map, self._batches(adata, None, batch_size))

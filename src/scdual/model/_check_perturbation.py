@@ -77,7 +77,7 @@ class PerturbationCheckMixin(PerturbationMixin):
         TypeError, ValueError
             If ``control`` is not in the column, too few cells have it, ``to`` is wrong, or no perturbation can be judged.
         """
-        self._check_if_trained(warn=False)
+        self._check_map_is_learnt()
         self._check_evidence()
         setting("to", to, 0)
         check_whole("rounds", rounds, at_least=0)

@@ -80,7 +80,7 @@ class ConditionMixin(RegulationMixin):
             If there is one condition only, several without a ``reference``, the reference is none of them, or no group
             has enough cells, or donors, of two conditions.
         """
-        self._check_if_trained(warn=False)
+        self._check_map_is_learnt()
         self._check_evidence()
         check_cells(adata, batch_size=batch_size)
         adata = self._validate_anndata(adata)

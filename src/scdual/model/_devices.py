@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from lightning.pytorch.strategies import DDPStrategy, ParallelStrategy
 
+from scdual.model._scvi import parse_device_args
+
 
 def n_devices(devices: int | Sequence[int] | str) -> int:
     """Return the number of devices that an argument of scvi-tools asks for; ``"auto"`` is one.
@@ -23,6 +25,28 @@ def n_devices(devices: int | Sequence[int] | str) -> int:
     if isinstance(devices, int):
         return devices if devices >= 0 else max(1, torch.cuda.device_count())
     return len(devices)
+
+
+def single_device(accelerator: str, devices: int | list[int] | str, *, learns: str) -> torch.device:
+    """Return the device that two arguments of scvi-tools ask for.
+
+    Parameters
+    ----------
+    accelerator, devices
+        Hardware, as in Lightning.
+    learns
+        What learns on it, for the error.
+
+    Raises
+    ------
+    ValueError
+        If these are several devices.
+    """
+    if n_devices(devices) > 1:
+        msg = f"`devices` is {devices}, but {learns} on one device; pass `devices=1`."
+        raise ValueError(msg)
+    *_, device = parse_device_args(accelerator, devices, return_device="torch")
+    return device
 
 
 def choose_strategy(strategy: Any, n_processes: int) -> Any:

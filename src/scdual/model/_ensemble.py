@@ -22,12 +22,11 @@ from scdual._checks import check_flag, check_type, check_whole
 from scdual.data._cells import cell_order
 from scdual.data._permute import permute_genes
 from scdual.data._rows import read_rows
-from scdual.model._devices import n_devices
+from scdual.model._devices import single_device
 from scdual.model._groups import SMALLEST_GROUP, group_names
 from scdual.model._merge import MERGED, check_mergeable, learnt_with
 from scdual.model._progress import tracked
 from scdual.model._record import add_step, recorded
-from scdual.model._scvi import parse_device_args
 from scdual.model._train_arguments import check_hardware, check_lengths
 from scdual.model._training import TrainingMixin
 from scdual.module import RegulationMap
@@ -83,7 +82,7 @@ class EnsembleMixin(TrainingMixin):
         KeyboardInterrupt
             On Ctrl+C. An earlier ensemble stays as it was.
         """
-        self._check_if_trained(warn=False)
+        self._check_map_is_learnt()
         check_whole("n_ensemble", n_ensemble, at_least=2)
         check_lengths(None, batch_size)
         check_hardware(accelerator, devices)
@@ -93,10 +92,7 @@ class EnsembleMixin(TrainingMixin):
                 "The model was loaded or built without data, so no ensemble can be trained; set `model.adata = adata`."
             )
             raise ValueError(msg)
-        if n_devices(devices) > 1:
-            msg = f"`devices` is {devices}, but a member of an ensemble is trained on one device; pass `devices=1`."
-            raise ValueError(msg)
-        *_, device = parse_device_args(accelerator, devices, return_device="torch")
+        device = single_device(accelerator, devices, learns="a member of an ensemble is trained")
         groups = None if permute_within is None else _permutation_groups(permute_within, self.adata.obs)
         self._validate_anndata()  # the data must not have changed since they were set up
         rng = np.random.default_rng(settings.seed)

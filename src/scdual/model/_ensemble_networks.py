@@ -37,7 +37,7 @@ class EnsembleNetworksMixin(RegulationMixin):
         ValueError
             If ``indices`` or ``batch_size`` is not valid.
         """
-        self._check_if_trained(warn=False)
+        self._check_map_is_learnt()
         if not self.ensemble_:
             msg = "The model has no ensemble; call `train_ensemble` first. Training the model again throws it away."
             raise RuntimeError(msg)

@@ -37,6 +37,8 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, RegisteredDataMixin):
     def summary_string(self) -> str:
         """What the model is, and whether it is trained, partly trained or not trained."""
         status = "Trained" if self.is_trained_ else "Not Trained"
+        if self.module.is_scaled and not self.is_trained_:
+            status = "Map learnt, embedding not trained"
         if self.interrupted_ is not None:
             status = f"Partly trained, interrupted {how_far(self.interrupted_)}"
         return f"{self._model_summary_string}\nTraining status: {status}"
@@ -125,6 +127,13 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, RegisteredDataMixin):
         return self.module.map_batches(
             self._make_data_loader(adata=cells, indices=indices, batch_size=batch_size or 512)
         )
+
+    def _check_map_is_learnt(self) -> None:
+        if not self.module.is_scaled:
+            msg = (
+                "The model is not trained, so it has no regulatory map; call `train`, or `train_map` for the map alone."
+            )
+            raise RuntimeError(msg)
 
     def _n_epochs(self) -> int:
         history = self.history or {}

@@ -25,7 +25,7 @@ def whole_or_undone(model: Any, callbacks: Sequence[Any] = ()) -> Iterator[None]
     KeyboardInterrupt
         If the training was interrupted; the message says how far it came.
     """
-    with _as_before_if_it_fails(model, callbacks):
+    with as_before_if_it_fails(model, callbacks):
         yield
         interrupted = _end_interrupted(model)
     model.interrupted_ = interrupted
@@ -46,7 +46,7 @@ def how_far(interrupted: dict[str, int]) -> str:
 
 
 @contextmanager
-def _as_before_if_it_fails(model: Any, callbacks: Sequence[Any]) -> Iterator[None]:
+def as_before_if_it_fails(model: Any, callbacks: Sequence[Any] = ()) -> Iterator[None]:
     """Give a model its weights, history and evidence back if the block raises."""
     module, device = model.module, model.device
     weights = {name: values.detach().to("cpu", copy=True) for name, values in module.state_dict().items()}

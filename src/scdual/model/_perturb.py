@@ -115,13 +115,15 @@ class PerturbationMixin(RegulationMixin):
         >>> knockout.to_frame(top=20)
         >>> model.perturb({"GATA1": "2x", "SPI1": 0}, group="B cell", groupby="cell_type")
         """
-        self._check_if_trained(warn=False)
+        self._check_map_is_learnt()
         self._check_evidence()
         wanted = self._wanted(genes)
         check_type("group", group, str, optional=True)
         check_whole("rounds", rounds, at_least=0)
         check_whole("n_draws", n_draws, at_least=1)
         check_flag("shift", shift)
+        if shift:
+            self._check_if_trained(warn=False)
         check_cells(adata, batch_size=batch_size)
         adata = self._validate_anndata(adata)
         rna = adata.mod[self._rna_modality] if isinstance(adata, MuData) else adata

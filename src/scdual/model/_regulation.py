@@ -132,11 +132,13 @@ class RegulationMixin(EnsembleMixin):
             If ``kind``, ``indices``, ``exclude_targets`` or ``batch_size`` is not valid, no group has two cells, or two have the
             same name.
         """
-        self._check_if_trained(warn=False)
+        self._check_map_is_learnt()
         check_choice("kind", kind, get_args(MapKind))
         check_cells(adata, indices, batch_size, dataloader)
         if kind in ("regulation", "consensus"):
             self._check_evidence()
+        else:
+            self._check_if_trained(warn=False)
         is_kept = kept_targets(exclude_targets, self.gene_names, self._var_table())
         if kind == "regulation" and adata is None and indices is None and groupby is None:
             return self._only(self._network_of_all(is_kept), is_kept)

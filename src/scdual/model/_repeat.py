@@ -14,7 +14,7 @@ from scdual.model._inherited import InheritedMixin
 from scdual.model._record import RUN_KEY, Record, Step, chance_of, data_hash, versions
 from scdual.model._saved_model import read_saved
 
-_SETUP_METHODS, _TRAININGS = ("setup_anndata", "setup_mudata"), ("train", "train_ensemble")
+_SETUP_METHODS, _TRAININGS = ("setup_anndata", "setup_mudata"), ("train", "train_map", "train_ensemble")
 
 
 class RepeatMixin(InheritedMixin):

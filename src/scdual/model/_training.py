@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from lightning import LightningDataModule
 from scvi import REGISTRY_KEYS
+from scvi.dataloaders import AnnDataLoader
 from scvi.model.base import UnsupervisedTrainingMixin
 
 from scdual._checks import argument_names, check_flag, check_type, listed
@@ -13,8 +14,8 @@ from scdual._warning import warn
 from scdual.data._counts import n_cells_expressing
 from scdual.model._checkpoint import check_checkpoint
 from scdual.model._datamodule import batch_size_of, check_datamodule
-from scdual.model._devices import choose_strategy, n_devices
-from scdual.model._interruption import whole_or_undone
+from scdual.model._devices import choose_strategy, n_devices, single_device
+from scdual.model._interruption import as_before_if_it_fails, whole_or_undone
 from scdual.model._map_memory import check_learnt
 from scdual.model._record import Record, recorded
 from scdual.model._saved_model import checkpoints_are_folders
@@ -181,6 +182,44 @@ class TrainingMixin(UnsupervisedTrainingMixin):
                 trainer_config=trainer_config,
                 **trainer_kwargs,
             )
+
+    @recorded
+    def train_map(
+        self, accelerator: str = "auto", devices: int | list[int] | str = "auto", batch_size: int = 128
+    ) -> None:
+        """Learn the regulatory map alone, in seconds, for those who need no embedding.
+
+        It is the map that :meth:`train` learns before its first step: :meth:`get_regulation` with its evidence,
+        :meth:`train_ensemble`, :meth:`compare_conditions`, :meth:`perturb` with ``shift=False`` and :meth:`annotate` work
+        with it. Embedding, expression and what the transformer makes of the map need :meth:`train`, which may follow.
+        A map that has been learnt stays as it is.
+
+        Parameters
+        ----------
+        accelerator, devices
+            Hardware, as in :meth:`train`, but a single device.
+        batch_size
+            Cells per minibatch.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is wrong, the model has no data, or the map does not fit into memory.
+        KeyboardInterrupt
+            On Ctrl+C. The model is then, as after any error, as it was before the call.
+        """
+        check_lengths(None, batch_size)
+        check_hardware(accelerator, devices)
+        device = single_device(accelerator, devices, learns="the map alone is learnt")
+        self._check_can_learn(None)
+        check_learnt(*self.module.map.known.weight.shape, accelerator=accelerator, n_processes=1)
+        if self.module.map.is_fitted:
+            return
+        self._name_rare_regulators()
+        with as_before_if_it_fails(self):
+            self.to_device(device)
+            self.module.fit_scale(AnnDataLoader(self.adata_manager, batch_size=batch_size))
+        self.module.eval()
 
     def _name_rare_regulators(self) -> None:
         """Warn of regulators that too few cells express."""

@@ -2,7 +2,13 @@
 
 from scdual.module._arguments import MODULE_CHECKS, PLAN_CHECKS, check_arguments, check_module
 from scdual.module._likelihood import batch_evidence
-from scdual.module._losses import classification_loss, edge_sparsity, prior_disagreement, regulation_loss
+from scdual.module._losses import (
+    classification_loss,
+    edge_sparsity,
+    prior_disagreement,
+    reconstruction_loss,
+    regulation_loss,
+)
 from scdual.module._module import SCDualModule
 from scdual.module._plan import SCDualTrainingPlan
 from scdual.module.map import (
@@ -79,6 +85,7 @@ __all__ = [
     "prior_reach",
     "prior_trust",
     "reach",
+    "reconstruction_loss",
     "regulation_loss",
     "residual_correlation",
     "squared_errors",

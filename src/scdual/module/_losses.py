@@ -1,11 +1,51 @@
-"""The loss terms beside the ELBO, as pure functions.
+"""The loss terms but the KL divergence, as pure functions.
 
 Dimension key
-    B  cells      T  targets      R  regulators      L  labels
+    B  cells      G  genes      T  targets      R  regulators      L  labels      N  counts above zero      S  samples
 """
 
 import torch
 import torch.nn.functional as F
+from scvi.distributions import NegativeBinomial, ZeroInflatedNegativeBinomial
+from torch.distributions import Distribution
+
+_EPS = 1e-8  # in the logarithms, that of scvi-tools
+
+
+def reconstruction_loss(counts: Distribution, x: torch.Tensor) -> torch.Tensor:
+    r"""Return the negative log-likelihood of each cell, summed over genes.
+
+    Of a negative binomial the gamma functions are computed where a count is above zero, because
+
+    .. math::
+        -\log p(x) = \theta \log\frac{\theta + \mu}{\theta} - x \log\frac{\mu}{\theta + \mu}
+        - \log\frac{\Gamma(x + \theta)}{\Gamma(\theta) \, x!}
+
+    is its first term at zero. Of sparse counts this takes a third of the time of ``log_prob``, and gradients are the same.
+
+    Parameters
+    ----------
+    counts
+        Distribution of the counts, batch shape ``(B, G)`` or ``(S, B, G)``.
+    x
+        Observed counts, shape ``(B, G)``.
+
+    Returns
+    -------
+    Loss of each cell, shape ``(B,)`` or ``(S, B)``.
+    """
+    is_other = (
+        isinstance(counts, ZeroInflatedNegativeBinomial) or x.device.type == "mps"
+    )  # which has lgamma by scvi-tools
+    if is_other or not isinstance(counts, NegativeBinomial):
+        return -counts.log_prob(x).sum(-1)
+    x, mean, theta = torch.broadcast_tensors(x, counts.mu, counts.theta)
+    log_sum = (theta + mean + _EPS).log()
+    at_zero = (theta * (log_sum - (theta + _EPS).log())).sum(-1)
+    position = x.flatten().nonzero().squeeze(1)  # (N,)
+    k, mean, theta, log_sum = (of_all.flatten().index_select(0, position) for of_all in (x, mean, theta, log_sum))
+    beyond = k * ((mean + _EPS).log() - log_sum) + (k + theta).lgamma() - theta.lgamma() - (k + 1).lgamma()
+    return at_zero.flatten().index_add(0, position // x.shape[-1], -beyond).view_as(at_zero)
 
 
 def regulation_loss(prediction: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:

@@ -20,7 +20,7 @@ from scdual.module._arguments import check_module
 from scdual.module._cell_state import CellState, mean_shares
 from scdual.module._covariates import batch_of, covariate_columns, dispersion_group, move_to_batch
 from scdual.module._likelihood import marginal_log_likelihood
-from scdual.module._losses import classification_loss
+from scdual.module._losses import classification_loss, reconstruction_loss
 from scdual.module._minibatch import MapBatches, check_minibatch, dense
 from scdual.module.map import DEFAULT_SETTINGS, MapCells, RegulationMap
 from scdual.nn import kl_to_prior
@@ -325,9 +325,9 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
     ) -> LossOutput:
         """Return the loss and its parts; the map's objective counts for ``map_weight`` minibatches, 0 leaves it out."""
         x = dense(tensors[REGISTRY_KEYS.X_KEY])
-        reconstruction_loss = -generative_outputs["px"].log_prob(x).sum(-1)  # (B,)
+        reconstruction = reconstruction_loss(generative_outputs["px"], x)  # (B,)
         kl = kl_to_prior(inference_outputs["qz"], inference_outputs["z"], generative_outputs["pz"])  # (B,)
-        loss = (reconstruction_loss + kl_weight * kl).mean()
+        loss = (reconstruction + kl_weight * kl).mean()
         parts: dict[str, torch.Tensor] = {}
         if map_weight > 0:
             regulation, parts = self.regulation_objective(tensors)
@@ -342,7 +342,7 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
             parts |= {"z": inference_outputs["z"], "batch": batch, "labels": labels}
         return LossOutput(
             loss=loss,
-            reconstruction_loss=reconstruction_loss,
+            reconstruction_loss=reconstruction,
             kl_local={"kl_divergence_z": kl},
             extra_metrics=parts,
         )
