@@ -12,7 +12,7 @@ DOCS_READY := $(VENV)/.docs-ready-$(VERSION)
 BENCH_READY := $(VENV)/.bench-ready-$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-gpu lint format docs tutorials bench bench-gpu bench-grn bench-embedding clean
+.PHONY: help demo test test-slow test-gpu lint format docs tutorials bench-speed bench-gpu bench-grn bench-embedding clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -44,7 +44,7 @@ docs: $(DOCS_READY) ## build the pages, docs/_build/html
 tutorials: $(DOCS_READY) ## run every notebook, fail on the first error
 	$(BIN)/jupyter-execute tutorials/*.ipynb
 
-bench: $(READY) ## measure speed and memory
+bench-speed: $(BENCH_READY) ## measure whole jobs, speed and memory, beside other methods
 	$(BIN)/python benchmarks/speed.py
 
 bench-gpu: $(READY) ## measure one CUDA device beside scVI and the CPU

@@ -34,7 +34,7 @@ def number(value: float) -> str:
 
 def mean_and_spread(values: pd.Series) -> str:
     """Return the mean over seeds, and the standard deviation between them behind ± if there are several."""
-    spread = f" ± {number(values.std())}" if len(values) > 1 else ""
+    spread = f" ± {number(values.std())}" if values.count() > 1 else ""
     return f"{number(values.mean())}{spread}"
 
 
