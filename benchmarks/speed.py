@@ -134,7 +134,7 @@ JOBS: dict[str, Callable[[Path], dict[str, Any]]] = {
 def job(method: str, path: Path) -> dict[str, float]:
     """Return seconds and memory of one job."""
     result, cost = measured(JOBS[method], path)
-    return {**cost, "seconds": round(cost["seconds"] + result.get("left_out", 0), 2)}
+    return {**cost, "seconds": round(float(cost["seconds"] + result.get("left_out", 0)), 2)}
 
 
 def stepper(model: SCDual | SCVI) -> Callable[[], None]:
