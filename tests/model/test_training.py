@@ -115,6 +115,21 @@ def test_a_training_without_progress_stops_early(model: SCDual, options: dict[st
     assert model.is_trained
 
 
+def test_a_length_that_the_model_chooses_ends_early_when_held_out_cells_gain_nothing(model: SCDual) -> None:
+    model.train(max_steps=2)
+    stopping = model.trainer.early_stopping_callback
+    assert (stopping.monitor, stopping.patience) == ("elbo_validation", 45)
+    assert stopping.warmup_epochs == 200  # 400 steps of the KL divergence, 2 an epoch
+
+
+@pytest.mark.parametrize(
+    "options", [{"max_epochs": 2}, {"early_stopping": False}, {"train_size": 1.0}], ids=["length", "False", "no cells"]
+)
+def test_a_length_that_the_user_chooses_does_not(model: SCDual, options: dict[str, object]) -> None:
+    model.train(**{"max_steps": 2} | options)
+    assert model.trainer.early_stopping_callback is None
+
+
 def test_early_stopping_without_validation_cells_is_an_error(model: SCDual) -> None:
     with pytest.raises(ValueError, match="`early_stopping` needs validation cells"):
         model.train(1, early_stopping=True, train_size=1.0)

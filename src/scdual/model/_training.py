@@ -31,6 +31,7 @@ from scdual.model._train_arguments import (
 )
 from scdual.model._trainer import QuietTrainRunner
 from scdual.module import SCDualTrainingPlan
+from scdual.module._plan import N_STEPS_KL_WARMUP
 
 MIN_STEPS = 1_000
 MIN_EPOCHS = 10
@@ -48,8 +49,26 @@ def default_max_epochs(n_obs: int, batch_size: int) -> int:
     batch_size
         Cells per step.
     """
-    steps_per_epoch = math.ceil(0.9 * n_obs / batch_size)
-    return max(MIN_EPOCHS, math.ceil(MIN_STEPS / steps_per_epoch))
+    return max(MIN_EPOCHS, epochs_of(MIN_STEPS, n_obs, batch_size))
+
+
+def epochs_of(n_steps: int, n_obs: int, batch_size: int) -> int:
+    """Return the epochs in which a number of steps is made, by nine tenths of the cells."""
+    return math.ceil(n_steps / math.ceil(0.9 * n_obs / batch_size))
+
+
+def trainer_defaults(*, validates: bool, n_first: int) -> dict[str, Any]:
+    """Return what scdual asks of the trainer unless the user does.
+
+    Parameters
+    ----------
+    validates
+        Whether cells are set aside for validation.
+    n_first
+        Epochs before which a training is not stopped: while the KL divergence counts little, the bound says little.
+    """
+    defaults = {"gradient_clip_val": 100.0, "early_stopping_monitor": "elbo_validation"}
+    return defaults | {"early_stopping_warmup_epochs": n_first} | ({"check_val_every_n_epoch": 1} if validates else {})
 
 
 class TrainingMixin(UnsupervisedTrainingMixin):
@@ -75,7 +94,7 @@ class TrainingMixin(UnsupervisedTrainingMixin):
         shuffle_set_split: bool = True,
         load_sparse_tensor: bool = False,
         batch_size: int = 128,
-        early_stopping: bool = False,
+        early_stopping: bool | None = None,
         datasplitter_kwargs: dict[str, Any] | None = None,
         plan_config: KwargsLike | None = None,
         plan_kwargs: KwargsLike | None = None,
@@ -103,7 +122,9 @@ class TrainingMixin(UnsupervisedTrainingMixin):
         batch_size
             Cells per minibatch.
         early_stopping
-            Whether to stop when the validation loss no longer falls.
+            Whether to stop when the evidence lower bound of the validation cells has not risen for 45 epochs. None does so,
+            once the weight of the KL divergence has risen, if neither ``max_epochs`` nor ``datamodule`` is given and a
+            single process trains; more than about a thousand cells then train to the end all the same.
         datasplitter_kwargs
             Further arguments of :class:`~scvi.dataloaders.DataSplitter`.
         plan_config, plan_kwargs
@@ -130,9 +151,9 @@ class TrainingMixin(UnsupervisedTrainingMixin):
         check_split(
             train_size, validation_size, datasplitter_kwargs, n_obs=None if self.adata is None else self.adata.n_obs
         )
-        flags = {"shuffle_set_split": shuffle_set_split, "load_sparse_tensor": load_sparse_tensor}
-        for name, flag in (flags | {"early_stopping": early_stopping}).items():
-            check_flag(name, flag)
+        check_flag("shuffle_set_split", shuffle_set_split)
+        check_flag("load_sparse_tensor", load_sparse_tensor)
+        check_flag("early_stopping", early_stopping, optional=True)
         check_plan(plan_config, plan_kwargs)
         check_trainer(trainer_config, trainer_kwargs, own=argument_names(self.train))
         check_type("datamodule", datamodule, LightningDataModule, optional=True)
@@ -143,27 +164,29 @@ class TrainingMixin(UnsupervisedTrainingMixin):
         strategy = choose_strategy(trainer_kwargs.get("strategy") or config.get("strategy"), n_processes)
         if strategy is not None:
             trainer_kwargs["strategy"] = strategy  # scvi-tools overlooks that of a config
+        validates = self._validates(datamodule, train_size, validation_size, datasplitter_kwargs)
+        may_stop = max_epochs is None and datamodule is None and n_processes == 1 and validates
+        if early_stopping is None:
+            early_stopping = config.get("early_stopping", may_stop)  # which scvi-tools overlooks
+        check_early_stopping(early_stopping, validates=validates)
         n_obs = self.adata.n_obs if datamodule is None else getattr(datamodule, "n_obs", None)
         if max_epochs is None and n_obs is not None:
             max_epochs = default_max_epochs(n_obs, batch_size_of(datamodule, batch_size) * n_processes)
         check_checkpoint(trainer_kwargs.get("ckpt_path") or config.get("ckpt_path"), self, max_epochs=max_epochs)
         if trainer_kwargs.get("callbacks") is not None:
             trainer_kwargs["callbacks"] = list(trainer_kwargs["callbacks"])  # Lightning appends to the list
-        early_stopping = early_stopping or config.get("early_stopping", False)  # scvi-tools overlooks the latter
-        validates = self._validates(datamodule, train_size, validation_size, datasplitter_kwargs)
-        check_early_stopping(early_stopping, validates=validates)
-        defaults = {"gradient_clip_val": 100.0, "early_stopping_monitor": "validation_loss"}
-        if validates:
-            defaults["check_val_every_n_epoch"] = 1
-        elif datamodule is None and train_size is None and validation_size is None:
+        if not validates and datamodule is None and train_size is None and validation_size is None:
             train_size = 1.0  # below ten cells scvi-tools would move some to a validation set that is not there
-        map_learns = any(parameter.requires_grad for parameter in self.module.map.gate.parameters())
+        n_first = epochs_of(N_STEPS_KL_WARMUP, self.adata.n_obs, batch_size) if may_stop else 0
+        defaults = trainer_defaults(validates=validates, n_first=n_first)
         trainer_kwargs = {key: value for key, value in defaults.items() if config.get(key) is None} | trainer_kwargs
         if not self.module.map.is_fitted:
             self._name_rare_regulators()
         callbacks: Any = trainer_kwargs.get("callbacks") or config.get("callbacks") or ()
         with whole_or_undone(self, callbacks):
-            if map_learns:  # else what is known about it stays
+            if any(
+                each.requires_grad for each in self.module.map.gate.parameters()
+            ):  # else what is known about it stays
                 self.ensemble_, self.null_ = [], {}
             super().train(
                 max_epochs=max_epochs,

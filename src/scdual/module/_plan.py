@@ -16,6 +16,7 @@ from scdual.module._axes import fit_axes
 from scdual.module._processes import AllCells, share_split, share_state
 
 Cells = Iterable[dict[str, torch.Tensor]]
+N_STEPS_KL_WARMUP = 400
 
 
 def warmup_cosine(step: int, *, n_warmup: int, n_steps: int) -> float:
@@ -73,7 +74,7 @@ class SCDualTrainingPlan(TrainingPlan):
         weight_decay: float = 1e-2,
         eps: float = 1e-8,
         n_steps_warmup: int = 50,
-        n_steps_kl_warmup: int = 400,
+        n_steps_kl_warmup: int = N_STEPS_KL_WARMUP,
         max_kl_weight: float | None = None,
         map_every: int = 4,
         compile: bool = False,
