@@ -74,6 +74,17 @@ def test_weights_are_those_of_a_training_without_a_stop(
     assert sorted(model.train_indices) == sorted(whole.train_indices)
 
 
+def test_early_stopping_goes_on_where_it_was(adata: AnnData, tmp_path: Path) -> None:
+    never_better = {"early_stopping_min_delta": 1e9, "early_stopping_patience": 1, "early_stopping_warmup_epochs": 4}
+    options: dict[str, Any] = {"batch_size": 32, "early_stopping": True, **never_better}
+    whole = build(adata)
+    whole.train(20, **options)
+    path = stopped(adata, tmp_path, early_stopping=True, **never_better)
+    model = build(adata)
+    model.train(20, ckpt_path=path, **options)
+    assert model.history["train_loss"].index[-1] == whole.history["train_loss"].index[-1] == 5
+
+
 def test_a_checkpoint_changes_nothing_and_writes_one_folder(adata: AnnData, tmp_path: Path) -> None:
     scvi.settings.logging_dir = tmp_path / "log"
     digests = []

@@ -46,7 +46,7 @@ KEYS = {
     "UUID_KEY": "_scvi_uuid",
 }
 TYPES = {"KwargsLike"}  # for annotations alone
-OWN = {"checkpoints_read_by", "name_genes"}
+OWN = {"checkpoints_read_by", "name_genes", "N_CHECKS"}
 
 
 def private_imports(path: Path) -> Iterator[str]:
@@ -108,3 +108,8 @@ def test_no_other_file_imports_private_names() -> None:
     found = {path.relative_to(ROOT): list(private_imports(path)) for path in ROOT.rglob("*.py")}
     assert found.pop(Path("model/_scvi.py"))
     assert {path: names for path, names in found.items() if names} == {}
+
+
+def test_early_stopping_counts_how_often_it_has_looked() -> None:
+    found = vars(Trainer(early_stopping=True, accelerator="cpu", devices=1, logger=False).early_stopping_callback)
+    assert found[_scvi.N_CHECKS] == 0, VERSION

@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule
 from torch import distributed
 
+from scdual.model._scvi import N_CHECKS
 from scdual.module._processes import SPLIT
 
 _KEY = "scdual"  # in the checkpoint
@@ -38,6 +39,7 @@ class RunState(Callback):
             "generators": _of_all_processes(_generators(pl_module.device)),
             "split": {name: torch.as_tensor(cells) for name, cells in split.items() if cells is not None},
             "data": _data(trainer._model),
+            "checks": getattr(trainer.early_stopping_callback, N_CHECKS, 0),
         }
 
     def on_load_checkpoint(self, trainer: Any, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -47,6 +49,8 @@ class RunState(Callback):
             return
         for name, cells in held["split"].items():
             setattr(trainer.datamodule, name, cells.numpy())
+        if trainer.early_stopping_callback is not None:
+            setattr(trainer.early_stopping_callback, N_CHECKS, held.get("checks", 0))
         if len(held["generators"]) == trainer.world_size:
             _set_generators(held["generators"][trainer.global_rank], trainer.strategy.root_device)
 

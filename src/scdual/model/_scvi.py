@@ -32,6 +32,7 @@ __all__ = [
     "UUID_KEY",
     "BaseModelMetaClass",
     "KwargsLike",
+    "N_CHECKS",
     "ProgressBar",
     "batch_codes",
     "checkpoints_read_by",
@@ -46,6 +47,8 @@ __all__ = [
 FIELD_REGISTRIES_KEY, STATE_REGISTRY_KEY = _FIELD_REGISTRIES_KEY, _STATE_REGISTRY_KEY
 SETUP_ARGS_KEY, SETUP_METHOD_KEY = _SETUP_ARGS_KEY, _SETUP_METHOD_NAME
 UUID_KEY = _SCVI_UUID_KEY
+
+N_CHECKS = "_current_step"  # of early stopping: how often it has looked, which its state does not hold
 
 batch_codes = _get_batch_code_from_category
 compare_groups = _de_core
