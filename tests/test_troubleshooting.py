@@ -49,7 +49,7 @@ TEST_OF = {
     "interrupted before its first step": "model/test_interruption.py::test_interrupted_before_the_first_step_it_is_not_trained",
     "The ensemble was interrupted": "model/test_interruption.py::test_an_interrupted_ensemble_leaves_the_earlier_one",
     "every device trains a copy of the whole model": "model/test_devices.py::test_what_divides_the_model_or_loses_results_is_refused",
-    "a member of an ensemble is trained on one device": "model/test_ensemble.py::test_a_member_is_trained_on_one_device",
+    "on one device; pass": "model/test_ensemble.py::test_a_member_is_trained_on_one_device",
     "Nothing can learn": "model/test_query.py::test_a_query_from_known_batches_has_nothing_to_learn",
     "The datamodule has other … than the model": "model/test_datamodule.py::test_a_datamodule_of_other_cells_is_refused_before_the_first_step",
     "would leave these unread": "model/test_datamodule.py::test_a_model_with_data_takes_no_datamodule",

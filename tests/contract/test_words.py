@@ -356,6 +356,7 @@ def test_data_that_changed_after_set_up_are_an_error_in_every_use(
     cells: AnnData, case: str, unchanged: Callable
 ) -> None:
     model = build(cells, batch_key="batch", labels_key="site", continuous_covariate_keys=["depth"])
+    model.train_map()
     model.is_trained = True
     change, message = CHANGES[case]
     change(cells)
