@@ -34,7 +34,7 @@ def embed(name: str, method: str, seed: int) -> tuple[np.ndarray, dict[str, floa
     told = {"depth_share": depth_share(adata, found), "mixing": mixing(adata, found)}
     if of_thinned is not None:
         told["movement"] = movement(adata, found, of_thinned)
-    return found, cost | {key: round(value, 4) for key, value in told.items()}
+    return found, cost | {key: round(float(value), 4) for key, value in told.items()}
 
 
 def score(name: str, embeddings: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
