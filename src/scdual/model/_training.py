@@ -184,9 +184,8 @@ class TrainingMixin(UnsupervisedTrainingMixin):
             self._name_rare_regulators()
         callbacks: Any = trainer_kwargs.get("callbacks") or config.get("callbacks") or ()
         with whole_or_undone(self, callbacks):
-            if any(
-                each.requires_grad for each in self.module.map.gate.parameters()
-            ):  # else what is known about it stays
+            # else the map is frozen, and what is known about it stays
+            if any(each.requires_grad for each in self.module.map.gate.parameters()):
                 self.ensemble_, self.null_ = [], {}
             super().train(
                 max_epochs=max_epochs,
