@@ -167,7 +167,8 @@ def steps(path: Path, n_rounds: int) -> dict[str, float]:
     """Return the median milliseconds per step of both models in rounds of 20 steps, and that of the ratio."""
     warnings.simplefilter("ignore")
     adata = read_h5ad(path)
-    both = {cls.__name__: stepper(built(cls, adata)) for cls in (SCVI, SCDual)}
+    models = (built(SCVI, adata), built(SCDual, adata, regulators="regulator"))
+    both = {type(model).__name__: stepper(model) for model in models}
     rounds = []
     for _ in range(n_rounds + 1):
         seconds = {}
