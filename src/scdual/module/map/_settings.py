@@ -8,40 +8,41 @@ class MapSettings:
     """The tuned numbers of the regulatory map.
 
     ``decisions/`` is the folder of decision records in the documentation. Numbers that only guard against rounding stand
-    where they are used.
+    where they are used. *Varied*: halved or doubled, the number changes the mean AUPRC ratio of the network benchmark by at
+    most 0.2 %; what moves it by more says by how much. ``benchmarks/sensitivity.py`` makes that table.
 
     Parameters
     ----------
     max_depth
-        Where the standardised log library size is cut off, so that its square stays small. Not measured.
+        Where the standardised log library size is cut off, so that its square stays small. Varied.
     n_knots
-        Knots of a gene's distribution, by which values become ranks. Not measured.
+        Knots of a gene's distribution, by which values become ranks. Varied.
     n_knot_cells
-        Cells from which the knots are taken. Not measured.
+        Cells from which the knots are taken. Varied.
     n_components
-        Principal components that denoise. Not measured.
+        Principal components that denoise. Varied.
     weight_of_noise
         Weight of denoised values where correlations are pure noise, before the limit below. Chosen on the linear start,
-        ``decisions/0004``.
+        ``decisions/0004``; half of it -1.4 %, twice +0.4 %.
     max_denoised_weight
-        Largest weight of denoised values. Chosen on the linear start, ``decisions/0004``.
+        Largest weight of denoised values. Chosen on the linear start, ``decisions/0004``. Varied.
     min_explained
-        Explained variance below which a regulator's denoised value counts for less. Not measured.
+        Explained variance below which a regulator's denoised value counts for less; half of it +0.2 %, twice -0.5 %.
     pca_chunk, pca_cells
-        Cells per update of the components, and cells after which they are settled. Not measured.
+        Cells per update of the components, and cells after which they are settled. Beyond the sizes of the benchmark.
     least_penalty
-        Ridge penalty of few, independent regulators. Chosen on the linear start, ``decisions/0004``.
+        Ridge penalty of few, independent regulators. Chosen on the linear start, ``decisions/0004``. Varied.
     max_visible
-        Regulators that a target sees at a time when there are many. Not measured.
+        Regulators that a target sees at a time when there are many; half of it +0.9 %, twice -0.9 %, but on networks
+        simulated here with 3,000 cells the other way round, so it stays.
     unfitted_visible_share
         Share of visible regulators before it is read off the data. Not measured: it is replaced before the first step.
     smallest_penalty
-        Least ridge penalty of the start: regulators may be silent, or twins. Not measured.
+        Least ridge penalty of the start: regulators may be silent, or twins. Only a given `visible_share` near 1 reaches it.
     least_share
-        Share of a pair's prior variance that similar genes have no say in; 0.15 and 0.6 change the mean of the network
-        benchmark by at most .002, ``decisions/0008``.
+        Share of a pair's prior variance that similar genes have no say in, ``decisions/0008``. Varied.
     moment_cells
-        Cells after which the moments of the start are settled. Not measured.
+        Cells after which the moments of the start are settled. Beyond the sizes of the benchmark.
     largest_gate
         Largest value of the gate at its start, so that it can still grow. Not measured.
     gate_rank
