@@ -37,10 +37,12 @@ def rows(name: str) -> list[dict[str, Any]]:
     """Return the scores of one data set under all settings; meant for a process of its own."""
     data, found = load(name), []
     for setting, factor in [("none", 1.0), *((setting, factor) for setting in VARIED for factor in FACTORS)]:
-        value = {} if setting == "none" else {setting: type(getattr(DEFAULT, setting))(factor * getattr(DEFAULT, setting))}
+        value = (
+            {} if setting == "none" else {setting: type(getattr(DEFAULT, setting))(factor * getattr(DEFAULT, setting))}
+        )
         SCDualModule.map_settings = replace(DEFAULT, **value)
-        for row in score("scdual", scdual_map(data)["scdual"], data):
-            found.append({"set": name, "setting": setting, "factor": factor} | row)
+        varied = {"set": name, "setting": setting, "factor": factor}
+        found += [varied | row for row in score("scdual", scdual_map(data)["scdual"], data)]
     return [{key: row[key] for key in (*KEYS, *SCORES, "density")} for row in found]
 
 
