@@ -20,8 +20,10 @@ help: ## show this list
 demo: $(READY) ## train on real blood cells, write demo/
 	$(BIN)/scdual demo --out demo
 
+# One process for each processor; beyond eight, their imports cost what they save. Each begins with a part of the files
+# in order, so that few repeat the models that the tests of a file share, and takes from the others when it is done.
 test: $(READY) ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=8 --dist=worksteal
 
 test-slow: $(READY) ## run the tests that take minutes
 	$(BIN)/python -m pytest -m "slow and not gpu"

@@ -1,5 +1,6 @@
 """Settings shared by all tests: fixed seed, one thread, no windows, no progress bars, no files left behind."""
 
+import gc
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -9,6 +10,9 @@ from typing import Any
 
 os.environ["MPLBACKEND"] = "Agg"  # before matplotlib and tqdm are imported, here and in subprocesses
 os.environ["TQDM_DISABLE"] = "1"
+# One thread, because tensors of this size are not worth more and a process of `make test` runs on each processor.
+# numba sets that of torch anew, to its own number.
+os.environ["NUMBA_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import pandas as pd
@@ -30,6 +34,12 @@ TOUCHED = (
 )
 
 
+def pytest_collection_finish() -> None:
+    """Leave what is imported by now out of every later search for garbage, which else takes a second each."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _quiet() -> None:
     scvi.settings.verbosity = logging.WARNING
@@ -42,7 +52,7 @@ def _same_start(tmp_path: Path) -> Iterator[None]:
     before = {name: getattr(scvi.settings, name) for name in TOUCHED}
     flags = os.environ.get("XLA_FLAGS", "")
     scvi.settings.seed = 0
-    torch.set_num_threads(1)  # of two that share a busy machine, each would wait for the other; numba sets it anew
+    torch.set_num_threads(1)  # also where torch was imported before this file
     scvi.settings.logging_dir = tmp_path / "scvi_log"
     yield
     os.environ["XLA_FLAGS"] = flags  # every seed makes it longer; after 4,000 no process can be started

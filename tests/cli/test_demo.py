@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from scdual import datasets
+from scdual.cli import _clusters, _pictures
 from scdual.cli._app import app
 from scdual.cli._demo import _compared
 from scdual.datasets import simulate
@@ -103,7 +104,14 @@ def test_files_of_someone_else_stay(
 
 
 @pytest.mark.usefixtures("_small_data")
-def test_earlier_demo_is_replaced_and_other_files_stay(tmp_path: Path) -> None:
+def test_earlier_demo_is_replaced_and_other_files_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def save_pictures(*_: object, folder: Path, **__: object) -> None:
+        for name in FILES[2:]:
+            (folder / name).write_text("new")
+
+    monkeypatch.setattr(_pictures, "save_pictures", save_pictures)
+    monkeypatch.setattr(_clusters, "add_clusters", lambda *_, **__: None)
+    monkeypatch.setattr(_clusters, "best_agreement", lambda *_, **__: _clusters.Agreement(0.5, 0.5))
     for name in (*FILES, "notes.txt"):
         (tmp_path / name).write_text("old")
     run("--out", tmp_path, "--max-epochs", 1)

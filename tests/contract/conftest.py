@@ -1,23 +1,11 @@
 """A tiny data set and a model trained on it, shared by the tests of one file."""
 
-from collections.abc import Iterator
-
 import pytest
 import scvi
-import torch
 from anndata import AnnData
 
 from scdual.datasets import simulate
 from scdual.model import SCDual
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Tensors of this size are not worth a second thread, least of all on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -251,30 +251,3 @@ def test_a_posterior_predictive_check_compares_model_and_counts(
     (table,) = ppc.metrics.values()
     assert len(table) == 36
     assert spearmanr(table["scdual"], table["Raw"]).statistic > least_agreement
-
-
-@pytest.fixture(scope="module")
-def half_labelled() -> SCDual:
-    scvi.settings.seed = 0
-    data = simulate(200, 36, n_regulators=6, n_cell_types=3)
-    counts = data.X.toarray()
-    counts[np.arange(200), data.obs["cell_type"].cat.codes] += 10  # a marker gene for each type
-    data.X = csr_matrix(counts)
-    data.obs["known"] = np.where(np.arange(200) % 2, data.obs["cell_type"].astype(str), "unlabelled")
-    SCDual.setup_anndata(data, labels_key="known", unlabeled_category="unlabelled")
-    model = SCDual(data, regulators="regulator", classification_weight=10.0)
-    model.train(10, batch_size=32, plan_kwargs={"lr": 5e-3})
-    return model
-
-
-def test_labels_of_unlabelled_cells_are_predicted(half_labelled: SCDual) -> None:
-    unlabelled = np.arange(0, 200, 2)
-    truth = half_labelled.adata.obs["cell_type"].to_numpy()[unlabelled]
-    assert (half_labelled.predict(indices=unlabelled) == truth).mean() > 0.8
-
-
-def test_probabilities_of_the_known_labels_add_up_to_one(half_labelled: SCDual) -> None:
-    found = half_labelled.predict(soft=True)
-    assert set(found.columns) == {"type_1", "type_2", "type_3"}
-    assert list(found.index) == list(half_labelled.adata.obs_names)
-    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)

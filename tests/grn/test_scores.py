@@ -233,7 +233,7 @@ def loop_auroc_within(network: RegulatoryNetwork, reference: pd.DataFrame, allow
     return float(np.mean(areas))
 
 
-@pytest.mark.parametrize("regulators", [None, ["A", "B"], {"C", "A", "nobody"}], ids=str)
+@pytest.mark.parametrize("regulators", [None, ["A", "B"], {"C", "A", "nobody"}], ids=["all", "list", "set"])
 def test_score_network_agrees_with_a_loop(
     network: RegulatoryNetwork, reference: pd.DataFrame, regulators: list[str] | None
 ) -> None:

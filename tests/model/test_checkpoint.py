@@ -48,12 +48,12 @@ class Stop(Callback):
             raise OSError(msg)
 
 
-def stopped(adata: AnnData, folder: Path, *, epoch: int = 3, seed: int | None = 0, **options: Any) -> Path:
-    """Return the checkpoint of a training that did not come to its end."""
+def stopped(adata: AnnData, folder: Path, *, epoch: int = 2, seed: int | None = 0, **options: Any) -> Path:
+    """Return the checkpoint of the epochs before the one in which a training stopped."""
     scvi.settings.seed = seed
     last = ModelCheckpoint(folder, save_last=True)
     with pytest.raises(OSError, match="stopped"):
-        build(adata).train(6, batch_size=32, callbacks=[last, Stop(epoch)], **options)
+        build(adata).train(4, batch_size=32, callbacks=[last, Stop(epoch)], **options)
     return Path(last.last_model_path)
 
 
@@ -64,25 +64,25 @@ def test_weights_are_those_of_a_training_without_a_stop(
     options: dict[str, Any] = {"batch_size": 32, "train_size": train_size}
     scvi.settings.seed = 0
     whole = build(adata)
-    whole.train(6, callbacks=[ModelCheckpoint(tmp_path / "whole", save_last=True)], **options)
+    whole.train(4, callbacks=[ModelCheckpoint(tmp_path / "whole", save_last=True)], **options)
     path = stopped(adata, tmp_path / "part", train_size=train_size)
     scvi.settings.seed = 1  # the checkpoint knows better
     model = build(adata)
-    model.train(6, ckpt_path=path, callbacks=[ModelCheckpoint(tmp_path / "part", save_last=True)], **options)
-    assert list(model.history["train_loss"].index) == [3, 4, 5]
+    model.train(4, ckpt_path=path, callbacks=[ModelCheckpoint(tmp_path / "part", save_last=True)], **options)
+    assert list(model.history["train_loss"].index) == [2, 3]
     assert digest(model) == digest(whole)
     assert sorted(model.train_indices) == sorted(whole.train_indices)
 
 
 def test_early_stopping_goes_on_where_it_was(adata: AnnData, tmp_path: Path) -> None:
-    never_better = {"early_stopping_min_delta": 1e9, "early_stopping_patience": 1, "early_stopping_warmup_epochs": 4}
+    never_better = {"early_stopping_min_delta": 1e9, "early_stopping_patience": 1, "early_stopping_warmup_epochs": 1}
     options: dict[str, Any] = {"batch_size": 32, "early_stopping": True, **never_better}
     whole = build(adata)
     whole.train(20, **options)
-    path = stopped(adata, tmp_path, early_stopping=True, **never_better)
+    path = stopped(adata, tmp_path, early_stopping=True, **never_better)  # after the first that counts
     model = build(adata)
     model.train(20, ckpt_path=path, **options)
-    assert model.history["train_loss"].index[-1] == whole.history["train_loss"].index[-1] == 5
+    assert model.history["train_loss"].index[-1] == whole.history["train_loss"].index[-1] == 2
 
 
 def test_a_checkpoint_changes_nothing_and_writes_one_folder(adata: AnnData, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_without_a_seed_the_same_cells_train(adata: AnnData, tmp_path: Path) -> 
     path = stopped(adata, tmp_path, seed=None)
     split = torch.load(path)["scdual"]["split"]
     model = build(adata)
-    model.train(6, batch_size=32, ckpt_path=path)
+    model.train(3, batch_size=32, ckpt_path=path)
     assert list(model.train_indices) == split["train_idx"].tolist()
     assert list(model.validation_indices) == split["val_idx"].tolist()
 
@@ -127,10 +127,10 @@ def test_what_does_not_fit_is_refused_before_anything_changes(adata: AnnData, tm
     other = tmp_path / "other.ckpt"
     torch.save({"weights": torch.ones(3)}, other)
     cases = [
-        (build(adata, n_latent=3), path, 6, "of a model with other genes, regulators or sizes; build the model with"),
-        (build(others), path, 6, "of a training on other data: the counts and covariates differ"),
-        (build(adata), path, 2, "after 3 epochs, but `max_epochs` is 2; pass the number it had, or more"),
-        *((build(adata), bad, 6, "is no whole checkpoint of Lightning") for bad in (damaged, text, other)),
+        (build(adata, n_latent=3), path, 4, "of a model with other genes, regulators or sizes; build the model with"),
+        (build(others), path, 4, "of a training on other data: the counts and covariates differ"),
+        (build(adata), path, 1, "after 2 epochs, but `max_epochs` is 1; pass the number it had, or more"),
+        *((build(adata), bad, 4, "is no whole checkpoint of Lightning") for bad in (damaged, text, other)),
     ]
     for model, bad, max_epochs, message in cases:
         before = digest(model)

@@ -59,7 +59,7 @@ def model(tables: tuple[pd.DataFrame, pd.DataFrame]) -> SCDual:
     adata.obs["small"] = np.where(np.arange(800) < 12, "few", "many")
     SCDual.setup_anndata(adata)
     model = SCDual(adata, regulators=REGULATORS, n_hidden=16)
-    model.train(15, enable_progress_bar=False)
+    model.train(1, enable_progress_bar=False)
     return model
 
 

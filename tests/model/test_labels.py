@@ -25,7 +25,7 @@ def labelled() -> SCDual:
     data.obs["known"] = known
     SCDual.setup_anndata(data, labels_key="known", unlabeled_category="Unknown")
     model = SCDual(data, regulators="regulator", classification_weight=10.0)
-    model.train(40)
+    model.train(8, batch_size=32, plan_kwargs={"lr": 5e-3})
     return model
 
 

@@ -83,7 +83,7 @@ def test_a_posterior_has_mean_and_variance(trained: SCDual) -> None:
     mean, var = trained.get_latent_representation(return_dist=True)
     np.testing.assert_array_equal(mean, trained.get_latent_representation())
     assert (var > 0).all()
-    draws = np.stack([trained.get_latent_representation(give_mean=False) for _ in range(300)])
+    draws = np.stack([trained.get_latent_representation(give_mean=False) for _ in range(60)])
     np.testing.assert_allclose(draws.std(0).mean(), np.sqrt(var).mean(), rtol=0.05)
 
 

@@ -57,7 +57,7 @@ def test_a_new_batch_starts_as_the_known_one_that_explains_it_best() -> None:
     query.obs["batch"] = query.obs["batch"].map({"batch_1": "like_1", "batch_2": "like_2"})
     SCDual.setup_anndata(cells, batch_key="batch")
     reference = SCDual(cells, regulators="regulator", batch_representation="embedding", dispersion="gene-batch")
-    reference.train(30, plan_kwargs={"max_kl_weight": 2.0})
+    reference.train(10, batch_size=64, plan_kwargs={"max_kl_weight": 2.0})
     model = SCDual.load_query_data(query, reference)
     for name in (f"_embeddings_dict.{REGISTRY_KEYS.BATCH_KEY}.weight", "cell_state.decoder.log_inverse_dispersion"):
         table = model.module.get_parameter(name)
@@ -202,7 +202,7 @@ def test_labels_are_transferred_to_the_query(cells: AnnData) -> None:
     data, query = (marked[(marked.obs["batch"] == "batch_3") == chosen].copy() for chosen in (False, True))
     SCDual.setup_anndata(data, batch_key="batch", labels_key="cell_type", unlabeled_category="Unknown")
     reference = SCDual(data, regulators="regulator", dropout_rate=0.1)
-    reference.train(100, plan_kwargs={"max_kl_weight": 0.1})
+    reference.train(12, batch_size=32, plan_kwargs={"lr": 5e-3, "max_kl_weight": 0.1})
     truth = query.obs.pop("cell_type").to_numpy()
     with pytest.warns(UserWarning, match="Missing labels key cell_type"):
         model = SCDual.load_query_data(query, reference)

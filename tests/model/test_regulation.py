@@ -164,7 +164,7 @@ def test_a_chain_is_read_with_its_direction_and_signs() -> None:
     adata = simulate(500, 12, network=chain, library_size=2_000)
     SCDual.setup_anndata(adata)
     model = SCDual(adata, regulators=["A", "B"])
-    model.train(25, train_size=1.0, batch_size=100)
+    model.train_map()
     weight = table(model.get_regulation())
     assert sorted(weight.index) == ["A", "B"]
     assert weight.loc["A", "B"] > 0.1

@@ -1,6 +1,5 @@
 """A run is repeated from its record alone, bit by bit."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,14 +19,6 @@ from scdual.model._record import Record
 
 SMALL = {"n_embed": 8, "n_hidden": 8, "n_latent": 2, "n_pool": 2, "n_heads": 1}
 PRIOR = pd.DataFrame({"source": ["REG01", "REG02"], "target": ["GENE001", "GENE002"], "weight": [2.0, -1.0]})
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

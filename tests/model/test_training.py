@@ -75,7 +75,7 @@ def test_a_second_training_goes_on_with_dropout_and_appends_to_the_history(model
 def test_training_lowers_the_loss(adata: AnnData) -> None:
     SCDual.setup_anndata(adata)
     model = SCDual(adata, regulators="regulator")
-    model.train(15, batch_size=32)
+    model.train(8, batch_size=32)
     for split in ("train", "validation"):
         loss = model.history[f"{split}_loss"].to_numpy(dtype=float)
         assert loss[-1] < loss[0]

@@ -85,6 +85,7 @@ def test_a_group_has_its_row_of_dispersions() -> None:
 
 
 def test_gradients_of_shared_dispersions_do_not_depend_on_threads() -> None:
+    torch.set_num_threads(4)
     n_cells, n_genes = 128, 2_000  # enough for several threads
     decoder = CountDecoder(
         effects(H), effects(n_genes), n_latent=Z, n_genes=n_genes, n_hidden=H, n_dispersions=1, gene_likelihood="nb"
