@@ -47,6 +47,7 @@ def data_set(name: str) -> DataSet:
 
 def candidates(data: DataSet, reference: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Return which pairs are edges and which are candidates, each row = regulator, column = target."""
+    reference = reference[reference["source"].isin(data.regulators) & reference["target"].isin(data.genes)]
     row, column = data.regulators.get_indexer(reference["source"]), data.genes.get_indexer(reference["target"])
     shape = len(data.regulators), len(data.genes)
     is_edge = csr_matrix((np.ones(len(row), bool), (row, column)), shape=shape).toarray()
@@ -65,7 +66,7 @@ def draw(mask: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
 def measure(name: str) -> list[dict[str, Any]]:
     """Return one row per network and prior."""
     data = data_set(name)
-    alone = trained_map(data, None)
+    alone = learnt_map(data, None)
     rows = []
     for network, reference in data.references.items():
         is_edge, is_candidate = candidates(data, reference)
@@ -76,7 +77,7 @@ def measure(name: str) -> list[dict[str, Any]]:
         false = draw(is_candidate & ~is_edge, half.sum(), rng)
         priors = {"half true": half | false, "useless": draw(is_candidate, 2 * half.sum(), rng)}
         for kind, prior in priors.items():
-            found = trained_map(data, prior)
+            found = learnt_map(data, prior)
             off = is_candidate & ~prior
             score = partial(average_precision_score, is_edge[off])
             n_targets = np.broadcast_to(prior.sum(1, keepdims=True), prior.shape)
@@ -86,14 +87,14 @@ def measure(name: str) -> list[dict[str, Any]]:
     return rows
 
 
-def trained_map(data: DataSet, prior: np.ndarray | None) -> np.ndarray:
-    """Return the absolute weights after the default training."""
+def learnt_map(data: DataSet, prior: np.ndarray | None) -> np.ndarray:
+    """Return the absolute weights of the map, which the steps of a training would not change."""
     table = None
     if prior is not None:
         row, column = prior.nonzero()
         table = pd.DataFrame({"source": data.regulators[row], "target": data.genes[column]})
     model = build(data, prior=table)
-    model.train(enable_progress_bar=False)
+    model.train_map()
     return np.abs(weight(model))
 
 

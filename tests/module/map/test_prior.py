@@ -1,10 +1,19 @@
-"""Worth and reach of a prior network."""
+"""Worth and reach of a prior network, and the activities that it gives.
+
+Dimension key
+    N  cells      G  genes      R  regulators
+"""
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from sklearn.linear_model import LinearRegression
 
-from scdual.module.map import prior_factor, prior_reach, prior_trust
+from scdual.module.map import MapCells, RegulationMap, prior_activity, prior_factor, prior_reach, prior_trust
+
+N, G, REGULATORS = 500, 14, [3, 0, 8]
+R = len(REGULATORS)
 
 # ---- trust ------------------------------------------------------------------------------------------------------------
 
@@ -65,6 +74,64 @@ def test_reach_of_regulators_with_as_many_targets_is_one() -> None:
     torch.testing.assert_close(prior_reach(torch.eye(4)), torch.ones(4))
 
 
+# ---- activity ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cells() -> MapCells:
+    """Counts in two batches; genes 10 to 13 share a programme that their regulator, gene 3, is too rare to show."""
+    log_rate = 3.5 + 0.3 * torch.randn(N, G)
+    log_rate[:, 10:] += torch.randn(N, 1) - 3.0  # so few of all molecules that the others keep their shares
+    log_rate[:, 3] = -4.0
+    batch = F.one_hot(torch.randint(2, (N,)), 2).float()
+    return MapCells(torch.poisson((log_rate + batch @ torch.randn(2, G)).exp()), batch)
+
+
+@pytest.fixture
+def fitted(cells: MapCells) -> RegulationMap:
+    module = RegulationMap(G, regulators=REGULATORS, n_categories=[2], n_embed=8, n_heads=2)
+    module.fit([cells])
+    return module
+
+
+def activity_by_hand(module: RegulationMap, cells: MapCells, loading: np.ndarray) -> np.ndarray:
+    """Return ridge coefficients of genes on unit activities, one pair of regulator and gene after the other, ``(G, R)``."""
+    values = module.values
+    standardised = values.scale.standardise(values.log_expr(cells)).double().numpy()
+    covariates = values.covariates(cells).double().numpy()
+    free = standardised - LinearRegression().fit(covariates, standardised).predict(covariates)
+    activity = free @ loading
+    std = np.where(activity.std(0) > 0, activity.std(0), 1.0)
+    correlation = np.zeros((R, G))
+    for gene in range(G):
+        for regulator in range(R):
+            of_others = activity[:, regulator] - loading[gene, regulator] * free[:, gene]
+            correlation[regulator, gene] = (of_others * free[:, gene]).mean() / std[regulator] / free[:, gene].std()
+    activity /= std
+    return np.abs(np.linalg.solve(activity.T @ activity / N + np.eye(R), correlation)).T
+
+
+def test_activity_is_that_of_the_other_targets(fitted: RegulationMap, cells: MapCells) -> None:
+    weight, strength = torch.randn(G, R), torch.zeros(G, R)
+    strength[[1, 5, 10, 12], 0] = torch.tensor([1.0, 0.5, 1.0, 1.0])
+    strength[[2, 11, 6], 1] = 1.0
+    expected = activity_by_hand(fitted, cells, (weight.sign() * strength).double().numpy())
+    expected /= expected[:, :2].mean()
+    found = prior_activity(fitted.values, [cells], weight, strength)
+    np.testing.assert_allclose(found[:, :2], expected[:, :2], rtol=2e-3, atol=2e-4)
+    assert (found[:, 2] == 1).all()  # the prior does not know it
+    halves = [MapCells(cells.counts[part], cells.covariates[part]) for part in torch.randperm(N).split(N // 2)]
+    torch.testing.assert_close(prior_activity(fitted.values, halves, weight, strength), found, rtol=1e-4, atol=1e-5)
+
+
+def test_activity_finds_targets_of_a_regulator_that_is_too_rare_to_tell(fitted: RegulationMap, cells: MapCells) -> None:
+    strength = torch.zeros(G, R)
+    strength[10:13, 0] = strength[[1, 2], 1] = 1.0
+    found = prior_activity(fitted.values, [cells], torch.ones(G, R), strength)[:, 0]
+    assert found.argsort(descending=True)[:4].sort().values.tolist() == [10, 11, 12, 13]
+    assert found[13] > 3 * found[4:8].max()  # of which the prior says nothing
+
+
 # ---- factor -----------------------------------------------------------------------------------------------------------
 
 
@@ -77,6 +144,9 @@ def test_factor_is_that_of_reach_and_edges() -> None:
     assert float(found[4, 1]) == pytest.approx(float(reach[1]) ** 0.6 / 0.4**0.5)
     assert float(found[9, 0]) == pytest.approx(float(reach[0]) ** 0.6 / 0.7**0.5)
     torch.testing.assert_close(prior_factor(strength, 0.0), torch.ones(30, 3))
+    activity = torch.rand(30, 3)
+    torch.testing.assert_close(prior_factor(strength, 0.6, activity), found * activity**0.6)
+    torch.testing.assert_close(prior_factor(strength, 0.0, activity), torch.ones(30, 3))
 
 
 def test_squared_factor_of_edges_is_how_much_larger_their_squared_weights_are() -> None:

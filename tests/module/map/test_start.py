@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.linear_model import LinearRegression, Ridge
 
-from scdual.module.map import MapCells, RegulationMap, prior_factor
+from scdual.module.map import MapCells, RegulationMap, prior_activity, prior_factor
 
 N, G, N_BATCH = 400, 20, 2
 REGULATORS = [9, 2, 5, 0, 17]
@@ -261,6 +261,8 @@ def test_a_prior_counts_as_far_as_it_is_trusted(cells: MapCells, prior_weight: f
     module = fitted(cells, prior_strength=strength, prior_sign=torch.zeros(G, R), prior_weight=prior_weight)
     trust = float(module.prior_strength.max())  # in edges of strength 1
     assert trust > 0
-    torch.testing.assert_close(module.prior_factor, prior_factor(strength, trust) ** prior_weight)
+    start, _ = build_map().learn([cells])
+    activity = prior_activity(module.values, [cells], start.weight, strength)
+    torch.testing.assert_close(module.prior_factor, prior_factor(strength, trust, activity) ** prior_weight)
     assert (module.prior_factor == 1).all() == (prior_weight == 0)
     np.testing.assert_allclose(map_of(module, cells), map_of(fitted(cells), cells), atol=1e-5)  # it is read out later

@@ -21,7 +21,7 @@ from scdual.module.map._perturbation import (
     value_range,
 )
 from scdual.module.map._posterior import KnownPairs, Posterior, posterior_map
-from scdual.module.map._prior import prior_factor, prior_reach, prior_trust
+from scdual.module.map._prior import prior_activity, prior_factor, prior_reach, prior_trust
 from scdual.module.map._read_out import Pairs, correlation, gate, group_pairs, known_pairs
 from scdual.module.map._regulation_map import RegulationMap
 from scdual.module.map._scale import ExpressionScale
@@ -61,6 +61,7 @@ __all__ = [
     "mean_influence",
     "observe",
     "posterior_map",
+    "prior_activity",
     "prior_factor",
     "prior_reach",
     "prior_trust",

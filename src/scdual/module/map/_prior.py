@@ -3,12 +3,19 @@
 Inside tensors row = target, column = regulator.
 
 Dimension key
-    G  genes      R  regulators
+    G  genes      R  regulators      B  cells
 """
+
+from collections.abc import Iterable
 
 import torch
 
+from scdual.module.map._moments import collect_moments
 from scdual.module.map._settings import DEFAULT_SETTINGS, MapSettings
+from scdual.module.map._values import MapCells, MapValues
+
+_PENALTY = 1.0  # on activities of unit variance; the first value taken
+_TINY = 1e-12
 
 
 def prior_trust(weight: torch.Tensor, strength: torch.Tensor, *, settings: MapSettings = DEFAULT_SETTINGS) -> float:
@@ -59,12 +66,54 @@ def prior_reach(strength: torch.Tensor) -> torch.Tensor:
     return reach
 
 
-def prior_factor(strength: torch.Tensor, trust: float) -> torch.Tensor:
+@torch.no_grad()
+def prior_activity(
+    values: MapValues, batches: Iterable[MapCells], weight: torch.Tensor, strength: torch.Tensor
+) -> torch.Tensor:
+    r"""Return how much a gene goes with the activity of a regulator, relative to the mean of all pairs, ``(G, R)``.
+
+    The activity of a regulator in a cell is the sum of the standardised values of its targets in a prior network, each times its
+    strength and the sign of its weight, as the univariate linear model of decoupler has it up to scale :cite:p:`BadiaiMompel22`. Genes
+    are regressed on the activities of all regulators, with a ridge penalty, free of covariates and depth; a target
+    has no part in the activity that it is regressed on. The size of the coefficient tells of targets that the prior does not
+    know, also where the regulator is too rare for its own counts to tell. A regulator without an edge has 1.
+
+    Parameters
+    ----------
+    values
+        Values whose scale has been learnt.
+    batches
+        Minibatches of the cells; they are read once.
+    weight
+        Weights that were learnt without the prior, shape ``(G, R)``.
+    strength
+        Strength of the prior's edges, 0 for other pairs, shape ``(G, R)``.
+    """
+    loading = weight.sign() * strength  # (G, R)
+
+    def view(log_expr: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        standardised = values.scale.standardise(log_expr)
+        return standardised @ loading, standardised
+
+    moments = collect_moments(values, batches, view)
+    gram, cross = moments.partial()
+    variance = moments.variance().clamp_min(0)
+    cross -= loading.T * variance  # of a target with itself
+    std, is_known = gram.diagonal().clamp_min(0).sqrt(), (loading != 0).any(0)
+    inverse_std = torch.where(is_known & (std > 0), 1 / std.clamp_min(_TINY), 0.0)
+    correlation = cross * inverse_std[:, None] / variance.sqrt().clamp_min(_TINY)
+    gram *= inverse_std * inverse_std[:, None]
+    size = torch.linalg.solve(gram + _PENALTY * torch.eye(len(gram)).to(gram), correlation).abs()  # (R, G)
+    relative = size / size[is_known].mean().clamp_min(_TINY)
+    return torch.where(is_known[:, None], relative, 1.0).T.to(weight.dtype)
+
+
+def prior_factor(strength: torch.Tensor, trust: float, activity: torch.Tensor | float = 1.0) -> torch.Tensor:
     r"""Return by what a prior network multiplies the weights of a map, shape ``(G, R)``.
 
-    .. math:: f_{ji} = r_i^{\tau} \, (1 - \tau s_{ji})^{-1/2}
+    .. math:: f_{ji} = (r_i a_{ji})^{\tau} \, (1 - \tau s_{ji})^{-1/2}
 
-    with the trust :math:`\tau` and the reach r of the regulator. An edge of full strength is multiplied by
+    with the trust :math:`\tau`, the reach r of the regulator and how much the gene goes with its activity, a. An edge of full strength is multiplied by
     :math:`\sqrt\rho`, by how much larger the prior's weights were found to be.
 
     Parameters
@@ -73,5 +122,7 @@ def prior_factor(strength: torch.Tensor, trust: float) -> torch.Tensor:
         Strength of the prior's edges, 0 for other pairs, shape ``(G, R)``.
     trust
         How far the data bear the prior out, see :func:`prior_trust`.
+    activity
+        What :func:`prior_activity` returns.
     """
-    return prior_reach(strength) ** trust * (1 - trust * strength) ** -0.5
+    return (prior_reach(strength) * activity) ** trust * (1 - trust * strength) ** -0.5

@@ -16,7 +16,8 @@ from scdual._constants import LOSS_KEYS
 from scdual.module._losses import edge_sparsity, prior_disagreement, regulation_loss
 from scdual.module.map._hiding import Hidden, Hiding
 from scdual.module.map._posterior import KnownPairs
-from scdual.module.map._prior import prior_factor, prior_trust
+from scdual.module.map._prior import prior_activity, prior_factor, prior_trust
+from scdual.module.map._sample import CellSample
 from scdual.module.map._scale import N_DEPTH
 from scdual.module.map._settings import DEFAULT_SETTINGS, MapSettings
 from scdual.module.map._start import LinearStart, fit_values, linear_start
@@ -148,24 +149,33 @@ class RegulationMap(nn.Module):
         batches
             Minibatches of the cells, those of validation included; they are read several times.
         """
-        self._set_start(self.learn(batches))
+        start, sample = self.learn(batches)
+        if self.prior_strength is not None:
+            self._weigh_prior(self.prior_strength, start.weight, sample)
+        self._set_start(start)
 
     @torch.no_grad()
-    def learn(self, batches: Iterable[MapCells]) -> LinearStart:
-        """Learn what is known about the pairs, and return where gradients may start; arguments as in :meth:`fit`."""
+    def learn(self, batches: Iterable[MapCells]) -> tuple[LinearStart, CellSample]:
+        """Learn what is known about the pairs; return where gradients may start, and the cells that told.
+
+        Arguments are those of :meth:`fit`.
+        """
         sample = fit_values(self.values, self.hiding, self.expr_embedding, batches, self.settings)
         penalty, min_cells = self.hiding.penalty, self.min_cells
         start = linear_start(self.values, batches, sample, penalty=penalty, min_cells=min_cells, settings=self.settings)
         self.known.set(start.posterior, start.n_cells)
-        return start
+        return start, sample
+
+    def _weigh_prior(self, strength: torch.Tensor, weight: torch.Tensor, sample: CellSample) -> None:
+        """Trust the prior as far as ``weight``, learnt without it, bears it out."""
+        trust = prior_trust(weight, strength, settings=self.settings)
+        activity = prior_activity(self.values, sample, weight, strength)
+        self.prior_factor.copy_(prior_factor(strength, trust, activity) ** self.prior_weight)
+        strength.mul_(trust)
 
     def _set_start(self, start: LinearStart) -> None:
         """Start gate and covariates at the best linear prediction, if attention is uniform, and genes near their regulators."""
         weight = start.weight
-        if self.prior_strength is not None:
-            trust = prior_trust(weight, self.prior_strength, settings=self.settings)
-            self.prior_factor.copy_(prior_factor(self.prior_strength, trust) ** self.prior_weight)
-            self.prior_strength.mul_(trust)
         self.regulation_decoder.effects.set(start.effects)
         self.gene_embedding.move_to_regulators(weight, self.regulator_index)
         gate, state = torch.empty_like(weight), self.gene_state()
