@@ -57,3 +57,17 @@ def test_what_is_borrowed_is_bounded() -> None:
     few = donor_test(x, variance, np.ones(2, dtype=int), most_borrowed=3.0).p_value
     assert (few >= many - 1e-12).all()
     assert (few > many).any()
+
+
+def test_what_no_donor_shows_does_not_matter_to_the_rest() -> None:
+    """A gene that no cell expresses is the same in all donors; that is not an agreement of donors."""
+    rng = np.random.default_rng(0)
+    variance = rng.uniform(0.5, 2.0, (2, 40))
+    x = 3 + rng.normal(size=variance.shape) * np.sqrt(variance + 1.0)
+    silent = np.zeros((2, 10)) + [[0.0], [1e-16]]  # rounding aside
+    alone = donor_test(x, variance, np.ones(2, dtype=int))
+    beside = donor_test(np.hstack([x, silent]), np.hstack([variance, np.ones((2, 10))]), np.ones(2, dtype=int))
+    for one, other in zip(alone, beside, strict=True):
+        np.testing.assert_allclose(other[:40], one)
+    np.testing.assert_allclose(beside.p_value[40:], 1)
+    assert np.isfinite(donor_test(silent, np.ones((2, 10)), np.ones(2, dtype=int)).p_value).all()

@@ -114,3 +114,15 @@ def test_activity_is_the_weighted_mean_of_targets(fitted: RegulationMap, counts:
 
 def test_regulators_without_targets_have_no_weights() -> None:
     assert not target_weights(torch.zeros(4, 2), n_targets=3).any()
+
+
+def test_a_unit_without_a_regulator_is_not_sure_of_it(fitted: RegulationMap, counts: torch.Tensor) -> None:
+    """The spread of a gene that a unit does not express is 0 there; its error is that of the typical unit."""
+    counts = counts.clone()
+    counts[:70, 3] = 0  # in the first half
+    counts[:, 8] = 0  # in both
+    expression = unit_activity(fitted.values, halves(counts), torch.zeros(N_GENES, 5))[1]
+    np.testing.assert_allclose(expression.variance[:, 3], [1 / 70, 1 / 90])
+    np.testing.assert_allclose(expression.variance[0, 1], 1 / 70)
+    assert expression.variance[1, 1] > 1 / 90  # all of the spread within units is that of the second half
+    np.testing.assert_allclose(expression.mean[0, 3], expression.mean[1, 3])
