@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from scdual.module.map import cell_test, donor_test
+from scdual.module.map._donors import _moderation
 
 
 def test_cells_are_compared_by_their_errors() -> None:
@@ -71,3 +72,27 @@ def test_what_no_donor_shows_does_not_matter_to_the_rest() -> None:
         np.testing.assert_allclose(other[:40], one)
     np.testing.assert_allclose(beside.p_value[40:], 1)
     assert np.isfinite(donor_test(silent, np.ones((2, 10)), np.ones(2, dtype=int)).p_value).all()
+
+
+@pytest.mark.parametrize("n_free", [1, 2, 5])
+def test_what_is_borrowed_is_what_variances_were_drawn_with(n_free: int) -> None:
+    """Variances that differ as 3 over a chi-square variable of 8 degrees, seen through `n_free` degrees, follow 3 F."""
+    spread = 3 * stats.f.rvs(n_free, 8, size=1_000_000, random_state=0)
+    borrowed, typical = _moderation(spread, n_free)
+    assert borrowed == pytest.approx(8, rel=0.1)
+    assert typical == pytest.approx(3, rel=0.02)
+
+
+def test_variances_that_are_the_same_are_borrowed_whole() -> None:
+    borrowed, _ = _moderation(2.0 * stats.chi2.rvs(4, size=50, random_state=3) ** 0, 4)
+    assert np.isinf(borrowed)
+
+
+def test_donors_share_what_they_have_in_common_with_their_errors() -> None:
+    """Errors of two donors that spread less than these errors say: the error is what they say, and z becomes the statistic."""
+    x, variance = np.array([[1.0, 2.0], [1.1, 2.1]]), np.array([[0.5, 0.2], [0.25, 0.3]])
+    found = donor_test(x, variance, np.array([1, 1]))
+    weight = 1 / variance
+    np.testing.assert_allclose(found.difference, (weight * x).sum(0) / weight.sum(0))
+    np.testing.assert_allclose(found.se, 1 / np.sqrt(weight.sum(0)))
+    np.testing.assert_allclose(found.statistic, found.difference / found.se)

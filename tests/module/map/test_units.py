@@ -6,6 +6,7 @@ import torch
 
 from scdual.datasets import simulate
 from scdual.module.map import MapCells, RegulationMap, target_weights, unit_activity, unit_maps
+from scdual.module.map._activity import _means
 
 N_GENES, N_CELLS = 24, 160
 
@@ -110,6 +111,25 @@ def test_activity_is_the_weighted_mean_of_targets(fitted: RegulationMap, counts:
         )
         np.testing.assert_allclose(found.variance[0], parts[0].var(axis=0, ddof=1) / std**2 / 70, rtol=1e-4)
         assert 1 <= found.n_independent <= 5 + 1e-9
+
+
+def test_the_strongest_targets_are_those_of_either_sign() -> None:
+    weight = torch.randn(N_GENES, 5, generator=torch.Generator().manual_seed(1))
+    expected = np.zeros((N_GENES, 5))
+    for regulator, column in enumerate(weight.numpy().T):
+        strongest = sorted(range(N_GENES), key=lambda gene: -abs(column[gene]))[:6]  # noqa: B023
+        expected[strongest, regulator] = column[strongest] / sum(abs(column[gene]) for gene in strongest)
+    np.testing.assert_allclose(target_weights(weight, n_targets=6), expected, rtol=1e-5)
+    assert (expected < 0).any()
+
+
+def test_rounding_is_no_spread() -> None:
+    """Sums of a value that is the same in all cells differ from it in their last digits."""
+    total = torch.tensor([0.1] * 70 + [1e-15], dtype=torch.float64).sum()
+    square = torch.tensor([0.01] * 70 + [1e-15], dtype=torch.float64).sum()
+    found = _means([(70, total[None], square[None, None]), (90, total[None] * 9 / 7, square[None, None] * 9 / 7)])
+    np.testing.assert_allclose(found.mean[:, 0], 0.1)
+    np.testing.assert_allclose(found.variance[:, 0], [1 / 70, 1 / 90])
 
 
 def test_regulators_without_targets_have_no_weights() -> None:
