@@ -10,7 +10,7 @@ from scdual._warning import warn
 def called_from(module: str, *decorators: object) -> object:
     """Return a function of the named module that warns."""
     space = {"__name__": module, "warn": warn}
-    exec("def method():\n    warn('look')", space)  # noqa: S102
+    exec("def method():\n    warn('look')", space)
     found = space["method"]
     for decorate in decorators:
         found = decorate(found)

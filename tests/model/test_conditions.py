@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import scvi
+import torch
 from anndata import AnnData
 from scipy.sparse import csr_matrix
-from scipy.stats import ttest_ind
+from scipy.stats import false_discovery_control, norm, ttest_ind
 
 from scdual.datasets import simulate
 from scdual.model import SCDual
+from scdual.module.map import MapCells, donor_test, target_weights, unit_activity, unit_maps
 
 EDGES = ["source", "target", "difference", "se", "z", "p_value", "q_value"]
 REGULATORS = ["regulator", "activity_difference", "se", "p_value", "q_value", "n_changed_targets"]
@@ -162,6 +164,52 @@ def test_several_conditions_are_compared_with_the_reference(model: SCDual) -> No
     assert "condition" in found.select(condition="low").edges
 
 
+def cells_of(model: SCDual, *, by_donor: bool) -> list[list[MapCells]]:
+    """Return the cells of control and stimulated, or of each donor in both."""
+    obs, counts = model.adata.obs, torch.as_tensor(model.adata.X.toarray())
+    donors = sorted(obs["donor"].unique()) if by_donor else [None]
+    units = [
+        ((obs["condition"] == condition) & (obs["donor"].eq(donor) if donor else True)).to_numpy()
+        for donor in donors
+        for condition in ("ctrl", "stim")
+    ]
+    return [[MapCells(counts[is_here], torch.ones(is_here.sum(), 1))] for is_here in units]
+
+
+def test_edges_are_departures_from_the_map_of_all_with_its_penalty(model: SCDual) -> None:
+    """How far each condition departs is tested beside the function; here, that it is asked the right question."""
+    regulation_map = model.module.map
+    weight, penalty = regulation_map.known.weight, regulation_map.hiding.penalty
+    maps = unit_maps(regulation_map.values, cells_of(model, by_donor=False), weight, penalty=penalty)
+    edges = model.compare_conditions("condition").edges
+    row, column = (
+        pd.Index(names).get_indexer(edges[key])
+        for names, key in ((model.regulators, "source"), (model.gene_names, "target"))
+    )
+    before, after = maps.departure.numpy()[:, column, row]
+    np.testing.assert_allclose(edges["difference"], after - before, atol=1e-5)
+    np.testing.assert_allclose(edges["se"], np.sqrt(maps.variance.numpy()[:, column, row].sum(0)), rtol=1e-3)
+    np.testing.assert_allclose(edges["z"], edges["difference"] / edges["se"], rtol=1e-5)
+    np.testing.assert_allclose(edges["p_value"], 2 * norm.sf(np.abs(edges["z"])), rtol=1e-5)
+    np.testing.assert_allclose(edges["q_value"], false_discovery_control(edges["p_value"]))
+
+
+def test_regulators_borrow_no_more_than_they_differ(model: SCDual) -> None:
+    """Activities of regulators that share targets are no independent witnesses of how donors differ."""
+    regulation_map = model.module.map
+    targets = target_weights(regulation_map.known.weight, n_targets=50)
+    means = unit_activity(regulation_map.values, cells_of(model, by_donor=True), targets)[0]
+    mean, variance = means.mean.numpy(), means.variance.numpy()
+    change, error = mean[1::2] - mean[::2], variance[1::2] + variance[::2]
+    bounded, free = (
+        donor_test(change, error, np.ones(4, dtype=int), most_borrowed=most).p_value
+        for most in (means.n_independent, np.inf)
+    )
+    found = model.compare_conditions("condition", donor_key="donor").regulators.set_index("regulator")
+    np.testing.assert_allclose(found.loc[model.regulators, "p_value"], bounded, rtol=1e-3)
+    assert not np.allclose(bounded, free, rtol=0.01)
+
+
 def test_swapping_the_reference_flips_the_signs(model: SCDual) -> None:
     one, two = (model.compare_conditions("condition", reference=name) for name in ("ctrl", "stim"))
     merged = one.edges.merge(two.edges, on=["source", "target"])
@@ -180,10 +228,6 @@ def test_a_network_of_what_passes(model: SCDual) -> None:
 def test_own_expression_is_a_t_test_of_the_log_values(model: SCDual) -> None:
     values = model.module.map.values
     found = model.compare_conditions("condition").regulators.set_index("regulator")
-    import torch
-
-    from scdual.module import MapCells
-
     counts = torch.as_tensor(model.adata.X.toarray())
     z = values.scale.standardise(values.log_expr(MapCells(counts, torch.ones(len(counts), 1)))).numpy()
     column = model.adata.var_names.get_loc("A")

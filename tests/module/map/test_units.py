@@ -117,7 +117,7 @@ def test_the_strongest_targets_are_those_of_either_sign() -> None:
     weight = torch.randn(N_GENES, 5, generator=torch.Generator().manual_seed(1))
     expected = np.zeros((N_GENES, 5))
     for regulator, column in enumerate(weight.numpy().T):
-        strongest = sorted(range(N_GENES), key=lambda gene: -abs(column[gene]))[:6]  # noqa: B023
+        strongest = sorted(range(N_GENES), key=lambda gene: -abs(column[gene]))[:6]
         expected[strongest, regulator] = column[strongest] / sum(abs(column[gene]) for gene in strongest)
     np.testing.assert_allclose(target_weights(weight, n_targets=6), expected, rtol=1e-5)
     assert (expected < 0).any()
