@@ -250,6 +250,32 @@ def test_regulators_that_a_condition_does_not_express_have_no_edges(model: SCDua
     assert found.edges["p_value"].notna().all()
 
 
+def test_donors_together_have_enough_cells(model: SCDual) -> None:
+    """In the second condition one cell of each donor expresses the regulator; ``min_cells`` counts those of all donors."""
+    regulation_map = model.module.map
+    assert 1 < regulation_map.min_cells <= 4
+    adata = model.adata.copy()
+    counts, column = adata.X.toarray(), adata.var_names.get_loc("A")
+    stimulated = np.flatnonzero(adata.obs["condition"] == "stim")
+    counts[stimulated, column] = 0
+    counts[stimulated[:4], column] = 5  # of four donors
+    adata.X = csr_matrix(counts)
+    assert "A" in set(model.compare_conditions("condition", donor_key="donor", adata=adata).edges["source"])
+    counts[stimulated[regulation_map.min_cells - 1 : 4], column] = 0
+    adata.X = csr_matrix(counts)
+    assert "A" not in set(model.compare_conditions("condition", donor_key="donor", adata=adata).edges["source"])
+
+
+def test_regulators_without_an_edge_have_no_activity() -> None:
+    adata = two_conditions(200, rewired=False)
+    counts = adata.X.toarray()
+    counts[:, adata.var_names.get_loc("B")] = 0
+    adata.X = csr_matrix(counts)
+    found = fitted(adata).compare_conditions("condition")
+    assert found.regulators["regulator"].tolist() == ["A"]
+    assert found.regulators.notna().all(axis=None)
+
+
 def test_too_few_cells_are_left_out_with_a_reason(model: SCDual) -> None:
     adata = model.adata.copy()
     adata.obs["type"] = np.where(np.arange(adata.n_obs) % 400 < 10, "rare", "common")
