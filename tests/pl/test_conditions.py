@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -166,6 +167,8 @@ def test_names_stand_on_the_side_of_their_points(comparison: ConditionComparison
     ax = pl.edge_volcano(comparison, "B")
     ax.figure.draw_without_rendering()
     box = {text.get_text(): text.get_window_extent() for text in ax.texts}
+    part = plt.figure(layout="constrained").subfigures(1, 2)[0]
+    assert names(pl.edge_volcano(comparison, "B", ax=part.subplots())) == set(box)
     falls, rises = ax.transData.transform([(-0.4, 4.0), (0.5, 6.0)])[:, 0]
     assert ax.get_window_extent().x0 <= box["STAT1 → ISG15"].x0
     assert box["STAT1 → ISG15"].x1 < falls

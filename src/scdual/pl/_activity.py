@@ -238,7 +238,7 @@ def _label(ax: "Axes", mean: pd.DataFrame) -> None:
 
 
 def _colour_bar(ax: "Axes", drawn: "ColorizingArtist") -> None:
-    goes_beyond = np.nanmax(np.abs(drawn.get_array())) > drawn.norm.vmax
+    goes_beyond = np.nanmax(np.abs(np.asarray(drawn.get_array(), dtype=float))) > (drawn.norm.vmax or 0)
     bar = ax.figure.colorbar(drawn, ax=ax, shrink=0.8, pad=0.02, extend="both" if goes_beyond else "neither")
     bar.set_label("mean activity (SD)", fontsize=FONT_SIZE)
     bar.ax.tick_params(labelsize=FONT_SIZE)

@@ -1,6 +1,6 @@
 """Draw what changes between conditions: size of the difference against how sure it is."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from scdual.pl._text import fit_text, widest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _WIDTH, _HEIGHT = 5.0, 4.2  # inches, names at the side not counted
 
@@ -136,7 +137,7 @@ def _draw(points: pd.DataFrame, fdr: float, n_labels: int, ax: "Axes | None") ->
         part = points[chosen]
         ax.plot(part["x"], part["y"], ".", color=colour, alpha=0.7, markersize=6, markeredgewidth=0, rasterized=True)
     reach = 1.08 * points["x"].abs().max() or 1.0
-    ax.figure.draw_without_rendering()  # for the layout of a figure of several
+    cast("Figure", ax.get_figure(root=True)).draw_without_rendering()  # for the layout of a figure of several
     width, height = axes_size(ax)
     room = room_at_left(named.loc[falls, "name"], width=width)
     ax.set(xlim=(-reach * (1 + room) / (1 - room), reach), ylim=(0, 1.05 * points["y"].max() or 1.0))
