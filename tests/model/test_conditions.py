@@ -237,6 +237,12 @@ def test_own_expression_is_a_t_test_of_the_log_values(model: SCDual) -> None:
     se = np.sqrt(sum(part.var(ddof=1) / len(part) for part in parts))
     pooled = np.sqrt(sum(part.var(ddof=1) * (len(part) - 1) for part in parts) / (len(z) - 2))
     assert expected.statistic == pytest.approx(found.loc["A", "expression_difference"] / (se / pooled), rel=1e-3)
+    p_values = []
+    for name in found.index:
+        parts = [z[side, model.adata.var_names.get_loc(name)] for side in (control, ~control)]
+        errors = np.sqrt(sum(part.var(ddof=1) / len(part) for part in parts))
+        p_values.append(2 * norm.sf(abs(parts[1].mean() - parts[0].mean()) / errors))
+    np.testing.assert_allclose(found["expression_q_value"], false_discovery_control(p_values), rtol=1e-3)
 
 
 def test_regulators_that_a_condition_does_not_express_have_no_edges(model: SCDual) -> None:
