@@ -66,6 +66,7 @@ def test_the_regulator_that_is_rewired_is_found(model: SCDual) -> None:
     assert (of_a["difference"] < 0).all()  # both were activated in the reference
     assert not ((called["source"] == "B") & called["target"].isin(["x", "y"])).any()
     assert found.edges["p_value"].is_monotonic_increasing
+    assert (found.edges["source"] != found.edges["target"]).all()
     changed = found.regulators.set_index("regulator")["n_changed_targets"]
     assert changed["A"] == (called["source"] == "A").sum()
 
@@ -146,6 +147,8 @@ def test_groups_have_their_own_tables_and_q_values(model: SCDual) -> None:
     found = model.compare_conditions("condition", groupby="type")
     assert found.groups == ["B", "T"]
     assert found.edges.columns[0] == found.regulators.columns[0] == "group"
+    assert found.edges.index.is_unique
+    assert found.regulators.index.tolist() == [0, 1, 2, 3]
     adata = model.adata[model.adata.obs["type"] == "T"].copy()
     alone = model.compare_conditions("condition", adata=adata)
     pd.testing.assert_frame_equal(found.select("T").edges.drop(columns="group"), alone.edges, rtol=1e-4)
@@ -169,7 +172,7 @@ def cells_of(model: SCDual, *, by_donor: bool) -> list[list[MapCells]]:
     obs, counts = model.adata.obs, torch.as_tensor(model.adata.X.toarray())
     donors = sorted(obs["donor"].unique()) if by_donor else [None]
     units = [
-        ((obs["condition"] == condition) & (obs["donor"].eq(donor) if donor else True)).to_numpy()
+        ((obs["condition"] == condition) & (obs["donor"].eq(donor) if donor else True)).to_numpy(copy=True)
         for donor in donors
         for condition in ("ctrl", "stim")
     ]
