@@ -96,3 +96,17 @@ def test_donors_share_what_they_have_in_common_with_their_errors() -> None:
     np.testing.assert_allclose(found.difference, (weight * x).sum(0) / weight.sum(0))
     np.testing.assert_allclose(found.se, 1 / np.sqrt(weight.sum(0)))
     np.testing.assert_allclose(found.statistic, found.difference / found.se)
+
+
+def test_spread_is_moderated_towards_the_typical_one() -> None:
+    """Donors' errors explain how they differ on average, so nothing is added to them; single things differ more or less."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(4, 500)) * rng.gamma(0.5, size=500)
+    x *= np.sqrt(0.9 / x.var(axis=0, ddof=1).mean())
+    own = x.var(axis=0, ddof=1)
+    borrowed, typical = _moderation(own, 3)
+    found = donor_test(x, np.ones(x.shape), np.ones(4, dtype=int))
+    spread = (borrowed * typical + 3 * own) / (borrowed + 3)
+    assert (spread > 1).sum() > 20
+    np.testing.assert_allclose(found.se, np.sqrt(np.maximum(spread, 1) / 4), rtol=1e-6)
+    np.testing.assert_allclose(found.p_value, 2 * stats.t.sf(np.abs(x.mean(0) / found.se), borrowed + 3), rtol=1e-5)

@@ -110,7 +110,8 @@ def test_activity_is_the_weighted_mean_of_targets(fitted: RegulationMap, counts:
             found.mean[1] - found.mean[0], (parts[1].mean(0) - parts[0].mean(0)) / std, rtol=1e-4
         )
         np.testing.assert_allclose(found.variance[0], parts[0].var(axis=0, ddof=1) / std**2 / 70, rtol=1e-4)
-        assert 1 <= found.n_independent <= 5 + 1e-9
+        correlation = np.corrcoef(np.concatenate([part - part.mean(axis=0) for part in parts]).T)
+        assert found.n_independent == pytest.approx(25 / (correlation**2).sum(), rel=1e-6)
 
 
 def test_the_strongest_targets_are_those_of_either_sign() -> None:
