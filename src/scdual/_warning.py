@@ -5,6 +5,7 @@ import warnings
 from types import FrameType
 
 _PACKAGE = __name__.partition(".")[0]
+_DECORATORS = "torch.utils._contextlib"  # of torch.inference_mode and its like, between our methods and their callers
 
 
 def warn(message: str) -> None:
@@ -13,7 +14,8 @@ def warn(message: str) -> None:
     level = user_level = 2  # that of the caller; 1 is this function
     while frame is not None:
         level += 1
-        if frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE:
+        module = frame.f_globals.get("__name__", "")
+        if module.partition(".")[0] == _PACKAGE or (module == _DECORATORS and user_level == level - 1):
             user_level = level
         frame = frame.f_back
     warnings.warn(message, UserWarning, stacklevel=user_level)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -45,6 +46,18 @@ def test_conditions_of_one_file(fitted: tuple[Path, Path, SCDual], tmp_path: Pat
     expected = model.compare_conditions("condition")
     pd.testing.assert_frame_equal(pd.read_csv(tables["edges"]), expected.edges[:5], rtol=1e-4)
     pd.testing.assert_frame_equal(pd.read_csv(tables["regulators"]), expected.regulators, rtol=1e-4)
+
+
+@pytest.mark.filterwarnings("default:Two donors")
+def test_what_cannot_be_said_is_said_once(fitted: tuple[Path, Path, SCDual], tmp_path: Path) -> None:
+    path, model_dir, model = fitted
+    adata = model.adata.copy()
+    adata.obs["donor"] = np.resize(["one", "one", "two"], adata.n_obs)
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    options = ("--condition-key", "condition", "--model-dir", model_dir, "--donor-key", "donor")
+    lines = run(tmp_path / "cells.h5ad", *options).stderr.splitlines()
+    assert [line for line in lines if "donor" in line] == lines
+    assert [line[:22] for line in lines] == ["Warning: Two donors ca", "The unit is the donor:"]
 
 
 def test_without_a_file_the_regulators_are_shown(fitted: tuple[Path, Path, SCDual]) -> None:

@@ -1,5 +1,7 @@
 """Expected errors and Ctrl+C are one line on stderr; bugs keep their traceback."""
 
+import warnings
+
 import pytest
 import typer
 
@@ -83,6 +85,21 @@ def test_interruption_of_a_reader_changes_no_file(capsys: pytest.CaptureFixture[
         failing(KeyboardInterrupt())()
     assert stop.value.exit_code == 130
     assert capsys.readouterr().err == "\nInterrupted: no file was changed.\n"
+
+
+def test_warnings_are_one_line_while_a_command_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    def command() -> None:
+        warnings.simplefilter("always")
+        warnings.warn("too few\n regulators", UserWarning, stacklevel=1)
+        warnings.warn("gene \x1b[2J", UserWarning, stacklevel=1)
+        warnings.warn("or `regulators=None` for every gene.", UserWarning, stacklevel=1)
+
+    before = warnings.showwarning
+    one_line_errors(command)()
+    assert capsys.readouterr().err == (
+        "Warning: too few regulators\nWarning: gene \\x1b[2J\nWarning: or `--regulators none` for every gene.\n"
+    )
+    assert warnings.showwarning is before
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError(), BrokenPipeError()])

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import anndata
@@ -87,6 +88,9 @@ def test_page_needs_nothing_else_and_says_what_is_in_the_file(annotated_path: Pa
         "n_latent",
     ):
         assert words in page.text
+    around = [before.get("class") for (_, before), (tag, _) in pairwise(page.tags) if tag == "table"]
+    assert around[:-1] == ["scroll"] * len(around[:-1])  # wide tables do not widen the page; the last is of parameters
+    assert len(around) > 2
     links = [value for _, attributes in page.tags for name, value in attributes.items() if name in ("src", "href")]
     assert {str(link).split(":")[0][0] for link in links} <= {"#", "d"}  # within the page, or data
     assert "//" not in re.sub(

@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import scvi
+import torch
 from anndata import AnnData
 from scipy.sparse import csr_matrix
-from scipy.stats import ttest_ind
+from scipy.stats import false_discovery_control, norm, ttest_ind
 
 from scdual.datasets import simulate
 from scdual.model import SCDual
+from scdual.module.map import MapCells, donor_test, target_weights, unit_activity, unit_maps
 
 EDGES = ["source", "target", "difference", "se", "z", "p_value", "q_value"]
 REGULATORS = ["regulator", "activity_difference", "se", "p_value", "q_value", "n_changed_targets"]
@@ -64,6 +66,7 @@ def test_the_regulator_that_is_rewired_is_found(model: SCDual) -> None:
     assert (of_a["difference"] < 0).all()  # both were activated in the reference
     assert not ((called["source"] == "B") & called["target"].isin(["x", "y"])).any()
     assert found.edges["p_value"].is_monotonic_increasing
+    assert (found.edges["source"] != found.edges["target"]).all()
     changed = found.regulators.set_index("regulator")["n_changed_targets"]
     assert changed["A"] == (called["source"] == "A").sum()
 
@@ -74,8 +77,8 @@ def test_donors_are_compared_with_themselves(model: SCDual) -> None:
     assert found.units["n_cells"].sum() == 800
     assert "compared with themselves" in found.notes[0]
     assert len(found.notes) == 1
-    called = found.edges[found.edges["q_value"] < 0.05]
-    assert {("A", "v"), ("A", "w")} <= set(zip(called["source"], called["target"], strict=True))
+    called = found.edges[found.edges["q_value"] < 0.05].set_index(["source", "target"])["difference"]
+    assert (called[[("A", "v"), ("A", "w")]] < 0).all()  # both were activated in the reference
 
 
 def test_donors_of_one_condition_are_compared_with_those_of_the_other(model: SCDual) -> None:
@@ -85,6 +88,9 @@ def test_donors_of_one_condition_are_compared_with_those_of_the_other(model: SCD
     assert "each in one condition" in found.notes[0]
     assert found.edges.loc[0, "source"] == "A"
     assert found.edges.loc[0, "q_value"] < 0.05
+    by_cells = model.compare_conditions("condition").edges.set_index(["source", "target"])["difference"]
+    by_donors = found.edges.set_index(["source", "target"])["difference"]
+    assert np.corrcoef(by_cells, by_donors.reindex(by_cells.index))[0, 1] > 0.9
 
 
 def test_cells_and_what_their_p_values_say(model: SCDual) -> None:
@@ -141,6 +147,8 @@ def test_groups_have_their_own_tables_and_q_values(model: SCDual) -> None:
     found = model.compare_conditions("condition", groupby="type")
     assert found.groups == ["B", "T"]
     assert found.edges.columns[0] == found.regulators.columns[0] == "group"
+    assert found.edges.index.is_unique
+    assert found.regulators.index.tolist() == [0, 1, 2, 3]
     adata = model.adata[model.adata.obs["type"] == "T"].copy()
     alone = model.compare_conditions("condition", adata=adata)
     pd.testing.assert_frame_equal(found.select("T").edges.drop(columns="group"), alone.edges, rtol=1e-4)
@@ -157,6 +165,52 @@ def test_several_conditions_are_compared_with_the_reference(model: SCDual) -> No
     with pytest.raises(ValueError, match="`condition` is None, but the comparison has several"):
         found.select()
     assert "condition" in found.select(condition="low").edges
+
+
+def cells_of(model: SCDual, *, by_donor: bool) -> list[list[MapCells]]:
+    """Return the cells of control and stimulated, or of each donor in both."""
+    obs, counts = model.adata.obs, torch.as_tensor(model.adata.X.toarray())
+    donors = sorted(obs["donor"].unique()) if by_donor else [None]
+    units = [
+        ((obs["condition"] == condition) & (obs["donor"].eq(donor) if donor else True)).to_numpy(copy=True)
+        for donor in donors
+        for condition in ("ctrl", "stim")
+    ]
+    return [[MapCells(counts[is_here], torch.ones(is_here.sum(), 1))] for is_here in units]
+
+
+def test_edges_are_departures_from_the_map_of_all_with_its_penalty(model: SCDual) -> None:
+    """How far each condition departs is tested beside the function; here, that it is asked the right question."""
+    regulation_map = model.module.map
+    weight, penalty = regulation_map.known.weight, regulation_map.hiding.penalty
+    maps = unit_maps(regulation_map.values, cells_of(model, by_donor=False), weight, penalty=penalty)
+    edges = model.compare_conditions("condition").edges
+    row, column = (
+        pd.Index(names).get_indexer(edges[key])
+        for names, key in ((model.regulators, "source"), (model.gene_names, "target"))
+    )
+    before, after = maps.departure.numpy()[:, column, row]
+    np.testing.assert_allclose(edges["difference"], after - before, atol=1e-5)
+    np.testing.assert_allclose(edges["se"], np.sqrt(maps.variance.numpy()[:, column, row].sum(0)), rtol=1e-3)
+    np.testing.assert_allclose(edges["z"], edges["difference"] / edges["se"], rtol=1e-5)
+    np.testing.assert_allclose(edges["p_value"], 2 * norm.sf(np.abs(edges["z"])), rtol=1e-5)
+    np.testing.assert_allclose(edges["q_value"], false_discovery_control(edges["p_value"]))
+
+
+def test_regulators_borrow_no_more_than_they_differ(model: SCDual) -> None:
+    """Activities of regulators that share targets are no independent witnesses of how donors differ."""
+    regulation_map = model.module.map
+    targets = target_weights(regulation_map.known.weight, n_targets=50)
+    means = unit_activity(regulation_map.values, cells_of(model, by_donor=True), targets)[0]
+    mean, variance = means.mean.numpy(), means.variance.numpy()
+    change, error = mean[1::2] - mean[::2], variance[1::2] + variance[::2]
+    bounded, free = (
+        donor_test(change, error, np.ones(4, dtype=int), most_borrowed=most) for most in (means.n_independent, np.inf)
+    )
+    found = model.compare_conditions("condition", donor_key="donor").regulators.set_index("regulator")
+    np.testing.assert_allclose(found.loc[model.regulators, "activity_difference"], bounded.difference, rtol=1e-3)
+    np.testing.assert_allclose(found.loc[model.regulators, "p_value"], bounded.p_value, rtol=1e-3)
+    assert not np.allclose(bounded.p_value, free.p_value, rtol=0.01)
 
 
 def test_swapping_the_reference_flips_the_signs(model: SCDual) -> None:
@@ -177,10 +231,6 @@ def test_a_network_of_what_passes(model: SCDual) -> None:
 def test_own_expression_is_a_t_test_of_the_log_values(model: SCDual) -> None:
     values = model.module.map.values
     found = model.compare_conditions("condition").regulators.set_index("regulator")
-    import torch
-
-    from scdual.module import MapCells
-
     counts = torch.as_tensor(model.adata.X.toarray())
     z = values.scale.standardise(values.log_expr(MapCells(counts, torch.ones(len(counts), 1)))).numpy()
     column = model.adata.var_names.get_loc("A")
@@ -190,6 +240,12 @@ def test_own_expression_is_a_t_test_of_the_log_values(model: SCDual) -> None:
     se = np.sqrt(sum(part.var(ddof=1) / len(part) for part in parts))
     pooled = np.sqrt(sum(part.var(ddof=1) * (len(part) - 1) for part in parts) / (len(z) - 2))
     assert expected.statistic == pytest.approx(found.loc["A", "expression_difference"] / (se / pooled), rel=1e-3)
+    p_values = []
+    for name in found.index:
+        parts = [z[side, model.adata.var_names.get_loc(name)] for side in (control, ~control)]
+        errors = np.sqrt(sum(part.var(ddof=1) / len(part) for part in parts))
+        p_values.append(2 * norm.sf(abs(parts[1].mean() - parts[0].mean()) / errors))
+    np.testing.assert_allclose(found["expression_q_value"], false_discovery_control(p_values), rtol=1e-3)
 
 
 def test_regulators_that_a_condition_does_not_express_have_no_edges(model: SCDual) -> None:
@@ -201,6 +257,32 @@ def test_regulators_that_a_condition_does_not_express_have_no_edges(model: SCDua
     assert "A" not in set(found.edges["source"])
     assert "A" in set(found.regulators["regulator"])
     assert found.edges["p_value"].notna().all()
+
+
+def test_donors_together_have_enough_cells(model: SCDual) -> None:
+    """In the second condition one cell of each donor expresses the regulator; ``min_cells`` counts those of all donors."""
+    regulation_map = model.module.map
+    assert 1 < regulation_map.min_cells <= 4
+    adata = model.adata.copy()
+    counts, column = adata.X.toarray(), adata.var_names.get_loc("A")
+    stimulated = np.flatnonzero(adata.obs["condition"] == "stim")
+    counts[stimulated, column] = 0
+    counts[stimulated[:4], column] = 5  # of four donors
+    adata.X = csr_matrix(counts)
+    assert "A" in set(model.compare_conditions("condition", donor_key="donor", adata=adata).edges["source"])
+    counts[stimulated[regulation_map.min_cells - 1 : 4], column] = 0
+    adata.X = csr_matrix(counts)
+    assert "A" not in set(model.compare_conditions("condition", donor_key="donor", adata=adata).edges["source"])
+
+
+def test_regulators_without_an_edge_have_no_activity() -> None:
+    adata = two_conditions(200, rewired=False)
+    counts = adata.X.toarray()
+    counts[:, adata.var_names.get_loc("B")] = 0
+    adata.X = csr_matrix(counts)
+    found = fitted(adata).compare_conditions("condition")
+    assert found.regulators["regulator"].tolist() == ["A"]
+    assert found.regulators.notna().all(axis=None)
 
 
 def test_too_few_cells_are_left_out_with_a_reason(model: SCDual) -> None:

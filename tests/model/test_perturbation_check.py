@@ -4,6 +4,8 @@ Dimension key
     N  cells      G  genes
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -109,3 +111,7 @@ def test_signs_of_few_genes_do_not_count_in_the_summary() -> None:
     assert check.summary().loc["scdual"].tolist() == pytest.approx([0.3, 0.8, 1.5])
     assert "2 perturbations" in repr(check)
     assert "signs of the 1 that moved" in repr(check)
+    assert "not judged" not in repr(check)
+    left_out = {"C": "no regulator", "D": "not among the genes", "E": "no regulator"}
+    told = repr(replace(check, left_out=left_out)).splitlines()[-1]
+    assert told == "3 are not judged, see `left_out`: 2 no regulator, 1 not among the genes"

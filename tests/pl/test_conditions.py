@@ -1,5 +1,8 @@
 """Pictures of comparisons colour and name what passes, and only that."""
 
+from collections.abc import Callable
+
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -117,6 +120,28 @@ def test_dots_tell_mean_and_share(adata: AnnData) -> None:
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["B", "T"]
 
 
+@pytest.mark.parametrize("draw", [pl.activity_dotplot, pl.activity_heatmap], ids=lambda draw: draw.__name__)
+def test_one_extreme_group_does_not_bleach_the_others(draw: Callable) -> None:
+    obs = pd.DataFrame({"type": [f"type {i % 8}" for i in range(400)]}, index=[f"cell {i}" for i in range(400)])
+    adata = AnnData(np.ones((400, 1)), obs=obs)
+    signs = np.array([[(-1.0) ** (cell % 8 + regulator) for regulator in range(10)] for cell in range(400)])
+    activity = pd.DataFrame(signs, index=adata.obs_names, columns=[f"R{i}" for i in range(10)])
+    adata.obsm["scdual_activity"] = activity
+
+    def colours() -> object:
+        ax = draw(adata, "type")
+        return [*ax.images, *ax.collections][0]
+
+    assert colours().norm.vmax == pytest.approx(1)
+    assert colours().colorbar.extend == "neither"
+    activity.iloc[0::8, :2] = 50.0
+    drawn = colours()
+    size = np.sort(np.abs(drawn.get_array()).ravel())
+    assert drawn.norm.vmax == pytest.approx(1, abs=0.1)
+    assert list(size[-2:]) == pytest.approx([np.sqrt(7)] * 2, rel=0.1)  # one type in eight is far from the others
+    assert drawn.colorbar.extend == "both"
+
+
 def test_regulators_that_differ_most_are_shown(adata: AnnData) -> None:
     ax = pl.activity_heatmap(adata, ["type", "condition"], n_regulators=2)
     assert {tick.get_text() for tick in ax.get_xticklabels()} == {"high in B", "weak"}
@@ -135,3 +160,16 @@ def test_pictures_change_nothing(adata: AnnData, contents: object) -> None:
     pl.activity_dotplot(adata, "type")
     pl.activity_heatmap(adata, "type")
     assert contents(adata) == before
+
+
+def test_names_stand_on_the_side_of_their_points(comparison: ConditionComparison) -> None:
+    """What falls is named at the left, so that no line crosses the picture; names and points do not meet."""
+    ax = pl.edge_volcano(comparison, "B")
+    ax.figure.draw_without_rendering()
+    box = {text.get_text(): text.get_window_extent() for text in ax.texts}
+    part = plt.figure(layout="constrained").subfigures(1, 2)[0]
+    assert names(pl.edge_volcano(comparison, "B", ax=part.subplots())) == set(box)
+    falls, rises = ax.transData.transform([(-0.4, 4.0), (0.5, 6.0)])[:, 0]
+    assert ax.get_window_extent().x0 <= box["STAT1 → ISG15"].x0
+    assert box["STAT1 → ISG15"].x1 < falls
+    assert box["IRF7 → ISG15"].x0 > rises

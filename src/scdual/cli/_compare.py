@@ -56,8 +56,7 @@ def compare(  # noqa: PLR0913 - each is an option
     else:
         found = _conditions(first, str(model_dir), str(condition_key), labels_key, donor_key, reference)
         edges, regulators = found.edges, found.regulators
-        for note in found.notes:
-            typer.echo(visible(note), err=True)
+        typer.echo(visible(found.notes[0]), err=True)  # the others came as warnings
     _write({out: edges[:top], regulators_out: regulators}, shown=edges[:top] if regulators is None else regulators)
 
 

@@ -1,9 +1,11 @@
-"""Turn expected errors and Ctrl+C into one line on stderr and an exit code."""
+"""Turn expected errors and Ctrl+C into one line on stderr and an exit code, and warnings into one line."""
 
 import functools
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 import typer
 
@@ -33,12 +35,14 @@ _EXPECTED = (ValueError, KeyError, OSError, ModuleNotFoundError)
 
 
 def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Return the command with expected errors and Ctrl+C as one line; another error is a bug and keeps its traceback."""
+    """Return the command with warnings, expected errors and Ctrl+C as one line; other errors are bugs and keep their traceback."""
 
     @functools.wraps(command)
     def run(*args: object, **options: object) -> None:
         try:
-            command(*args, **options)
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                command(*args, **options)
         except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough; typer ends quietly
             raise
         except _EXPECTED as error:
@@ -65,6 +69,17 @@ def as_options(text: str) -> str:
     for python, option in _WORDS:
         text = re.sub(python, option, text)
     return text
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    typer.secho(f"Warning: {visible(as_options(' '.join(str(message).split())))}", fg="yellow", err=True)
 
 
 def _told(stop: KeyboardInterrupt) -> str:

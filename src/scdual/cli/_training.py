@@ -4,11 +4,10 @@ import logging
 import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from scdual.cli._errors import as_options
 from scdual.cli._terminal import visible
 
 if TYPE_CHECKING:
@@ -16,12 +15,11 @@ if TYPE_CHECKING:
 
 
 def start(seed: int) -> None:
-    """Fix the seed, show warnings as one line, and drop messages that only a programmer can act on."""
+    """Fix the seed, and drop messages that only a programmer can act on."""
     import scvi
 
     for name in ("lightning.fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    warnings.showwarning = _show_warning
     for category in (DeprecationWarning, FutureWarning, PendingDeprecationWarning):
         warnings.simplefilter("ignore", category)
     warnings.filterwarnings("ignore", module=r"lightning\.")
@@ -76,14 +74,3 @@ def _kept(checkpoint: Path | None) -> dict[str, Any]:
         return {"callbacks": [keep]}
     typer.echo(visible(f"Going on from {checkpoint}"), err=True)
     return {"callbacks": [keep], "ckpt_path": checkpoint}
-
-
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    typer.secho(f"Warning: {visible(as_options(' '.join(str(message).split())))}", fg="yellow", err=True)

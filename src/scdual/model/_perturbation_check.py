@@ -4,6 +4,7 @@ Dimension key
     C  cells      G  genes      P  perturbed regulators
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -68,7 +69,10 @@ class PerturbationCheck:
             f"{len(self.observed)} perturbations, means by method; signs of the {n_judged} that moved at least "
             f"{MIN_MOVED} genes"
         )
-        return f"{head}\n{self.summary().round(3).to_string()}"
+        reasons = Counter(self.left_out.values())
+        others = f"\n{len(self.left_out)} are not judged, see `left_out`: " if reasons else ""
+        others += ", ".join(f"{number} {reason}" for reason, number in reasons.most_common())
+        return f"{head}\n{self.summary().round(3).to_string()}{others}"
 
 
 def observed_changes(

@@ -28,6 +28,7 @@ _LEAST_WIDTH = 2.2  # of the axes, for the legend above them
 _LEAST_HEIGHT = 1.4  # of the axes, for the label of the colour bar
 _BAR_INCHES = 1.0
 _LARGEST_DOT = 150.0  # area in square points
+_USUAL = 0.95  # share of the means that have colours of their own
 _SHOWN_SHARES = (0.25, 0.5, 1.0)
 
 
@@ -212,7 +213,10 @@ def _known(names: list[str], activity: pd.DataFrame) -> list[str]:
 
 
 def _limit(mean: pd.DataFrame) -> float:
-    return float(np.nanmax(np.abs(mean.to_numpy()))) or 1.0
+    """Return where the colours end: at the largest mean, or before it if a few would bleach all others."""
+    size = np.abs(mean.to_numpy())
+    largest, usual = np.nanmax(size), np.nanquantile(size, _USUAL)
+    return float(usual if 0 < 2 * usual < largest else largest) or 1.0
 
 
 def _new_axes(mean: pd.DataFrame, *, extra: float) -> "Axes":
@@ -234,6 +238,7 @@ def _label(ax: "Axes", mean: pd.DataFrame) -> None:
 
 
 def _colour_bar(ax: "Axes", drawn: "ColorizingArtist") -> None:
-    bar = ax.figure.colorbar(drawn, ax=ax, shrink=0.8, pad=0.02)
+    goes_beyond = np.nanmax(np.abs(np.asarray(drawn.get_array(), dtype=float))) > (drawn.norm.vmax or 0)
+    bar = ax.figure.colorbar(drawn, ax=ax, shrink=0.8, pad=0.02, extend="both" if goes_beyond else "neither")
     bar.set_label("mean activity (SD)", fontsize=FONT_SIZE)
     bar.ax.tick_params(labelsize=FONT_SIZE)

@@ -37,8 +37,8 @@ def axes_beside_names(names: Iterable[str], *, width: float, height: float) -> "
     return plt.subplots(figsize=size, layout="constrained")[1]
 
 
-def name_points(ax: "Axes", points: pd.DataFrame, *, height: float) -> None:
-    """Write names in a column at the right, each as near to its point as there is room.
+def name_points(ax: "Axes", points: pd.DataFrame, *, height: float, at_left: bool = False) -> None:
+    """Write names in a column, each as near to its point as there is room.
 
     Parameters
     ----------
@@ -48,22 +48,39 @@ def name_points(ax: "Axes", points: pd.DataFrame, *, height: float) -> None:
         Table ``name, x, y``.
     height
         Height of the axes in points.
+    at_left
+        Whether the column stands at the left within the axes, and not at the right of them.
     """
     points = points.sort_values("y", kind="stable")
     low, high = ax.get_ylim()
     place = spread((points["y"].to_numpy() - low) / (high - low), _LINE_HEIGHT / height)  # (L,)
-    line = {"arrowstyle": "-", "color": "0.6", "linewidth": 0.6, "relpos": (0, 0.5), "shrinkA": 2, "shrinkB": 2}
+    line = {"arrowstyle": "-", "color": "0.6", "linewidth": 0.6, "shrinkA": 2, "shrinkB": 2}
+    line["relpos"] = (1, 0.5) if at_left else (0, 0.5)
     for point, at in zip(points.itertuples(), place, strict=True):
         ax.annotate(
             point.name,
             (point.x, point.y),
-            (1 + _GAP, at),
+            (_GAP / 2 if at_left else 1 + _GAP, at),
             textcoords="axes fraction",
             va="center",
             fontsize=FONT_SIZE,
             arrowprops=line,
             parse_math=False,
         )
+
+
+def room_at_left(names: Iterable[str], *, width: float) -> float:
+    """Return which share of axes names take within them, 0 of none and at most half.
+
+    Parameters
+    ----------
+    names
+        Names at the left.
+    width
+        Width of the axes in points.
+    """
+    room = 72 * widest(names)
+    return min(0.5, room / width + 2 * _GAP) if room else 0.0
 
 
 def axes_size(ax: "Axes") -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """Draw what changes between conditions: size of the difference against how sure it is."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
@@ -10,11 +10,12 @@ from scdual.grn._comparison import FDR, ConditionComparison
 from scdual.grn._symbols import GeneSymbols
 from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
 from scdual.pl._compared import one_comparison
-from scdual.pl._side_names import axes_beside_names, axes_size, name_points
-from scdual.pl._text import fit_text
+from scdual.pl._side_names import axes_beside_names, axes_size, name_points, room_at_left
+from scdual.pl._text import fit_text, widest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _WIDTH, _HEIGHT = 5.0, 4.2  # inches, names at the side not counted
 
@@ -124,7 +125,10 @@ def _points(table: pd.DataFrame, names: pd.Series, difference: pd.Series) -> pd.
 def _draw(points: pd.DataFrame, fdr: float, n_labels: int, ax: "Axes | None") -> "Axes":
     passes = points["q_value"] <= fdr
     named = points[passes].head(n_labels)
-    ax = axes_beside_names(named["name"], width=_WIDTH, height=_HEIGHT) if ax is None else ax
+    falls = named["x"] < 0
+    if ax is None:
+        width = _WIDTH + widest(named.loc[falls, "name"])
+        ax = axes_beside_names(named.loc[~falls, "name"], width=width, height=_HEIGHT)
     for chosen, colour in (
         (~passes, "0.6"),
         (passes & (points["x"] > 0), ACTIVATION_COLOUR),
@@ -133,11 +137,15 @@ def _draw(points: pd.DataFrame, fdr: float, n_labels: int, ax: "Axes | None") ->
         part = points[chosen]
         ax.plot(part["x"], part["y"], ".", color=colour, alpha=0.7, markersize=6, markeredgewidth=0, rasterized=True)
     reach = 1.08 * points["x"].abs().max() or 1.0
-    ax.set(xlim=(-reach, reach), ylim=(0, 1.05 * points["y"].max() or 1.0))
+    cast("Figure", ax.get_figure(root=True)).draw_without_rendering()  # for the layout of a figure of several
+    width, height = axes_size(ax)
+    room = room_at_left(named.loc[falls, "name"], width=width)
+    ax.set(xlim=(-reach * (1 + room) / (1 - room), reach), ylim=(0, 1.05 * points["y"].max() or 1.0))
     ax.axvline(0, color="0.85", linewidth=0.8, zorder=0)
     ax.spines[["top", "right"]].set_visible(False)
     ax.set_ylabel("\N{MINUS SIGN}log10 p")
-    name_points(ax, named, height=axes_size(ax)[1])
+    name_points(ax, named[~falls], height=height)
+    name_points(ax, named[falls], height=height, at_left=True)
     return ax
 
 

@@ -23,8 +23,8 @@ def compare_networks(first: RegulatoryNetwork, second: RegulatoryNetwork, *, top
     .. math:: z = d / \sqrt{\mathrm{sd}_1^2 + \mathrm{sd}_2^2}
 
     Maps of groups are shrunk towards that of all cells, which they share, so this is cautious: it finds less than is
-    there. To ask what changes between conditions, and whether donors agree, use
-    :meth:`scdual.model.SCDual.compare_conditions`, whose unit may be the donor.
+    there. Networks hold no cells, so nothing here can say whether donors agree. To ask what changes between conditions, with the
+    donor as the unit, use :meth:`scdual.model.SCDual.compare_conditions` with ``donor_key=``.
 
     Parameters
     ----------

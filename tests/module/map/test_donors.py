@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from scdual.module.map import cell_test, donor_test
+from scdual.module.map._donors import _moderation
 
 
 def test_cells_are_compared_by_their_errors() -> None:
@@ -57,3 +58,55 @@ def test_what_is_borrowed_is_bounded() -> None:
     few = donor_test(x, variance, np.ones(2, dtype=int), most_borrowed=3.0).p_value
     assert (few >= many - 1e-12).all()
     assert (few > many).any()
+
+
+def test_what_no_donor_shows_does_not_matter_to_the_rest() -> None:
+    """A gene that no cell expresses is the same in all donors; that is not an agreement of donors."""
+    rng = np.random.default_rng(0)
+    variance = rng.uniform(0.5, 2.0, (2, 40))
+    x = 3 + rng.normal(size=variance.shape) * np.sqrt(variance + 1.0)
+    silent = np.zeros((2, 10)) + [[0.0], [1e-16]]  # rounding aside
+    alone = donor_test(x, variance, np.ones(2, dtype=int))
+    beside = donor_test(np.hstack([x, silent]), np.hstack([variance, np.ones((2, 10))]), np.ones(2, dtype=int))
+    for one, other in zip(alone, beside, strict=True):
+        np.testing.assert_allclose(other[:40], one)
+    np.testing.assert_allclose(beside.p_value[40:], 1)
+    assert np.isfinite(donor_test(silent, np.ones((2, 10)), np.ones(2, dtype=int)).p_value).all()
+
+
+@pytest.mark.parametrize("n_free", [1, 2, 5])
+def test_what_is_borrowed_is_what_variances_were_drawn_with(n_free: int) -> None:
+    """Variances that differ as 3 over a chi-square variable of 8 degrees, seen through `n_free` degrees, follow 3 F."""
+    spread = 3 * stats.f.rvs(n_free, 8, size=1_000_000, random_state=0)
+    borrowed, typical = _moderation(spread, n_free)
+    assert borrowed == pytest.approx(8, rel=0.1)
+    assert typical == pytest.approx(3, rel=0.02)
+
+
+def test_variances_that_are_the_same_are_borrowed_whole() -> None:
+    borrowed, _ = _moderation(2.0 * stats.chi2.rvs(4, size=50, random_state=3) ** 0, 4)
+    assert np.isinf(borrowed)
+
+
+def test_donors_share_what_they_have_in_common_with_their_errors() -> None:
+    """Errors of two donors that spread less than these errors say: the error is what they say, and z becomes the statistic."""
+    x, variance = np.array([[1.0, 2.0], [1.1, 2.1]]), np.array([[0.5, 0.2], [0.25, 0.3]])
+    found = donor_test(x, variance, np.array([1, 1]))
+    weight = 1 / variance
+    np.testing.assert_allclose(found.difference, (weight * x).sum(0) / weight.sum(0))
+    np.testing.assert_allclose(found.se, 1 / np.sqrt(weight.sum(0)))
+    np.testing.assert_allclose(found.statistic, found.difference / found.se)
+
+
+def test_spread_is_moderated_towards_the_typical_one() -> None:
+    """Donors' errors explain how they differ on average, so nothing is added to them; single things differ more or less."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(4, 500)) * rng.gamma(0.5, size=500)
+    x *= np.sqrt(0.9 / x.var(axis=0, ddof=1).mean())
+    own = x.var(axis=0, ddof=1)
+    borrowed, typical = _moderation(own, 3)
+    found = donor_test(x, np.ones(x.shape), np.ones(4, dtype=int))
+    spread = (borrowed * typical + 3 * own) / (borrowed + 3)
+    assert (spread > 1).sum() > 20
+    np.testing.assert_allclose(found.se, np.sqrt(np.maximum(spread, 1) / 4), rtol=1e-6)
+    np.testing.assert_allclose(found.p_value, 2 * stats.t.sf(np.abs(x.mean(0) / found.se), borrowed + 3), rtol=1e-5)

@@ -6,6 +6,7 @@ import torch
 
 from scdual.datasets import simulate
 from scdual.module.map import MapCells, RegulationMap, target_weights, unit_activity, unit_maps
+from scdual.module.map._activity import _means
 
 N_GENES, N_CELLS = 24, 160
 
@@ -109,8 +110,40 @@ def test_activity_is_the_weighted_mean_of_targets(fitted: RegulationMap, counts:
             found.mean[1] - found.mean[0], (parts[1].mean(0) - parts[0].mean(0)) / std, rtol=1e-4
         )
         np.testing.assert_allclose(found.variance[0], parts[0].var(axis=0, ddof=1) / std**2 / 70, rtol=1e-4)
-        assert 1 <= found.n_independent <= 5 + 1e-9
+        correlation = np.corrcoef(np.concatenate([part - part.mean(axis=0) for part in parts]).T)
+        assert found.n_independent == pytest.approx(25 / (correlation**2).sum(), rel=1e-6)
+
+
+def test_the_strongest_targets_are_those_of_either_sign() -> None:
+    weight = torch.randn(N_GENES, 5, generator=torch.Generator().manual_seed(1))
+    expected = np.zeros((N_GENES, 5))
+    for regulator, column in enumerate(weight.numpy().T):
+        strongest = sorted(range(N_GENES), key=lambda gene: -abs(column[gene]))[:6]
+        expected[strongest, regulator] = column[strongest] / sum(abs(column[gene]) for gene in strongest)
+    np.testing.assert_allclose(target_weights(weight, n_targets=6), expected, rtol=1e-5)
+    assert (expected < 0).any()
+
+
+def test_rounding_is_no_spread() -> None:
+    """Sums of a value that is the same in all cells differ from it in their last digits."""
+    total = torch.tensor([0.1] * 70 + [1e-15], dtype=torch.float64).sum()
+    square = torch.tensor([0.01] * 70 + [1e-15], dtype=torch.float64).sum()
+    found = _means([(70, total[None], square[None, None]), (90, total[None] * 9 / 7, square[None, None] * 9 / 7)])
+    np.testing.assert_allclose(found.mean[:, 0], 0.1)
+    np.testing.assert_allclose(found.variance[:, 0], [1 / 70, 1 / 90])
 
 
 def test_regulators_without_targets_have_no_weights() -> None:
     assert not target_weights(torch.zeros(4, 2), n_targets=3).any()
+
+
+def test_a_unit_without_a_regulator_is_not_sure_of_it(fitted: RegulationMap, counts: torch.Tensor) -> None:
+    """The spread of a gene that a unit does not express is 0 there; its error is that of the typical unit."""
+    counts = counts.clone()
+    counts[:70, 3] = 0  # in the first half
+    counts[:, 8] = 0  # in both
+    expression = unit_activity(fitted.values, halves(counts), torch.zeros(N_GENES, 5))[1]
+    np.testing.assert_allclose(expression.variance[:, 3], [1 / 70, 1 / 90])
+    np.testing.assert_allclose(expression.variance[0, 1], 1 / 70)
+    assert expression.variance[1, 1] > 1 / 90  # all of the spread within units is that of the second half
+    np.testing.assert_allclose(expression.mean[0, 3], expression.mean[1, 3])

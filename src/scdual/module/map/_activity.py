@@ -11,6 +11,8 @@ import torch
 
 from scdual.module.map._values import MapCells, MapValues
 
+_LEAST_STD = 1e-6  # of something that varies: standardised log values have a standard deviation of 1 among all cells
+
 
 class UnitMeans(NamedTuple):
     """Means over the cells of each unit, in standard deviations among cells of one unit."""
@@ -45,7 +47,8 @@ def unit_activity(
     r"""Return mean activity and mean expression of the regulators in each unit.
 
     The activity of regulator i in cell b is :math:`a_{bi} = \sum_j w_{ji} z_{bj} / \sum_j |w_{ji}|`, with the weights w of its
-    targets and the standardised log values z.
+    targets and the standardised log values z. In a unit in which no cell expresses a regulator its values have no spread,
+    but its mean is not known exactly for that: its error is then taken from the spread in the other units.
 
     Parameters
     ----------
@@ -84,8 +87,9 @@ def _means(sums: list[tuple[int, torch.Tensor, torch.Tensor]]) -> UnitMeans:
     scatter = torch.stack([square - torch.outer(total, total) / n for n, total, square in sums])  # (K, R, R)
     within = scatter.sum(0) / (size.sum() - len(sums)).clamp_min(1)
     std = within.diagonal().clamp_min(0).sqrt()
-    std = torch.where(std > 0, std, 1.0)
-    variance = scatter.diagonal(dim1=1, dim2=2).clamp_min(0) / (size - 1).clamp_min(1) / std.square() / size
+    std = torch.where(std > _LEAST_STD, std, 1.0)
+    spread = scatter.diagonal(dim1=1, dim2=2) / (size - 1).clamp_min(1) / std.square()
+    variance = torch.where(spread > _LEAST_STD**2, spread, 1.0) / size
     correlation = within / std / std[:, None]
     n_independent = float(correlation.diagonal().sum() ** 2 / correlation.square().sum().clamp_min(1e-12))
     return UnitMeans(mean / std, variance, n_independent)

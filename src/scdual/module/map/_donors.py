@@ -56,6 +56,8 @@ def donor_test(
     sides. The variance of a difference is :math:`Q / \sum_k w_k`, summed over the sides :cite:p:`Hartung01`. A handful of
     donors tells Q badly, so it is moderated: towards that of all things, with as many degrees of freedom as these are
     alike :cite:p:`Smyth04`. It is never below 1 :cite:p:`Rover15`. The test is a t test with the degrees of freedom of both.
+    What is the same in all donors, such as a gene that no cell expresses, does not tell how donors differ and is left out of
+    :math:`\tau^2` and of what is borrowed.
 
     Parameters
     ----------
@@ -67,9 +69,11 @@ def donor_test(
         Largest number of degrees of freedom taken from the other things.
     """
     n_free = len(side) - len(np.unique(side))
-    between = _between(estimate, variance, side)
+    differs = np.ptp(estimate, axis=0) > _TINY
+    told = differs if differs.any() else slice(None)
+    between = _between(estimate[:, told], variance[:, told], side)
     pooled = _pooled(estimate, variance + between, side)
-    borrowed, typical = _moderation(pooled.spread, n_free)
+    borrowed, typical = _moderation(pooled.spread[told], n_free)
     borrowed = min(borrowed, most_borrowed)
     if np.isinf(borrowed):
         spread = np.full_like(pooled.spread, typical)
