@@ -25,6 +25,9 @@ from scdual.model._registered_data import RegisteredDataMixin
 from scdual.model._rows import check_out, write_rows
 from scdual.module.map import MapCells
 
+_UNTRAINED = (
+    "The model is not trained, and what was asked for rests on its embedding; train the model first, with `train`."
+)
 _FORWARD_KEYWORDS = ("inference_kwargs", "generative_kwargs", "get_generative_input_kwargs", "loss_kwargs")
 
 
@@ -128,6 +131,15 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, RegisteredDataMixin):
             self._make_data_loader(adata=cells, indices=indices, batch_size=batch_size or 512)
         )
 
+    def _check_if_trained(self, warn: bool = True, message: str = _UNTRAINED) -> None:
+        """Raise ``RuntimeError`` unless the embedding is trained, as scvi-tools does, or warn; the map alone is not enough."""
+        if self.module.is_scaled and not self.is_trained_:
+            message = (
+                "The model has learnt its regulatory map alone, and what was asked for rests on the embedding; train the "
+                "model first, with `train`."
+            )
+        super()._check_if_trained(warn, message)
+
     def _check_map_is_learnt(self) -> None:
         if not self.module.is_scaled:
             msg = (
@@ -173,9 +185,10 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, RegisteredDataMixin):
 
         Raises
         ------
-        TypeError, ValueError
+        RuntimeError, TypeError, ValueError
             As :meth:`get_latent_representation`.
         """
+        self._check_if_trained(warn=False)
         check_cells(adata, indices, batch_size, dataloader, data_loader_kwargs)
         check_whole("n_mc_samples", n_mc_samples, at_least=1)
         check_flag("return_mean", return_mean)
@@ -209,9 +222,10 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, RegisteredDataMixin):
 
         Raises
         ------
-        TypeError, ValueError
+        RuntimeError, TypeError, ValueError
             As :meth:`get_latent_representation`.
         """
+        self._check_if_trained(warn=False)
         check_cells(adata, indices, batch_size, dataloader, data_loader_kwargs)
         check_flag("return_mean", return_mean)
         check_keywords(kwargs, _FORWARD_KEYWORDS, where="`get_elbo`", own=argument_names(self.get_elbo))
@@ -238,9 +252,10 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, RegisteredDataMixin):
 
         Raises
         ------
-        TypeError, ValueError
+        RuntimeError, TypeError, ValueError
             As :meth:`get_latent_representation`.
         """
+        self._check_if_trained(warn=False)
         check_cells(adata, indices, batch_size, dataloader, data_loader_kwargs)
         check_flag("return_mean", return_mean)
         check_keywords(
