@@ -14,7 +14,8 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 from sklearn.linear_model import LinearRegression
 
-from scdual.module.map import DEFAULT_SETTINGS, MapCells, Posterior, RegulationMap, _blocks, group_map
+from scdual.module.map import DEFAULT_SETTINGS, MapCells, Posterior, RegulationMap, _blocks, _group, group_map
+from scdual.module.map._moments import collect_moments
 
 N, G, N_BATCH = 300, 12, 2
 REGULATORS = [7, 2, 5, 0]
@@ -196,3 +197,14 @@ def test_a_regulator_with_the_same_count_in_the_whole_group_has_no_weight(cells:
     for values in found:
         assert not values[:, 1].any()
     assert found.weight[:, 0].any()
+
+
+def test_what_the_map_of_all_cells_explains_whole_says_nothing_about_noise(cells: MapCells) -> None:
+    copies = [1, 3, 4, 6]
+    cells.counts[:, copies] = cells.counts[:, REGULATORS]
+    values, known = fitted(cells).values, torch.zeros(G, R)
+    known[copies, range(R)] = 1.0
+    moments = collect_moments(values, [cells], values.of_all)
+    _, correlation = _group._unexplained(values, moments, of_all(known), moments.partial_gram(), moments.variance())
+    assert correlation[:, copies].isnan().all()
+    assert correlation[:, [8, 9, 10, 11]].isfinite().all()
