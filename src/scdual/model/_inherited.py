@@ -25,9 +25,6 @@ from scdual.model._registered_data import RegisteredDataMixin
 from scdual.model._rows import check_out, write_rows
 from scdual.module.map import MapCells
 
-_UNTRAINED = (
-    "The model is not trained, and what was asked for rests on its embedding; train the model first, with `train`."
-)
 _FORWARD_KEYWORDS = ("inference_kwargs", "generative_kwargs", "get_generative_input_kwargs", "loss_kwargs")
 
 
@@ -131,14 +128,14 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, RegisteredDataMixin):
             self._make_data_loader(adata=cells, indices=indices, batch_size=batch_size or 512)
         )
 
-    def _check_if_trained(self, warn: bool = True, message: str = _UNTRAINED) -> None:
+    def _check_if_trained(self, warn: bool = True, message: str | None = None) -> None:
         """Raise ``RuntimeError`` unless the embedding is trained, as scvi-tools does, or warn; the map alone is not enough."""
         if self.module.is_scaled and not self.is_trained_:
             message = (
                 "The model has learnt its regulatory map alone, and what was asked for rests on the embedding; train the "
                 "model first, with `train`."
             )
-        super()._check_if_trained(warn, message)
+        super()._check_if_trained(warn, *(() if message is None else (message,)))
 
     def _check_map_is_learnt(self) -> None:
         if not self.module.is_scaled:
