@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import anndata
+import h5py
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -132,6 +133,15 @@ def test_the_table_carries_the_evidence(annotated_path: Path) -> None:
 def test_edges_of_little_support_are_left_out(annotated_path: Path, args: list[str], targets: list[str]) -> None:
     stdout, _ = run(annotated_path, *args)
     assert list(pd.read_csv(io.StringIO(stdout))["target"]) == targets
+
+
+@pytest.mark.parametrize("lost", ["scdual_sd", "scdual_support"])
+def test_that_half_of_the_evidence_is_lost_is_said(annotated_path: Path, tmp_path: Path, lost: str) -> None:
+    with h5py.File(annotated_path, "a") as file:
+        del file["varp"][lost]
+    _, stderr = run(annotated_path, "-o", tmp_path / "edges.csv")
+    assert f"Warning: {annotated_path} has lost part of the evidence" in stderr
+    assert f"its varp lacks ['{lost}'] beside 'scdual_regulation'" in stderr
 
 
 def test_support_that_is_not_in_the_file_is_an_error(annotated_path: Path, tmp_path: Path) -> None:

@@ -161,3 +161,23 @@ def test_folder_may_be_new_or_exist(tmp_path: Path) -> None:
         check_folder(tmp_path / "file", option="--out")
     with pytest.raises(FileNotFoundError, match="mkdir -p"):
         check_folder(tmp_path / "nope" / "new", option="--out")
+
+
+@pytest.mark.parametrize("kind", ["S1", "complex"])
+def test_values_that_are_no_numbers_are_a_one_line_error(annotated_path: Path, kind: str) -> None:
+    with h5py.File(annotated_path, "a") as file:
+        del file["X"]
+        file["X"] = np.ones((12, 5), kind)
+        file["X"].attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+    for backed in (None, "r"):
+        with pytest.raises(ValueError, match="cannot be read as AnnData .X holds values of type"):
+            read_counts(annotated_path, backed=backed)
+
+
+@pytest.mark.parametrize("lost", ["obs", "var"])
+def test_names_are_not_made_up(annotated_path: Path, lost: str) -> None:
+    with h5py.File(annotated_path, "a") as file:
+        del file[lost]
+    for backed in (None, "r"):
+        with pytest.raises(ValueError, match=f"cannot be read as AnnData .it has no {lost}"):
+            read_counts(annotated_path, backed=backed)

@@ -132,3 +132,13 @@ def test_a_member_is_trained_on_one_device(adata: AnnData) -> None:
     model.train_map()
     with pytest.raises(ValueError, match="a member of an ensemble is trained on one device; pass `devices=1`"):
         model.train_ensemble(2, devices=2)
+
+
+def test_one_cell_has_no_halves(adata: AnnData) -> None:
+    one = adata[:1].copy()
+    SCDual.setup_anndata(one)
+    model = SCDual(one, regulators="regulator", min_cells=0)
+    model.train_map()
+    with pytest.raises(ValueError, match="random halves of the cells, but the data have one cell"):
+        model.train_ensemble(2, enable_progress_bar=False)
+    assert not model.ensemble_

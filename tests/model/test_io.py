@@ -407,3 +407,14 @@ def test_a_copy_of_the_folder_is_the_same_model(tiny: SCDual, folder: Path, tmp_
     shutil.copytree(folder, tmp_path / "copy")
     shutil.rmtree(folder)
     assert same_weights(SCDual.load(tmp_path / "copy"), tiny)
+
+
+@pytest.mark.parametrize("load", ["load", "load_query_data"])
+def test_hardware_that_is_not_there_is_named(
+    tiny: SCDual, folder: Path, load: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    given = {"load": (folder,), "load_query_data": (tiny.adata.copy(), tiny)}[load]
+    with pytest.raises(ValueError, match="`accelerator` is 'cuda', but this machine has only"):
+        getattr(SCDual, load)(*given, accelerator="cuda")

@@ -173,3 +173,15 @@ def test_parts_of_a_split_may_be_left_out() -> None:
 def test_what_the_splitter_would_break_on_later(given: dict[str, Any], said: str) -> None:
     with pytest.raises(TypeError, match=said):
         check_split(None, None, given)
+
+
+@pytest.mark.parametrize("given", [{"overfit_batches": 1}, {"overfit_batches": 0.5}])
+def test_lightning_may_not_draw_single_cells(given: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="`overfit_batches` is .* Pass `limit_train_batches` instead"):
+        check_trainer(None, given, own=[])
+
+
+def test_what_falls_as_the_model_learns_is_not_maximised() -> None:
+    check_trainer(None, {"early_stopping_mode": "min"}, own=[])
+    with pytest.raises(ValueError, match="`early_stopping_mode` is 'max', but all that can be monitored falls"):
+        check_trainer(None, {"early_stopping_mode": "max"}, own=[])

@@ -9,6 +9,7 @@ import pytest
 import scvi
 from anndata import AnnData
 
+from scdual import pl
 from scdual.model import SCDual
 
 
@@ -46,13 +47,18 @@ ASKS_FOR_AN_EMBEDDING: dict[str, Callable[[SCDual], Any]] = {
     "influence": lambda model: model.get_regulation(kind="influence"),
     "attention": lambda model: model.get_regulation(kind="attention"),
     "gate": lambda model: model.get_regulation(kind="gate"),
+    "lower bound": SCDual.get_elbo,
+    "likelihood": lambda model: model.get_marginal_ll(n_mc_samples=2),
+    "reconstruction": SCDual.get_reconstruction_error,
+    "abundance": lambda model: model.differential_abundance(sample_key="cell_type"),
+    "samples": SCDual.posterior_predictive_sample,
     "shift of cells": lambda model: model.perturb({"REG01": 0}),
 }
 
 
 @pytest.mark.parametrize("ask", ASKS_FOR_AN_EMBEDDING.values(), ids=ASKS_FOR_AN_EMBEDDING)
 def test_what_rests_on_training_is_an_error(learnt: SCDual, ask: Callable[[SCDual], Any]) -> None:
-    with pytest.raises(RuntimeError, match="train the model first"):
+    with pytest.raises(RuntimeError, match="learnt its regulatory map alone.* train the model first"):
         ask(learnt)
 
 
@@ -102,3 +108,23 @@ def test_a_training_of_the_map_that_fails_changes_nothing(adata: AnnData, monkey
         model.train_map()
     assert not model.module.is_scaled
     assert all(values.equal(start[name]) for name, values in model.module.state_dict().items())
+
+
+@pytest.mark.parametrize("learn", [None, SCDual.train_map], ids=["untrained", "map alone"])
+def test_cells_cannot_be_mapped_onto_a_model_without_embedding(
+    adata: AnnData, learn: Callable[[SCDual], None] | None
+) -> None:
+    SCDual.setup_anndata(adata)
+    model = SCDual(adata, regulators="regulator")
+    if learn is not None:
+        learn(model)
+    query = adata.copy()
+    before = set(query.obs)
+    with pytest.raises(RuntimeError, match="reference model has no embedding onto which cells can be mapped"):
+        SCDual.load_query_data(query, model)
+    assert set(query.obs) == before
+
+
+def test_the_curves_of_a_map_alone_are_missing(learnt: SCDual) -> None:
+    with pytest.raises(TypeError, match="`history` is None, as of a model that is not trained"):
+        pl.training_curves(learnt.history)

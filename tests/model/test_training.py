@@ -1,5 +1,6 @@
 import math
 import warnings
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -7,7 +8,7 @@ import pytest
 import scvi
 import torch
 from anndata import AnnData
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from scvi.train import TrainerConfig
 
 from scdual.datasets import simulate
@@ -318,3 +319,22 @@ def test_the_map_does_not_wait_for_its_steps(adata: AnnData) -> None:
         maps.append(model.get_regulation())
     for first, second in zip(*[(network.weight, network.evidence.support) for network in maps], strict=True):
         np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"limit_val_batches": 0}, {"fast_dev_run": True}, {"callbacks": [EarlyStopping("train_loss")]}],
+    ids=["nothing validated", "test", "own"],
+)
+@pytest.mark.parametrize("where", ["argument", "config"])
+def test_a_training_that_ends_otherwise_is_not_stopped_early(model: SCDual, given: dict[str, Any], where: str) -> None:
+    options = given if where == "argument" else {"trainer_config": given}
+    model.train(max_steps=2, **options)
+    assert model.trainer.early_stopping_callbacks == given.get("callbacks", [])
+    assert len(model.validation_indices) > 0
+
+
+def test_early_stopping_that_validates_nothing_is_an_error(model: SCDual) -> None:
+    with pytest.raises(ValueError, match="`limit_val_batches` leave none"):
+        model.train(1, early_stopping=True, limit_val_batches=0)
+    assert not model.is_trained

@@ -94,6 +94,12 @@ def network_of(adata: "AnnData", path: Path, group: str | None, *, with_support:
             "Leave out --min-support, or write the results anew with `scdual fit` or `SCDual.annotate`."
         )
         raise KeyError(msg)
+    if len(lacking) not in (0, len(keys)):
+        msg = (
+            f"Warning: {path} has lost part of the evidence of its edges, so none is shown: its varp lacks {lacking} beside "
+            f"{key!r}. Copy the file again, or write the results anew."
+        )
+        typer.secho(visible(msg), fg="yellow", err=True)
     evidence = {} if lacking else {name: adata.varp[sister] for name, sister in keys.items()}
     return replace(from_varp(adata.varp[key], adata.var_names, group=group, **evidence), var=adata.var)
 

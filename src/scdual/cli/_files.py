@@ -27,8 +27,10 @@ def read_counts(path: Path, *, backed: Literal["r"] | None = None) -> "AnnData":
     from anndata import read_h5ad
 
     try:
+        _check_names(path)
         adata = read_h5ad(path, backed=backed)
         _check_sparse(adata)
+        _check_numbers(adata)
     except PermissionError as error:
         msg = f"{path} may not be read: permission denied. Ask its owner."
         raise PermissionError(msg) from error
@@ -49,6 +51,24 @@ def _check_sparse(adata: "AnnData") -> None:
     for matrix in (None if adata.isbacked else adata.X, *(room[key] for room in rooms for key in room)):
         if sparse.issparse(matrix) and matrix.format in ("csr", "csc"):
             matrix.check_format(full_check=True)
+
+
+def _check_names(path: Path) -> None:
+    """Raise ``ValueError`` if names of cells or genes are not there, for which anndata would number them."""
+    from h5py import File
+
+    with File(path) as file:
+        lacking = [name for name in ("obs", "var") if name not in file]
+    if lacking:
+        msg = f"it has no {' and no '.join(lacking)}"
+        raise ValueError(msg)
+
+
+def _check_numbers(adata: "AnnData") -> None:
+    """Raise ``ValueError`` if ``X`` holds text or complex numbers; whether they are counts, the model asks."""
+    if adata.X is not None and adata.X.dtype.kind not in "buif":
+        msg = f"X holds values of type {adata.X.dtype}"
+        raise ValueError(msg)
 
 
 def write_h5ad(adata: "AnnData", path: Path) -> None:

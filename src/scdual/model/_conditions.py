@@ -140,6 +140,7 @@ class ConditionMixin(RegulationMixin):
         regulators = regulation_map.regulator_index.cpu().numpy()
         is_pair = is_seen[regulators][:, None] & is_seen  # (R, G)
         is_pair[np.arange(len(regulators)), regulators] = False
+        is_pair &= (regulation_map.known.z != 0).T.cpu().numpy()  # none of genes with the same count in all cells
         row, column = np.nonzero(is_pair)
         departure, variance = (part.cpu().numpy()[:, column, row].astype(float) for part in found[:2])  # (K, E)
         names = {"source": pd.Index(self.regulators).take(row), "target": pd.Index(self.gene_names).take(column)}

@@ -92,6 +92,9 @@ class EnsembleMixin(TrainingMixin):
                 "The model was loaded or built without data, so no ensemble can be trained; set `model.adata = adata`."
             )
             raise ValueError(msg)
+        if self.adata.n_obs < SMALLEST_GROUP:
+            msg = "Members of an ensemble learn from random halves of the cells, but the data have one cell; pass more cells."
+            raise ValueError(msg)
         device = single_device(accelerator, devices, learns="a member of an ensemble is trained")
         groups = None if permute_within is None else _permutation_groups(permute_within, self.adata.obs)
         self._validate_anndata()  # the data must not have changed since they were set up

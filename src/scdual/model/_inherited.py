@@ -128,6 +128,15 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, RegisteredDataMixin):
             self._make_data_loader(adata=cells, indices=indices, batch_size=batch_size or 512)
         )
 
+    def _check_if_trained(self, warn: bool = True, message: str | None = None) -> None:
+        """Raise ``RuntimeError`` unless the embedding is trained, as scvi-tools does, or warn; the map alone is not enough."""
+        if self.module.is_scaled and not self.is_trained_:
+            message = (
+                "The model has learnt its regulatory map alone, and what was asked for rests on the embedding; train the "
+                "model first, with `train`."
+            )
+        super()._check_if_trained(warn, *(() if message is None else (message,)))
+
     def _check_map_is_learnt(self) -> None:
         if not self.module.is_scaled:
             msg = (
@@ -173,9 +182,10 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, RegisteredDataMixin):
 
         Raises
         ------
-        TypeError, ValueError
+        RuntimeError, TypeError, ValueError
             As :meth:`get_latent_representation`.
         """
+        self._check_if_trained(warn=False)
         check_cells(adata, indices, batch_size, dataloader, data_loader_kwargs)
         check_whole("n_mc_samples", n_mc_samples, at_least=1)
         check_flag("return_mean", return_mean)
@@ -209,9 +219,10 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, RegisteredDataMixin):
 
         Raises
         ------
-        TypeError, ValueError
+        RuntimeError, TypeError, ValueError
             As :meth:`get_latent_representation`.
         """
+        self._check_if_trained(warn=False)
         check_cells(adata, indices, batch_size, dataloader, data_loader_kwargs)
         check_flag("return_mean", return_mean)
         check_keywords(kwargs, _FORWARD_KEYWORDS, where="`get_elbo`", own=argument_names(self.get_elbo))
@@ -238,9 +249,10 @@ class InheritedMixin(EmbeddingMixin, VAEMixin, RegisteredDataMixin):
 
         Raises
         ------
-        TypeError, ValueError
+        RuntimeError, TypeError, ValueError
             As :meth:`get_latent_representation`.
         """
+        self._check_if_trained(warn=False)
         check_cells(adata, indices, batch_size, dataloader, data_loader_kwargs)
         check_flag("return_mean", return_mean)
         check_keywords(

@@ -25,6 +25,7 @@ from scdual.model._record import Record, describe, record_now
 from scdual.model._registered_data import check_data_kind
 from scdual.model._saved_model import SavedModel, State, checked_folder, checked_prefix, data_name, read_saved
 from scdual.model._scvi import SETUP_ARGS_KEY, SETUP_METHOD_KEY, parse_device_args
+from scdual.model._train_arguments import check_hardware
 
 _SETUP_METHODS = ("setup_anndata", "setup_mudata")
 
@@ -139,12 +140,13 @@ class SavingMixin(InheritedMixin):
         Raises
         ------
         ValueError
-            If there is no model, it is damaged, of another class or of a later version, or the data do not fit.
+            If this machine lacks the accelerator, or there is no model, it is damaged, of another class or of a later version, or the data do not fit.
         """
         check_type("datamodule", datamodule, LightningDataModule, optional=True)
         if datamodule is not None and isinstance(adata, AnnData | MuData):
             msg = "Only one of `adata` or `datamodule` can be given, as a model has one source of cells; leave out one."
             raise ValueError(msg)
+        check_hardware(accelerator, "auto")
         folder = checked_folder(dir_path)
         if not (adata is None or adata is False or isinstance(adata, AnnData | MuData)):
             msg = f"`adata` is of type {type(adata).__name__}, expected AnnData or MuData, None for the saved data, or False for none."

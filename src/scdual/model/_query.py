@@ -36,6 +36,7 @@ from scdual.model._scvi import (
     STATE_REGISTRY_KEY,
     parse_device_args,
 )
+from scdual.model._train_arguments import check_hardware
 
 
 class QueryMixin(ArchesMixin, InheritedMixin):
@@ -95,9 +96,11 @@ class QueryMixin(ArchesMixin, InheritedMixin):
 
         Raises
         ------
+        RuntimeError
+            If the reference is not trained.
         ValueError
-            If the query has no cells, the genes differ, or ``transfer_batch`` is False and there are new batches. The
-            query stays as it was.
+            If this machine lacks the accelerator, the query has no cells, the genes differ, or ``transfer_batch`` is False
+            and there are new batches. The query stays as it was.
         NotImplementedError
             If an option is asked for that frees other parts of scVI, or genes are to be subset in place in MuData.
         """
@@ -114,7 +117,8 @@ class QueryMixin(ArchesMixin, InheritedMixin):
         if isinstance(adata, MuData) and inplace_subset_query_vars:
             msg = "`inplace_subset_query_vars` is not possible for MuData; call `prepare_query_mudata` first."
             raise NotImplementedError(msg)
-        reference = cls._reference(reference_model)
+        check_hardware(accelerator, "auto")
+        reference = cls._reference(reference_model)._mapped_onto()
         if adata is not None:
             check_data_kind(adata, reference.registry_ if reference.adata is None else reference.adata)
             with unchanged_on_error(adata):
@@ -244,6 +248,16 @@ class QueryMixin(ArchesMixin, InheritedMixin):
             )
             raise TypeError(msg) if reference_model is not None else ValueError(msg)
         return reference_model
+
+    def _mapped_onto(self) -> Self:
+        """Return the model, or raise ``RuntimeError`` if it has no embedding."""
+        if not self.is_trained:
+            msg = (
+                "The reference model has no embedding onto which cells can be mapped, because it is not trained; call `train` "
+                "on it first. The map of new cells alone is `reference.get_regulation(adata, groupby=...)`."
+            )
+            raise RuntimeError(msg)
+        return self
 
     def _register_query(self, adata: AnnData | MuData, *, subset: bool, new_batches: bool) -> None:
         """Set up query data as those of the model were, with new categories."""

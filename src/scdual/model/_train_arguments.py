@@ -80,6 +80,25 @@ def _check_batches(name: str, value: Any, *, least: int) -> None:
         check_whole(name, value, at_least=least)
 
 
+def _check_overfit(name: str, value: Any) -> None:
+    """Raise an error unless this is 0, for Lightning would draw single cells in place of minibatches."""
+    _check_batches(name, value, least=0)
+    if value:
+        msg = f"`{name}` is {value}, which Lightning cannot do with minibatches of scvi-tools. Pass `limit_train_batches` instead."
+        raise ValueError(msg)
+
+
+def _check_mode(name: str, value: Any) -> None:
+    """Raise ``ValueError`` unless this is 'min': all that can be monitored falls as the model learns."""
+    check_choice(name, value, choices=("min", "max"))
+    if value == "max":
+        msg = (
+            f"`{name}` is 'max', but all that can be monitored falls as the model learns: losses, and the evidence lower "
+            "bound, which scvi-tools logs with its sign turned. Leave it out."
+        )
+        raise ValueError(msg)
+
+
 def _check_whole_or_flag(name: str, value: Any) -> None:
     """Raise an error unless this is True, False or a whole number from 0."""
     if not isinstance(value, bool):
@@ -88,7 +107,7 @@ def _check_whole_or_flag(name: str, value: Any) -> None:
 
 TRAINER_CHECKS: dict[str, Callable[[str, Any], None]] = {
     **dict.fromkeys(("early_stopping_monitor", "checkpointing_monitor"), partial(check_choice, choices=_MONITORED)),
-    "early_stopping_mode": partial(check_choice, choices=("min", "max")),
+    "early_stopping_mode": _check_mode,
     "early_stopping_patience": partial(check_whole, at_least=1),
     "early_stopping_warmup_epochs": partial(check_whole, at_least=0),
     "early_stopping_min_delta": check_number,
@@ -113,9 +132,10 @@ TRAINER_CHECKS: dict[str, Callable[[str, Any], None]] = {
     ),
     "limit_train_batches": partial(_check_batches, least=1),
     **dict.fromkeys(
-        ("limit_predict_batches", "limit_test_batches", "limit_val_batches", "overfit_batches"),
+        ("limit_predict_batches", "limit_test_batches", "limit_val_batches"),
         partial(_check_batches, least=0),
     ),
+    "overfit_batches": _check_overfit,
     "max_steps": partial(check_whole, at_least=-1),
     "num_sanity_val_steps": partial(check_whole, at_least=-1, optional=True),
     **dict.fromkeys(("min_epochs", "min_steps"), partial(check_whole, at_least=0, optional=True)),
@@ -302,7 +322,7 @@ def check_early_stopping(early_stopping: bool, *, validates: bool) -> None:
     """Raise ``ValueError`` if no cells are set aside that could tell when to stop."""
     if early_stopping and not validates:
         msg = (
-            "`early_stopping` needs validation cells, but the shares leave none; pass a smaller `train_size`, or "
-            "`early_stopping=False`."
+            "`early_stopping` needs validation cells, but the shares or `limit_val_batches` leave none; pass a smaller "
+            "`train_size`, leave out `limit_val_batches`, or pass `early_stopping=False`."
         )
         raise ValueError(msg)

@@ -1,10 +1,12 @@
 """Train SCDual."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from lightning import LightningDataModule
+from lightning.pytorch.callbacks import EarlyStopping
 from scvi import REGISTRY_KEYS
 from scvi.dataloaders import AnnDataLoader
 from scvi.model.base import UnsupervisedTrainingMixin
@@ -71,6 +73,12 @@ def trainer_defaults(*, validates: bool, n_first: int) -> dict[str, Any]:
     return defaults | {"early_stopping_warmup_epochs": n_first} | ({"check_val_every_n_epoch": 1} if validates else {})
 
 
+def ends_otherwise(options: Mapping[str, Any]) -> bool:
+    """Return whether a callback is to stop early, nothing is validated, or Lightning makes a step for a test."""
+    stops = any(isinstance(each, EarlyStopping) for each in options.get("callbacks") or ())
+    return stops or options.get("limit_val_batches") == 0 or bool(options.get("fast_dev_run"))
+
+
 class TrainingMixin(UnsupervisedTrainingMixin):
     """The ``train`` method, with defaults for a transformer."""
 
@@ -123,8 +131,8 @@ class TrainingMixin(UnsupervisedTrainingMixin):
             Cells per minibatch.
         early_stopping
             Whether to stop when the evidence lower bound of the validation cells has not risen for 45 epochs. None does so,
-            once the weight of the KL divergence has risen, if neither ``max_epochs`` nor ``datamodule`` is given and a
-            single process trains; more than about a thousand cells then train to the end all the same.
+            once the weight of the KL divergence has risen, if neither ``max_epochs`` nor ``datamodule`` nor a callback that stops
+            early is given and a single process trains; more than about a thousand cells then train to the end all the same.
         datasplitter_kwargs
             Further arguments of :class:`~scvi.dataloaders.DataSplitter`.
         plan_config, plan_kwargs
@@ -164,11 +172,12 @@ class TrainingMixin(UnsupervisedTrainingMixin):
         strategy = choose_strategy(trainer_kwargs.get("strategy") or config.get("strategy"), n_processes)
         if strategy is not None:
             trainer_kwargs["strategy"] = strategy  # scvi-tools overlooks that of a config
+        options = {**config, **trainer_kwargs}
         validates = self._validates(datamodule, train_size, validation_size, datasplitter_kwargs)
         may_stop = max_epochs is None and datamodule is None and n_processes == 1 and validates
-        if early_stopping is None:
-            early_stopping = config.get("early_stopping", may_stop)  # which scvi-tools overlooks
-        check_early_stopping(early_stopping, validates=validates)
+        if early_stopping is None:  # that of a config is overlooked by scvi-tools
+            early_stopping = config.get("early_stopping", may_stop and not ends_otherwise(options))
+        check_early_stopping(early_stopping, validates=validates and options.get("limit_val_batches") != 0)
         n_obs = self.adata.n_obs if datamodule is None else getattr(datamodule, "n_obs", None)
         if max_epochs is None and n_obs is not None:
             max_epochs = default_max_epochs(n_obs, batch_size_of(datamodule, batch_size) * n_processes)
@@ -182,8 +191,7 @@ class TrainingMixin(UnsupervisedTrainingMixin):
         trainer_kwargs = {key: value for key, value in defaults.items() if config.get(key) is None} | trainer_kwargs
         if not self.module.map.is_fitted:
             self._name_rare_regulators()
-        callbacks: Any = trainer_kwargs.get("callbacks") or config.get("callbacks") or ()
-        with whole_or_undone(self, callbacks):
+        with whole_or_undone(self, options.get("callbacks") or ()):
             # else the map is frozen, and what is known about it stays
             if any(each.requires_grad for each in self.module.map.gate.parameters()):
                 self.ensemble_, self.null_ = [], {}

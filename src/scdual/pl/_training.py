@@ -59,6 +59,9 @@ def training_curves(history: Mapping[str, pd.DataFrame], *, axes: np.ndarray | N
 
 
 def _check_history(history: Mapping[str, pd.DataFrame]) -> None:
+    if history is None:  # of a model that knows its map alone, or nothing
+        msg = "`history` is None, as of a model that is not trained. Train it first, with `train`."
+        raise TypeError(msg)
     check_type("history", history, Mapping, advice="Pass `model.history`.")
     known = [name for names in _PANELS.values() for name in names]
     if not any(name in history for name in known):

@@ -114,6 +114,9 @@ def _expression(adata: AnnData, layer: str | None) -> AnnData:
 
 def _usable_edges(edges: pd.DataFrame, genes: pd.Index, min_targets: int) -> pd.DataFrame:
     """Return the edges of regulators that have enough targets among the genes."""
+    if edges.empty:
+        msg = "The network has no edges, so its regulators have no targets. Keep more edges, e.g. with a lower `min_support`."
+        raise ValueError(msg)
     shared = edges[edges["target"].isin(genes)]
     n_targets = shared["source"].value_counts()
     usable = n_targets.index[n_targets >= min_targets]

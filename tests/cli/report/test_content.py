@@ -141,3 +141,10 @@ def test_a_map_without_edges_is_no_error(adata: AnnData, path: Path) -> None:
     report = new_report(adata, path)
     assert report.networks[0].regulators == report.networks[0].drawn == []
     assert report.activity_note.startswith("There are no activities:")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, "a"])
+def test_an_embedding_that_holds_no_numbers_is_an_error(adata: AnnData, path: Path, value: object) -> None:
+    adata.obsm["X_scdual"] = np.full((adata.n_obs, 3), value)
+    with pytest.raises(ValueError, match=r"obsm\['X_scdual'\] holds other things than finite numbers"):
+        new_report(adata, path)

@@ -60,3 +60,13 @@ def test_it_stops_after_its_steps_and_changes_nothing_that_was_given(
     adaptive_ridge(gram, cross, torch.ones_like(cross), **given)
     for now, before in zip((gram, cross, given["start"]), copies, strict=True):
         assert torch.equal(now, before)
+
+
+def test_a_gene_that_is_solved_stays_as_it_is_beside_others(products: tuple[torch.Tensor, torch.Tensor]) -> None:
+    gram, cross = products
+    penalty, is_pair = torch.ones_like(cross), torch.ones_like(cross, dtype=torch.bool)
+    start = torch.zeros_like(cross)
+    start[0] = torch.linalg.solve(gram + torch.eye(len(gram)), cross[0]) + 1e-9
+    found = adaptive_ridge(gram, cross, penalty, start=start, is_pair=is_pair)
+    assert torch.equal(found[0], start[0])
+    assert not torch.equal(found[1], start[1])

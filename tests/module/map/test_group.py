@@ -4,6 +4,8 @@ Dimension key
     N  cells of the group      G  genes      R  regulators
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,8 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 from sklearn.linear_model import LinearRegression
 
-from scdual.module.map import MapCells, Posterior, RegulationMap, _blocks, group_map
+from scdual.module.map import DEFAULT_SETTINGS, MapCells, Posterior, RegulationMap, _blocks, _group, group_map
+from scdual.module.map._moments import collect_moments
 
 N, G, N_BATCH = 300, 12, 2
 REGULATORS = [7, 2, 5, 0]
@@ -49,27 +52,37 @@ def of_all(weight: torch.Tensor) -> Posterior:
     return Posterior(weight, torch.zeros_like(weight), torch.ones_like(weight), torch.zeros_like(weight))
 
 
-def residuals(module: RegulationMap, cells: MapCells) -> tuple[np.ndarray, np.ndarray]:
-    """Return values of regulators and genes without what batch and depth explain, ``(N, R)`` and ``(N, G)``."""
+def residuals(
+    module: RegulationMap, cells: MapCells, order: torch.Tensor | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return values of regulators, and of genes in an order, without what batch and depth explain, ``(N, R)``, ``(N, G)``."""
     values = module.values.of_all(module.values.log_expr(cells))
+    values = values if order is None else (values[0], values[1][order])
     batch = np.hstack([cells.covariates, module.values.scale.depth(cells.counts)])
     fits = [LinearRegression(fit_intercept=False).fit(batch, value) for value in values]
     return tuple(value.numpy() - fit.predict(batch) for value, fit in zip(values, fits, strict=True))
 
 
-@pytest.mark.parametrize("denoised_weight", [0.0, 2.0])
-def test_agrees_with_the_normal_equations_of_each_gene(cells: MapCells, denoised_weight: float) -> None:
+@pytest.mark.parametrize(
+    ("denoised_weight", "smallest_penalty", "is_shuffled"),
+    [(0.0, 1e-3, False), (2.0, 1e-3, False), (0.0, 0.5, False), (0.0, 1e-3, True)],
+    ids=["observed", "denoised", "penalised", "shuffled"],
+)
+def test_agrees_with_the_normal_equations_of_each_gene(
+    cells: MapCells, denoised_weight: float, smallest_penalty: float, is_shuffled: bool
+) -> None:
     module = fitted(cells, denoised_weight)
     known = 0.1 * np.random.default_rng(0).normal(size=(G, R))
     known[REGULATORS, range(R)] = 0
-    v, y = residuals(module, cells)
+    order = torch.randperm(N, generator=torch.Generator().manual_seed(7)) if is_shuffled else None
+    v, y = residuals(module, cells, order)
     own = module.values.mixture.self_covariance().numpy().T  # (G, R)
     cross = y.T @ v / N - own * y.var(axis=0)[:, None]
     gram, unexplained = v.T @ v / N, cross - known @ (v.T @ v / N)
     pairs = [(j, k) for j in range(G) for k in range(R) if REGULATORS[k] != j]
     left = y.var(axis=0) - (known * (cross + unexplained)).sum(axis=1)
     square = [unexplained[j, k] ** 2 / gram[k, k] / left[j] for j, k in pairs]
-    penalty = 1 / (N * np.mean(square) - 1)
+    penalty = max(1 / (N * np.mean(square) - 1), smallest_penalty)
     departure = np.zeros((G, R))
     for j in range(G):
         others = [k for k in range(R) if REGULATORS[k] != j]
@@ -84,11 +97,17 @@ def test_agrees_with_the_normal_equations_of_each_gene(cells: MapCells, denoised
     inside = departure != 0
     prior = brentq(lambda tau: (departure[inside] ** 2 / (tau + error[inside])).mean() - 1, 0, 10, xtol=1e-14)
     share, std = prior / (prior + error) * inside, v.std(axis=0)
-    found = group_map(module.values, split(cells, 64), of_all(torch.tensor(known)))
+    shuffler = torch.Generator().manual_seed(7) if is_shuffled else None
+    batches, settings = (
+        split(cells, N if is_shuffled else 64),
+        replace(DEFAULT_SETTINGS, smallest_penalty=smallest_penalty),
+    )
+    found = group_map(module.values, batches, of_all(torch.tensor(known)), shuffler=shuffler, settings=settings)
     np.testing.assert_allclose(found.weight, (known + share * departure) * std, atol=1e-5)
     np.testing.assert_allclose(found.sd, np.sqrt(share * error) * std, atol=1e-5)
     z = np.abs(known + share * departure)[inside] / np.sqrt(share * error)[inside]
     np.testing.assert_allclose(found.support.numpy()[inside], norm.cdf(z), atol=1e-4)
+    assert not found.support.numpy()[REGULATORS, range(R)].any()
 
 
 def test_minibatches_do_not_matter(cells: MapCells) -> None:
@@ -167,3 +186,25 @@ def test_the_seed_of_the_generator_chooses_the_noise(cells: MapCells) -> None:
     )
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
+
+
+def test_a_regulator_with_the_same_count_in_the_whole_group_has_no_weight(cells: MapCells) -> None:
+    module = fitted(cells)
+    group = rows_of(cells, torch.arange(40))
+    group.counts[:, REGULATORS[1]] = 3  # its values follow depth alone
+    weight = torch.ones(G, R)
+    found = group_map(module.values, [group], of_all(weight))
+    for values in found:
+        assert not values[:, 1].any()
+    assert found.weight[:, 0].any()
+
+
+def test_what_the_map_of_all_cells_explains_whole_says_nothing_about_noise(cells: MapCells) -> None:
+    copies = [1, 3, 4, 6]
+    cells.counts[:, copies] = cells.counts[:, REGULATORS]
+    values, known = fitted(cells).values, torch.zeros(G, R)
+    known[copies, range(R)] = 1.0
+    moments = collect_moments(values, [cells], values.of_all)
+    _, correlation = _group._unexplained(values, moments, of_all(known), moments.partial_gram(), moments.variance())
+    assert correlation[:, copies].isnan().all()
+    assert correlation[:, [8, 9, 10, 11]].isfinite().all()

@@ -49,6 +49,19 @@ def test_moments_are_those_of_the_residuals_of_least_squares(
     assert moments.n_cells == N
     np.testing.assert_allclose(gram, residual[:, REGULATOR].T @ residual[:, REGULATOR] / N, atol=1e-10)
     np.testing.assert_allclose(cross, residual[:, REGULATOR].T @ residual / N, atol=1e-10)
+    np.testing.assert_allclose(moments.variance(), (residual**2).mean(axis=0), atol=1e-10)
+    np.testing.assert_allclose(moments.gene_std(), np.sqrt((genes.numpy() ** 2).mean(axis=0)))
+
+
+@pytest.mark.parametrize("gene", [2, 3], ids=["regulator", "target"])
+def test_what_covariates_explain_but_for_rounding_does_not_vary(
+    covariates: torch.Tensor, genes: torch.Tensor, gene: int
+) -> None:
+    genes[:, gene] = covariates @ torch.tensor([1.0, 2.0, 3.0, 4.0]).double()
+    genes[:, gene] += 1e-6 * torch.randn(N).double()  # a share of about 1e-13 of the variance
+    regulators, targets = moments_of(covariates, genes).varies()
+    assert targets.tolist() == [j != gene for j in range(G)]
+    assert regulators.tolist() == [j != gene for j in REGULATOR.tolist()]
 
 
 def test_part_of_the_products_is_that_of_all(covariates: torch.Tensor, genes: torch.Tensor) -> None:

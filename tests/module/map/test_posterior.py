@@ -6,7 +6,13 @@ import torch
 from scipy.optimize import brentq
 
 from scdual.module.map import _blocks
-from scdual.module.map._posterior import excess_variance, leading_directions, posterior_map
+from scdual.module.map._posterior import (
+    KnownPairs,
+    Posterior,
+    excess_variance,
+    leading_directions,
+    posterior_map,
+)
 
 N_GENES, N_REGULATORS = 40, 8
 
@@ -131,10 +137,19 @@ def test_single_precision_changes_no_digit_that_is_shown(
         torch.testing.assert_close(one, other.double(), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("noise", [None, 0.3], ids=["all stands out", "of low rank"])
 def test_the_posterior_is_that_of_its_equations(
-    products: tuple[torch.Tensor, torch.Tensor], estimates: tuple[torch.Tensor, torch.Tensor]
+    products: tuple[torch.Tensor, torch.Tensor],
+    estimates: tuple[torch.Tensor, torch.Tensor],
+    rng: np.random.Generator,
+    noise: float | None,
 ) -> None:
     """All at once in NumPy, with the ridge solved gene by gene."""
+    if noise is not None:
+        shared = rng.normal(size=(N_GENES, 1)) * rng.normal(size=(1, N_REGULATORS))
+        error = noise * 10 ** rng.uniform(-0.5, 0.5, size=shared.shape)
+        weight = (shared + error * rng.normal(size=shared.shape)) * (rng.random(shared.shape) > 0.2)
+        estimates = torch.tensor(weight), torch.tensor(error**2)
     gram, cross = (part.numpy() for part in products)
     w, s2 = (part.numpy() for part in estimates)
     is_pair = w != 0
@@ -142,6 +157,7 @@ def test_the_posterior_is_that_of_its_equations(
     shrunken, z = w * tau2 / (tau2 + s2), w / np.sqrt(s2)
     values = np.linalg.svd(z, compute_uv=False)
     rank = max(1, int((values > np.sqrt(N_GENES) + np.sqrt(N_REGULATORS)).sum()))
+    assert (rank < N_REGULATORS) == (noise is not None)
     u, s, vt = np.linalg.svd(shrunken, full_matrices=False)
     size = np.abs((u[:, :rank] * s[:rank]) @ vt[:rank])
     penalty = 1.0 / (0.3 + 0.7 * size / size.mean(1, keepdims=True))
@@ -166,3 +182,37 @@ def test_excess_variance_is_where_the_mean_is_one(estimates: tuple[torch.Tensor,
     square, error = estimate[is_pair].numpy() ** 2, variance[is_pair].numpy()
     expected = brentq(lambda tau: (square / (tau + error)).mean() - 1, 0, 1e3 * square.max(), xtol=1e-16 * scale**2)
     assert float(excess_variance(estimate, variance)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_sign_that_the_refit_turns_is_as_unlikely_as_the_other_is_likely(
+    products: tuple[torch.Tensor, torch.Tensor], estimates: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    gram, cross = products
+    estimate, variance = estimates
+    found, turned = (
+        posterior_map(sign * estimate, variance, gram, cross, penalty=1.0, least_share=1.0) for sign in (1, -1)
+    )
+    sure = (estimate != 0) & (found.weight.abs() > 1e-3)
+    torch.testing.assert_close(found.weight[sure], turned.weight[sure], rtol=1e-3, atol=1e-4)  # what the refit says
+    torch.testing.assert_close(found.support[sure], 1 - turned.support[sure])
+    assert found.support[sure].max() > 0.99
+
+
+def test_few_newton_steps_are_not_taken_for_the_answer() -> None:
+    """Errors of two sizes bend the reciprocal of the mean, so each step stops far short of the answer."""
+    estimate = torch.tensor([[1.0, 100.0]], dtype=torch.float64)
+    variance = torch.tensor([[1e-6, 5e3]], dtype=torch.float64)
+    square, error = (estimate**2).numpy(), variance.numpy()
+    expected = brentq(lambda tau: (square / (tau + error)).mean() - 1, 0, 1e5, xtol=1e-12)
+    assert float(excess_variance(estimate, variance)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_all_that_is_known_is_kept() -> None:
+    known = KnownPairs(3, 2)
+    assert not known.is_known
+    posterior = Posterior(*torch.rand(4, 3, 2))
+    n_cells = torch.arange(6).reshape(3, 2)
+    known.set(posterior, n_cells)
+    assert known.is_known
+    assert torch.equal(known.n_cells, n_cells.int())
+    assert all(torch.equal(one, other) for one, other in zip(known.posterior(), posterior, strict=True))

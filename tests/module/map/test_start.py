@@ -266,3 +266,13 @@ def test_a_prior_counts_as_far_as_it_is_trusted(cells: MapCells, prior_weight: f
     torch.testing.assert_close(module.prior_factor, prior_factor(strength, trust, activity) ** prior_weight)
     assert (module.prior_factor == 1).all() == (prior_weight == 0)
     np.testing.assert_allclose(map_of(module, cells), map_of(fitted(cells), cells), atol=1e-5)  # it is read out later
+
+
+@pytest.mark.parametrize("gene", [REGULATORS[1], 12], ids=["regulator", "target"])
+def test_a_gene_with_the_same_count_in_all_cells_has_no_edges(cells: MapCells, gene: int) -> None:
+    cells.counts[:, gene] = 3  # its values follow depth alone
+    known = fitted(cells).known
+    for values in (known.weight, known.sd, known.support, known.z):
+        assert not values[gene].any()
+        assert gene not in REGULATORS or not values[:, REGULATORS.index(gene)].any()
+    assert known.support.any()

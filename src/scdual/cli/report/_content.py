@@ -175,7 +175,14 @@ def _where_cells_are(adata: AnnData) -> tuple[np.ndarray | None, np.ndarray, str
         return None, drawn, f"This file has no embedding: its obsm lacks {RESULT_KEYS.LATENT}."
     if adata.n_obs > N_CELLS_DRAWN:
         drawn = np.sort(np.random.default_rng(0).choice(drawn, N_CELLS_DRAWN, replace=False))
-    xy, what = two_dimensions(np.asarray(adata.obsm[RESULT_KEYS.LATENT])[drawn])
+    latent = np.asarray(adata.obsm[RESULT_KEYS.LATENT])
+    if latent.ndim != 2 or latent.dtype.kind not in "buif" or not np.isfinite(latent).all():
+        msg = (
+            f"obsm[{RESULT_KEYS.LATENT!r}] holds other things than finite numbers, expected the embedding of the cells as "
+            "`scdual fit` writes it. Write or copy the file again."
+        )
+        raise ValueError(msg)
+    xy, what = two_dimensions(latent[drawn])
     some = "" if len(drawn) == adata.n_obs else f" Drawn are {len(drawn):,} cells, chosen at random."
     return xy, drawn, f"Each point is a cell; the picture is {what}.{some}"
 
@@ -187,7 +194,10 @@ def _losses(about: Mapping[str, Any]) -> tuple[str, str]:
     try:
         return draw_losses(curves), ""
     except ValueError:
-        return "", "This file has no losses: it was written before scdual kept them, or the training logged none."
+        return (
+            "",
+            "This file has no losses: only the map was learnt, the training logged none, or it was written before scdual kept them.",
+        )
 
 
 def _activity(adata: AnnData, network: RegulatoryNetwork, layer: str | None) -> tuple[pd.DataFrame, str]:

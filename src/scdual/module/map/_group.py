@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import torch
 
 from scdual.module.map._blocks import row_blocks
+from scdual.module.map._count_range import CountRange
 from scdual.module.map._influence import InfluenceSums
 from scdual.module.map._moments import ROUNDING, Moments, View, collect_moments
 from scdual.module.map._posterior import Posterior, excess_variance
@@ -40,8 +41,8 @@ def group_map(
     to have: m is n times the mean squared correlation of a regulator with what :math:`W^0` leaves unexplained of a
     gene, which is 1 in pure noise (then nothing departs) and grows with the cells :cite:p:`Morris83`. Each departure is then
     shrunk by its own standard error s, of which the cells that decide it tell, toward 0; :math:`\tau^2` is the mean
-    square of departures beyond their errors. A regulator that no cell of the group expresses has no weight, nor has one that
-    does not vary there beyond covariates and depth.
+    square of departures beyond their errors. A regulator that has the same count in all cells of the
+    group, such as none, has no weight, nor has one that does not vary there beyond covariates and depth.
 
     Parameters
     ----------
@@ -57,18 +58,16 @@ def group_map(
     settings
         Tuned numbers.
     """
-    regulators = values.regulator_index
-    is_expressed = torch.zeros(len(regulators), dtype=torch.bool, device=regulators.device)
+    regulators, counts = values.regulator_index, CountRange(values.scale.mean)
 
     def view(log_expr: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        is_expressed.logical_or_((log_expr[:, regulators] > 0).any(0))
         of_regulators, of_genes = values.of_all(log_expr)
         if shuffler is not None:
             of_genes = of_genes[torch.randperm(len(of_genes), generator=shuffler).to(of_genes.device)]
         return of_regulators, of_genes
 
     order = torch.empty(0) if shuffler is None else shuffler.get_state()
-    moments = collect_moments(values, batches, view)
+    moments = collect_moments(values, counts.passing(batches), view)
     gram, variance = moments.partial_gram(), moments.variance()
     unexplained, correlation = _unexplained(values, moments, of_all, gram, variance)
     over_noise = correlation_over_noise(correlation, regulators, moments.n_cells)
@@ -83,7 +82,7 @@ def group_map(
         weight = departure.T + of_all.weight.T
         estimate = departure, _squared_errors(values, batches, moments, view, weight, penalty=penalty).T
         del weight
-    std = torch.where(moments.varies()[0] & is_expressed, gram.diagonal(), 0.0).sqrt()
+    std = torch.where(moments.varies()[0] & counts.varies()[regulators], gram.diagonal(), 0.0).sqrt()
     return _departed(of_all, estimate, std)
 
 

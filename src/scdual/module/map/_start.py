@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import torch
 
+from scdual.module.map._count_range import CountRange
 from scdual.module.map._errors import squared_errors
 from scdual.module.map._hiding import Hiding
 from scdual.module.map._moments import Moments, collect_moments
@@ -103,6 +104,8 @@ def linear_start(
 ) -> LinearStart:
     """Return the best linear prediction between the values of the map, with its errors and what they leave of it.
 
+    Of a gene with the same count in all cells nothing is known: its values follow depth alone.
+
     Parameters
     ----------
     values
@@ -118,7 +121,8 @@ def linear_start(
     settings
         Tuned numbers.
     """
-    moments = start_moments(values, sample)
+    counts = CountRange(values.scale.mean)
+    moments = start_moments(values, counts.passing(sample))
     regulators = slice(values.n_regulators)
     gram, cross = moments.partial_gram()[regulators, regulators], moments.partial_cross(regulators)
     cross -= values.mixture.self_covariance()
@@ -130,6 +134,8 @@ def linear_start(
     variance = squared_errors(values, sample, moments, weight, penalty=penalty, n_enough=moments.n_cells)
     del moments
     n_cells = cells_with_both(values, batches)
-    is_seen = n_cells[values.regulator_index].diagonal() >= min_cells
+    varies = counts.varies()  # (G,)
+    is_seen = (n_cells[values.regulator_index].diagonal() >= min_cells) & varies[values.regulator_index]
+    is_seen = is_seen & varies[:, None]  # (G, R)
     found = posterior_map(weight * is_seen, variance, gram, cross.T, penalty=penalty, least_share=settings.least_share)
     return LinearStart(weight, variance, effects, found, n_cells)
