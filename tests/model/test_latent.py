@@ -132,6 +132,7 @@ def test_the_marginal_likelihood_agrees_with_an_integral_over_a_grid() -> None:
         torch.nn.init.zeros_(linear.weight)
         torch.nn.init.constant_(linear.bias, bias)  # a posterior of mean 1/2 and variance 4 covers the true one
     model.module.eval()
+    model.is_trained_ = True  # by hand
     found = model.get_marginal_ll(n_mc_samples=2_000, return_mean=False)
     assert found.shape == (30,)
 
@@ -171,7 +172,9 @@ def test_the_marginal_likelihood_of_every_setup_is_finite(
         "categorical_covariate_keys": ["cell_type"],
     }
     SCDual.setup_anndata(adata, batch_key="batch", **(covariates if with_covariates else {}))
-    values = SCDual(adata, regulators="regulator").get_marginal_ll(n_mc_samples=n_mc_samples, return_mean=False)
+    model = SCDual(adata, regulators="regulator")
+    model.train(1)
+    values = model.get_marginal_ll(n_mc_samples=n_mc_samples, return_mean=False)
     assert values.shape == (150,)
     assert torch.isfinite(values).all()
 

@@ -150,7 +150,9 @@ def test_what_is_not_plain_is_named(adata: AnnData, tmp_path: Path) -> None:
 
 
 def test_a_query_begins_with_its_reference(adata: AnnData, tmp_path: Path) -> None:
-    built(adata).save(tmp_path / "reference")
+    reference = built(adata)
+    reference.train(1)
+    reference.save(tmp_path / "reference")
     query = SCDual.load_query_data(adata.copy(), tmp_path / "reference", unfrozen=True)
     (step,) = query.record_.steps
     assert step.arguments["unfrozen"] is True
