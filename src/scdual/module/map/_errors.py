@@ -25,7 +25,6 @@ def squared_errors(
     weight: torch.Tensor,
     *,
     penalty: float,
-    n_enough: int,
 ) -> torch.Tensor:
     r"""Return squared standard errors of ridge estimates, shape ``(G, R)``, in single precision.
 
@@ -55,8 +54,6 @@ def squared_errors(
         The estimates, shape ``(G, R)``.
     penalty
         Their ridge penalty.
-    n_enough
-        Number of cells that is enough.
     """
     mixture, n_regulators = values.mixture, values.n_regulators
     gram, effect = moments.partial_gram(), moments.total_effects()  # (R + P, R + P), (U, R + P + G)
@@ -85,8 +82,6 @@ def squared_errors(
         target_sum.addmm_(e.T.float(), a.float())
         regulator_sum.addmm_((rows[:, z] @ residual_score).square().T.float(), f.square().float())
         a_sum, e_sum, n_cells = a_sum + a.sum(0), e_sum + e.sum(0), n_cells + len(a)
-        if n_cells >= n_enough:
-            break
     for genes in row_blocks(*weight.shape):
         independent = (e_sum[genes, None] * (a_sum / n_cells)).float()
         regulator_sum[genes] += torch.maximum(target_sum[genes], independent)

@@ -107,7 +107,6 @@ def collect_moments(
     view: View,
     *,
     n_rows: int | None = None,
-    n_enough: int | None = None,
 ) -> Moments:
     """Return moments over cells.
 
@@ -121,13 +120,9 @@ def collect_moments(
         Makes values of the regulators ``(B, R)`` and of all genes ``(B, G)`` of log values ``(B, G)``.
     n_rows
         Columns of the first of these, if others than the regulators are among them.
-    n_enough
-        Number of cells that is enough; None takes all.
     """
     device = values.regulator_index.device
     moments = Moments(n_rows or values.n_regulators, values.n_genes, values.n_columns, device=device)
     for cells in batches:
         moments.add(values.covariates(cells), *view(values.log_expr(cells)))
-        if n_enough is not None and moments.n_cells >= n_enough:
-            break
     return moments

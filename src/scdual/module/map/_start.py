@@ -131,11 +131,10 @@ def linear_start(
     effects = moments.effects(exact)
     weight = exact.to(torch.float32, memory_format=torch.contiguous_format)  # the one copy that stays
     del exact
-    variance = squared_errors(values, sample, moments, weight, penalty=penalty, n_enough=moments.n_cells)
+    variance = squared_errors(values, sample, moments, weight, penalty=penalty)
     del moments
     n_cells = cells_with_both(values, batches)
-    varies = counts.varies()  # (G,)
-    is_seen = (n_cells[values.regulator_index].diagonal() >= min_cells) & varies[values.regulator_index]
-    is_seen = is_seen & varies[:, None]  # (G, R)
+    varies, regulator_index = counts.varies(), values.regulator_index
+    is_seen = (n_cells[regulator_index].diagonal() >= min_cells) & varies[regulator_index] & varies[:, None]  # (G, R)
     found = posterior_map(weight * is_seen, variance, gram, cross.T, penalty=penalty, least_share=settings.least_share)
     return LinearStart(weight, variance, effects, found, n_cells)
