@@ -100,6 +100,27 @@ def test_options_reach_the_model(path: Path) -> None:
     assert (setup["layer"], setup["batch_key"], setup["labels_key"]) == ("raw", "batch", "cell_type")
 
 
+def test_the_network_alone_is_that_of_a_training(path: Path) -> None:
+    alone, trained = path.with_name("alone.h5ad"), path.with_name("trained.h5ad")
+    said = run(path, "-o", alone, "--regulators", "regulator", "--map-only", "--model-dir", path.with_name("model"))
+    assert "the network alone" in said
+    run(path, "-o", trained, "--regulators", "regulator", "--max-epochs", 1)
+    adata, expected = anndata.read_h5ad(alone), anndata.read_h5ad(trained)
+    np.testing.assert_array_equal(
+        adata.varp["scdual_regulation"].toarray(), expected.varp["scdual_regulation"].toarray()
+    )
+    assert "X_scdual" in expected.obsm
+    assert not set(adata.obsm)
+    assert not SCDual.load(path.with_name("model"), adata=anndata.read_h5ad(path)).is_trained
+
+
+@pytest.mark.parametrize(("option", "value"), [("--max-epochs", 3), ("--checkpoint-dir", "kept")])
+def test_the_network_alone_has_no_epochs(path: Path, option: str, value: object) -> None:
+    said = run(path, "-o", path.with_name("out.h5ad"), "--map-only", option, value, code=1)
+    assert f"--map-only and {option} do not go together" in said
+    assert [each.name for each in path.parent.iterdir()] == ["in.h5ad"]
+
+
 def test_genes_are_chosen_and_the_others_stay_in_raw(path: Path) -> None:
     out = path.with_name("out.h5ad")
     before = anndata.read_h5ad(path)

@@ -50,6 +50,9 @@ def fit(  # noqa: PLR0913 - each is one option
     ensemble: Annotated[
         int | None, typer.Option(min=2, metavar="N", help="Also learn from N random halves: evidence by resampling.")
     ] = None,
+    map_only: Annotated[
+        bool, typer.Option("--map-only", help="Learn the network alone, in seconds, without an embedding.")
+    ] = False,
     max_epochs: Annotated[int | None, typer.Option(min=1, help="Epochs; without it, chosen from the data.")] = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu or mps.")] = "auto",
     model_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Save the model here too.")] = None,
@@ -61,6 +64,7 @@ def fit(  # noqa: PLR0913 - each is one option
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
 ) -> None:
     """Train on counts and write cell states and the signed network beside them."""
+    _check_map_only(map_only, max_epochs=max_epochs, checkpoint_dir=checkpoint_dir)
     _check_files(path, out, prior=prior, regulators=regulators, model_dir=model_dir, checkpoint_dir=checkpoint_dir)
     from scdual._writing import lock
     from scdual.cli._files import read_counts
@@ -92,7 +96,7 @@ def fit(  # noqa: PLR0913 - each is one option
             adata, layer=layer, batch_key=batch_key, labels_key=labels_key, require_counts=require_counts
         )
         model = SCDual(adata, regulators=chosen, prior=prior, **thresholds)
-        seconds = train(model, max_epochs=max_epochs, accelerator=accelerator, checkpoint=checkpoint)
+        seconds = train(model, map_only=map_only, max_epochs=max_epochs, accelerator=accelerator, checkpoint=checkpoint)
         if ensemble is not None:
             model.train_ensemble(ensemble, accelerator=accelerator)
         write_results(model, out, model_dir, labels_key=labels_key)
@@ -144,6 +148,14 @@ def _annotate(model: "SCDual", labels_key: str | None) -> None:
             raise
         warn(f"There are no networks by label: {error}")
         model.annotate()
+
+
+def _check_map_only(map_only: bool, **of_training: int | Path | None) -> None:
+    """Raise ``ValueError`` for options of a training that there will not be."""
+    given = [f"--{name.replace('_', '-')}" for name, value in of_training.items() if value is not None]
+    if map_only and given:
+        msg = f"--map-only and {given[0]} do not go together: the network alone is learnt without epochs. Leave out one of them."
+        raise ValueError(msg)
 
 
 def _check_files(
@@ -234,13 +246,17 @@ def _regulators(text: str, adata: "AnnData") -> str | list[str] | None:
 def _report(model: "SCDual", seconds: float, *, out: Path, model_dir: Path | None) -> None:
     from scdual.cli._tables import show_rows
 
-    adata, n_epochs = model.adata, model.trainer.current_epoch
+    adata = model.adata
+    epochs = "the network alone"
+    if model.is_trained:
+        n_epochs = model.trainer.current_epoch
+        epochs = f"{n_epochs} epoch{'' if n_epochs == 1 else 's'}"
     rows = {
         "cells": adata.n_obs,
         "genes": adata.n_vars,
         "regulators": int(adata.var[RESULT_KEYS.REGULATOR].sum()),
         "edges": adata.varp[RESULT_KEYS.REGULATION].nnz,
-        "training": f"{seconds:.0f} s, {n_epochs} epoch{'' if n_epochs == 1 else 's'}",
+        "training": f"{seconds:.0f} s, {epochs}",
         "file": str(out),
     }
     if model_dir is not None:

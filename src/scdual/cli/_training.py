@@ -27,7 +27,12 @@ def start(seed: int) -> None:
 
 
 def train(
-    model: "SCDual", *, max_epochs: int | None = None, accelerator: str = "auto", checkpoint: Path | None = None
+    model: "SCDual",
+    *,
+    map_only: bool = False,
+    max_epochs: int | None = None,
+    accelerator: str = "auto",
+    checkpoint: Path | None = None,
 ) -> float:
     """Train and return the seconds it took.
 
@@ -35,6 +40,8 @@ def train(
     ----------
     model
         The model.
+    map_only
+        Whether to learn the map alone.
     max_epochs, accelerator
         Those of :meth:`~scdual.model.SCDual.train`.
     checkpoint
@@ -51,7 +58,10 @@ def train(
 
     begin = time.perf_counter()
     try:
-        model.train(max_epochs=max_epochs, accelerator=accelerator, **_kept(checkpoint))
+        if map_only:
+            model.train_map(accelerator)
+        else:
+            model.train(max_epochs=max_epochs, accelerator=accelerator, **_kept(checkpoint))
     except MisconfigurationException as error:
         msg = f"Training on accelerator {accelerator!r} is not possible here: {error} Pass --accelerator cpu or auto."
         raise ValueError(msg) from error
