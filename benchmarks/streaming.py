@@ -130,7 +130,7 @@ def measured(folder: Path, run: str, engine: str, *, n_in_memory: int, n_steps: 
         limit_train_batches=n_steps,
         **given,
     )
-    n_trained = len(model.train_indices) if n_steps is None else n_steps * BATCH_SIZE
+    n_trained = len(model.train_indices) if n_steps is None else min(n_steps * BATCH_SIZE, len(model.train_indices))
     found = {"start": clock.start - begun, "epoch": clock.end - clock.start, "cells": n_trained}
     found["cells_per_second"] = n_trained / found["epoch"]
     if run == "SCDual":
