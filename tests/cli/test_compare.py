@@ -79,6 +79,17 @@ def test_two_files(fitted: tuple[Path, Path, SCDual], annotated_path: Path, tmp_
     assert run(path, annotated_path).exit_code == 1  # no gene in common
 
 
+@pytest.mark.filterwarnings("default:.*not fitted with the same prior")
+def test_files_of_different_priors_are_named(fitted: tuple[Path, Path, SCDual], tmp_path: Path) -> None:
+    path, _, model = fitted
+    adata = model.adata.copy()
+    adata.uns["scdual"] = {**adata.uns["scdual"], "prior": "0123"}
+    adata.write_h5ad(tmp_path / "told.h5ad")
+    said = "were not fitted with the same prior"
+    assert said in run(path, tmp_path / "told.h5ad").stderr
+    assert said not in run(tmp_path / "told.h5ad", tmp_path / "told.h5ad").stderr
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -139,3 +139,13 @@ def test_anything_else_is_a_one_line_error(tmp_path: Path, make: object) -> None
     assert stderr.startswith(f"Error: {path}")
     assert "expected" in stderr
     assert stderr.count("\n") == 1
+
+
+def test_a_model_that_knows_its_map_alone_says_so(tmp_path: Path) -> None:
+    adata = simulate(60, 20, n_regulators=4)
+    SCDual.setup_anndata(adata)
+    model = SCDual(adata, regulators="regulator")
+    model.train_map()
+    model.save(tmp_path / "model")
+    text, _ = run(tmp_path / "model")
+    assert dict(re.findall(r"│ (\S.*?) +│ (\S.*?) +│", text))["trained"] == "the network alone"

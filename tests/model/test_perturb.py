@@ -231,20 +231,23 @@ def test_chance_is_seeded_and_the_printed_result_says_what_was_done(model: SCDua
     assert len(first.to_frame(top=3)) == 3
 
 
-def test_a_prior_that_the_data_bear_out_weighs_in(adata: AnnData) -> None:
+def test_a_prior_does_not_change_how_far_targets_move(adata: AnnData) -> None:
     SCDual.setup_anndata(adata)
     edges = adata.varp["true_regulation"].tocoo()
     names = adata.var_names
     prior = pd.DataFrame({"source": names[edges.row], "target": names[edges.col], "weight": edges.data})
-    changes = []
+    adata.obs["half"] = np.resize(["one", "two"], adata.n_obs)
+    weights, changes = [], []
     for known in (None, prior):
         scvi.settings.seed = 0
         model = SCDual(adata, regulators="regulator", prior=known)
-        model.train(1, enable_progress_bar=False)
-        changes.append(model.perturb({"REG01": 0}, rounds=0, shift=False).to_frame().set_index("gene")["direct"])
-    plain, told = changes
-    assert (np.sign(told[plain.index]) == np.sign(plain)).all()
-    assert not np.allclose(told[plain.index], plain)
+        model.train_map()
+        weights.append(model.get_regulation().weight)
+        groups: list[dict[str, str]] = [{}, {"group": "one", "groupby": "half"}]
+        changes.append([model.perturb({"REG01": 0}, shift=False, **options).effects for options in groups])
+    assert not np.allclose(*weights)
+    for plain, told in zip(*changes, strict=True):
+        pd.testing.assert_frame_equal(told, plain)
 
 
 def test_a_gene_that_no_cell_expresses_cannot_be_knocked_out_or_multiplied(model: SCDual) -> None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scdual._constants import RESULT_KEYS
+from scdual._warning import warn
 from scdual.cli._edges import network_of, show
 from scdual.cli._errors import tell_if_interrupted
 from scdual.cli._terminal import visible
@@ -94,11 +96,20 @@ def _files(first: Path, second: Path, group: str | None) -> "pd.DataFrame":
     from scdual.cli._files import read_counts
     from scdual.tl import compare_networks
 
-    networks = [
-        replace(network_of(read_counts(path, backed="r"), path, group, with_support=False), group=path.stem)
-        for path in (first, second)
-    ]
+    files = [(path, read_counts(path, backed="r")) for path in (first, second)]
+    networks = [replace(network_of(adata, path, group, with_support=False), group=path.stem) for path, adata in files]
+    if len({_prior(adata) for _, adata in files}) > 1:
+        warn(
+            f"{first} and {second} were not fitted with the same prior, which multiplies weights, so edges differ by what it "
+            "says, not by the cells alone. Fit both with the same --prior, or without."
+        )
     return compare_networks(*networks)
+
+
+def _prior(adata: "AnnData") -> str:
+    """Return the hash of the prior that a file was fitted with, or ``none``."""
+    about = adata.uns.get(RESULT_KEYS.PARAMETERS)
+    return str(about.get("prior", "none")) if isinstance(about, Mapping) else "none"
 
 
 def _conditions(

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 NOT_SHOWN = (HISTORY_KEY, "run")  # the losses, and the same as JSON, from which `SCDual.repeat` repeats the run
 
+_NOT_TRAINED = {False: "no", True: "the network alone"}
+
 
 def info(
     path: Annotated[
@@ -84,10 +86,15 @@ def _model_rows(path: Path) -> dict[str, Any]:
     return {
         "format version": manifest["version"],
         "genes": len(attributes["gene_names_"]),
-        "trained": "yes" if attributes["is_trained_"] else "no",
+        "trained": "yes" if attributes["is_trained_"] else _NOT_TRAINED[_knows_its_map(content["description"])],
         "data": data[0] if data else "not saved with it",
         **flat(content["description"]),
     }
+
+
+def _knows_its_map(description: Mapping[str, Any]) -> bool:
+    """Return whether the network alone was learnt."""
+    return any(name.endswith("train_map") for name in description.get("trainings", {}))
 
 
 def flat(values: Any, prefix: str = "") -> dict[str, Any]:

@@ -26,7 +26,19 @@ from scdual.model._regulation import RegulationMixin
 from scdual.model._results import check_free, write_perturbation
 from scdual.model._scvi import SETUP_ARGS_KEY
 from scdual.module._minibatch import dense
-from scdual.module.map import Observed, Setting, Units, draw, observe, reach, set_log, units, value_range
+from scdual.module.map import (
+    Observed,
+    Setting,
+    Units,
+    draw,
+    group_pairs,
+    known_pairs,
+    observe,
+    reach,
+    set_log,
+    units,
+    value_range,
+)
 
 ROUNDS = 1  # chosen on simulated knock-outs; none or more get up to .01 fewer directions right
 _FOLD = re.compile(r"(\d+\.?\d*|\.\d+)\s*x", re.IGNORECASE)
@@ -246,14 +258,17 @@ class PerturbationMixin(RegulationMixin):
         observed: Observed,
         batch_size: int | None,
     ) -> KnownMap:
-        """Return the map of a group, or that of the training, for regulators that move alone."""
+        """Return the map of a group, or that of the training, for regulators that move alone.
+
+        What a prior says is left out: it tells which edges to believe, not how far a target moves.
+        """
         regulation_map = self.module.map
         device = regulation_map.regulator_index.device
         per_value = torch.ones(regulation_map.n_regulators, device=device)
         if group is None:
-            pairs = self._known(regulation_map)
+            pairs = known_pairs(regulation_map)
         else:
-            pairs = self._group_pairs(regulation_map, adata, {group: cells}, batch_size)[group]
+            pairs = group_pairs(regulation_map, {group: self._batches(adata, cells, batch_size)})[group]
             std = observed.std().float()  # weights of a group count per standard deviation in the group
             per_value = torch.where(std > 0, 1 / std, 0.0)
             if not pairs.weight.any():

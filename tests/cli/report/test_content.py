@@ -10,7 +10,7 @@ import scvi
 from anndata import AnnData
 
 from scdual import datasets, tl
-from scdual.cli.report import _pictures, new_report
+from scdual.cli.report import _pictures, new_report, render
 from scdual.cli.report._networks import MIN_SUPPORT, N_DRAWN, N_STRONG, N_TARGETS
 from scdual.model import SCDual
 
@@ -148,3 +148,10 @@ def test_an_embedding_that_holds_no_numbers_is_an_error(adata: AnnData, path: Pa
     adata.obsm["X_scdual"] = np.full((adata.n_obs, 3), value)
     with pytest.raises(ValueError, match=r"obsm\['X_scdual'\] holds other things than finite numbers"):
         new_report(adata, path)
+
+
+def test_weights_that_a_prior_multiplies_are_called_ranks(adata: AnnData, path: Path) -> None:
+    said = "what it says multiplies the weights"
+    assert said not in render(new_report(adata, path))
+    adata.uns["scdual"] = {**adata.uns["scdual"], "prior": "0123"}
+    assert said in render(new_report(adata, path))

@@ -36,9 +36,25 @@ def test_trust_in_a_prior_that_noise_could_explain_is_small() -> None:
 
 
 def test_trust_stays_below_one() -> None:
-    weight = torch.zeros(4, 3)
+    weight = torch.full((4, 3), 1e-4)
     weight[0, 0] = 1.0
-    assert 0.9 < prior_trust(weight, (weight > 0).float()) < 1
+    assert 0.9 < prior_trust(weight, (weight == 1).float()) < 1
+
+
+def test_pairs_that_are_none_say_nothing_of_a_prior() -> None:
+    weight, strength = torch.rand(20, 10) + 0.5, torch.zeros(20, 10)
+    strength[:5] = 1.0
+    weight[:5] *= 2
+    trust = prior_trust(weight, strength)
+    more_weight, more_strength = (torch.cat([values, torch.zeros(30, 10)]) for values in (weight, strength))
+    more_strength[20:25] = 1.0  # edges onto genes that do not vary
+    assert prior_trust(more_weight, more_strength) == pytest.approx(trust)
+
+
+def test_a_prior_that_names_every_pair_is_not_trusted() -> None:
+    weight = torch.rand(6, 3)
+    weight[[0, 1, 2], [0, 1, 2]] = 0.0  # of a gene with itself
+    assert prior_trust(weight, (weight != 0).float()) == 0
 
 
 # ---- reach ------------------------------------------------------------------------------------------------------------
@@ -155,3 +171,52 @@ def test_squared_factor_of_edges_is_how_much_larger_their_squared_weights_are() 
     weight[:200] = 2.0
     edge = prior_factor(strength, prior_trust(weight, strength))[0]
     torch.testing.assert_close(edge.square(), torch.full((10,), 4.0), rtol=0.01, atol=0)
+
+
+# ---- in a map ---------------------------------------------------------------------------------------------------------
+
+
+def told(cells: MapCells, strength: torch.Tensor, **options: float) -> RegulationMap:
+    """Return a map of the cells that was fitted with a prior."""
+    module = RegulationMap(
+        G,
+        regulators=REGULATORS,
+        prior_strength=strength,
+        prior_sign=strength.clone(),
+        n_categories=[2],
+        n_embed=8,
+        n_heads=2,
+        **options,
+    )
+    module.fit([cells])
+    return module
+
+
+def prior_of_large_weights(module: RegulationMap) -> torch.Tensor:
+    size = module.known.weight.abs()
+    return (size > size.quantile(0.7)).float()
+
+
+def test_edges_onto_genes_of_one_count_say_nothing(cells: MapCells) -> None:
+    cells.counts[:, 5], cells.counts[:, 6] = 2.0, 0.0
+    strength = prior_of_large_weights(told(cells, torch.zeros(G, R)))
+    found = []
+    for on_constant in (0.0, 1.0):
+        strength[[5, 6]] = on_constant
+        module = told(cells, strength)
+        trust = module.prior_strength.max()
+        found.append(
+            module.prior_factor / prior_reach(strength) ** trust
+        )  # reach counts the edges, whatever they lead to
+        assert found[-1].max() > 1.1
+    varies = ~torch.isin(torch.arange(G), torch.tensor([5, 6]))
+    torch.testing.assert_close(found[0][varies], found[1][varies])
+
+
+@pytest.mark.parametrize("prior_weight", [0.0, 1.0, 50.0, 1e4])
+def test_weights_are_finite_and_edges_stay_whatever_the_weight_of_a_prior(cells: MapCells, prior_weight: float) -> None:
+    plain = told(cells, torch.zeros(G, R))
+    module = told(cells, prior_of_large_weights(plain), prior_weight=prior_weight)
+    weight = module.known.weight * module.prior_factor
+    assert weight.isfinite().all()
+    assert ((weight != 0) == (plain.known.weight != 0)).all()

@@ -55,6 +55,7 @@ class Report(NamedTuple):
     parameters: dict[str, str]
     min_support: float
     n_strong: int
+    has_prior: bool
 
 
 def new_report(adata: AnnData, path: Path, color: Sequence[str] = ()) -> Report:
@@ -105,6 +106,7 @@ def new_report(adata: AnnData, path: Path, color: Sequence[str] = ()) -> Report:
         parameters=_parameters(about),
         min_support=MIN_SUPPORT,
         n_strong=N_STRONG,
+        has_prior=about.get("prior", "none") != "none",
     )
 
 

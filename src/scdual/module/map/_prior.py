@@ -26,19 +26,25 @@ def prior_trust(weight: torch.Tensor, strength: torch.Tensor, *, settings: MapSe
     where :math:`\rho \ge 1` is the mean squared weight of the prior's pairs over that of the other pairs
     :cite:p:`vandeWiel16`. Ten more pairs without an edge are counted among the prior's, so few edges need more support.
 
+    If the prior names every pair, there is nothing to compare it with, and the trust is 0.
+
     Parameters
     ----------
     weight
-        Weights that were learnt without the prior, shape ``(G, R)``.
+        Weights that were learnt without the prior, shape ``(G, R)``; 0 where there is no pair, as of a gene with itself.
     strength
         Strength of the prior's edges, 0 for other pairs, shape ``(G, R)``.
     settings
         Tuned numbers.
     """
-    square = weight.square()
-    background = square[strength == 0].mean().clamp_min(1e-12)
+    is_pair = weight != 0
+    is_other = is_pair & (strength == 0)
+    if not is_other.any():
+        return 0.0
+    strength, square = strength * is_pair, weight.square()
+    background = square[is_other].mean().clamp_min(_TINY)
     excess = (strength * (square / background - 1)).sum() / (strength.sum() + settings.doubtful_edges)
-    return float((excess / (1 + excess)).nan_to_num().clamp(0, settings.largest_trust))
+    return float((excess / (1 + excess)).clamp(0, settings.largest_trust))
 
 
 def prior_reach(strength: torch.Tensor) -> torch.Tensor:
@@ -76,7 +82,7 @@ def prior_activity(
     strength and the sign of its weight, as the univariate linear model of decoupler has it up to scale :cite:p:`BadiaiMompel22`. Genes
     are regressed on the activities of all regulators, with a ridge penalty, free of covariates and depth; a target
     has no part in the activity that it is regressed on. The size of the coefficient tells of targets that the prior does not
-    know, also where the regulator is too rare for its own counts to tell. A regulator without an edge has 1.
+    know, also where the regulator is too rare for its own counts to tell. A regulator without an edge that is a pair has 1.
 
     Parameters
     ----------
@@ -85,7 +91,7 @@ def prior_activity(
     batches
         Minibatches of the cells; they are read once.
     weight
-        Weights that were learnt without the prior, shape ``(G, R)``.
+        Weights that were learnt without the prior, shape ``(G, R)``; 0 where there is no pair.
     strength
         Strength of the prior's edges, 0 for other pairs, shape ``(G, R)``.
     """

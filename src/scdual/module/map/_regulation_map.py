@@ -35,6 +35,10 @@ from scdual.nn import (
     SignedGate,
 )
 
+_LARGEST_FACTOR = (
+    1e6  # far more than a prior is worth; keeps weights finite, and edges of a map edges, whatever its weight
+)
+
 
 class RegulationMap(nn.Module):
     r"""Dual-branch transformer that predicts the values of genes from those of their regulators.
@@ -151,7 +155,7 @@ class RegulationMap(nn.Module):
         """
         start, sample = self.learn(batches)
         if self.prior_strength is not None:
-            self._weigh_prior(self.prior_strength, start.weight, sample)
+            self._weigh_prior(self.prior_strength, start.weight * (start.posterior.z != 0), sample)
         self._set_start(start)
 
     @torch.no_grad()
@@ -167,10 +171,11 @@ class RegulationMap(nn.Module):
         return start, sample
 
     def _weigh_prior(self, strength: torch.Tensor, weight: torch.Tensor, sample: CellSample) -> None:
-        """Trust the prior as far as ``weight``, learnt without it, bears it out."""
+        """Trust the prior as far as ``weight``, learnt without it and 0 where there is no pair, bears it out."""
         trust = prior_trust(weight, strength, settings=self.settings)
         activity = prior_activity(self.values, sample, weight, strength)
-        self.prior_factor.copy_(prior_factor(strength, trust, activity) ** self.prior_weight)
+        factor = prior_factor(strength, trust, activity) ** self.prior_weight
+        self.prior_factor.copy_(factor.clamp(1 / _LARGEST_FACTOR, _LARGEST_FACTOR))
         strength.mul_(trust)
 
     def _set_start(self, start: LinearStart) -> None:
