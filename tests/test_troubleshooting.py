@@ -128,6 +128,7 @@ TEST_OF = {
     "Found … expected one of them. Name the files": "cli/test_compare.py::test_errors_are_one_line",
     "go together: conditions are compared by the model": "cli/test_compare.py::test_errors_are_one_line",
     "the network alone is learnt without epochs": "cli/test_fit.py::test_the_network_alone_has_no_epochs",
+    "were not fitted with the same prior": "cli/test_compare.py::test_files_of_different_priors_are_named",
     "a pickle": "model/test_io.py::test_the_format_of_scvi_tools_needs_trust",
     "does not match its checksum": "test_saved.py::test_a_changed_file_is_found",
     "update scdual": "test_saved.py::test_a_later_version_is_refused_before_its_content_is_read",

@@ -76,7 +76,7 @@ def prior_reach(strength: torch.Tensor) -> torch.Tensor:
 def prior_activity(
     values: MapValues, batches: Iterable[MapCells], weight: torch.Tensor, strength: torch.Tensor
 ) -> torch.Tensor:
-    r"""Return how much a gene goes with the activity of a regulator, relative to the mean of all pairs, ``(G, R)``.
+    r"""Return how much a gene goes with the activity of a regulator, relative to the mean of all genes, ``(G, R)``.
 
     The activity of a regulator in a cell is the sum of the standardised values of its targets in a prior network, each times its
     strength and the sign of its weight, as the univariate linear model of decoupler has it up to scale :cite:p:`BadiaiMompel22`. Genes
@@ -105,13 +105,13 @@ def prior_activity(
     gram, cross = moments.partial()
     variance = moments.variance().clamp_min(0)
     cross -= loading.T * variance  # of a target with itself
-    std, is_known = gram.diagonal().clamp_min(0).sqrt(), (loading != 0).any(0)
-    inverse_std = torch.where(is_known & (std > 0), 1 / std.clamp_min(_TINY), 0.0)
-    correlation = cross * inverse_std[:, None] / variance.sqrt().clamp_min(_TINY)
+    of_regulator, of_gene = moments.varies()
+    inverse_std = torch.where(of_regulator, gram.diagonal().clamp_min(_TINY).rsqrt(), 0.0)
+    correlation = cross * inverse_std[:, None] * torch.where(of_gene, variance.clamp_min(_TINY).rsqrt(), 0.0)
     gram *= inverse_std * inverse_std[:, None]
     size = torch.linalg.solve(gram + _PENALTY * torch.eye(len(gram)).to(gram), correlation).abs()  # (R, G)
-    relative = size / size[is_known].mean().clamp_min(_TINY)
-    return torch.where(is_known[:, None], relative, 1.0).T.to(weight.dtype)
+    mean = size.mean(1, keepdim=True)
+    return torch.where(mean > _TINY, size / mean.clamp_min(_TINY), 1.0).T.to(weight.dtype)
 
 
 def prior_factor(strength: torch.Tensor, trust: float, activity: torch.Tensor | float = 1.0) -> torch.Tensor:
