@@ -61,6 +61,25 @@ def test_training_logs_a_line_with_losses_per_tenth(model: SCDual, caplog: pytes
     assert set(last) == {"train_loss", "validation_loss"}
 
 
+@pytest.mark.parametrize("is_shown", [True, False])
+def test_a_training_that_stops_says_why_and_leaves_stdout_alone(
+    model: SCDual, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], is_shown: bool
+) -> None:
+    caplog.set_level(logging.INFO, "scdual")
+    model.train(
+        20,
+        early_stopping=True,
+        early_stopping_min_delta=1e9,
+        early_stopping_patience=2,
+        early_stopping_warmup_epochs=0,
+        enable_progress_bar=is_shown,
+    )
+    assert len(model.history["elbo_validation"]) < 20
+    said = [line for line in caplog.messages if line.startswith("Stopped")]
+    assert said == ["Stopped: elbo_validation has not improved in 2 checks."] * is_shown
+    assert capsys.readouterr().out == ""
+
+
 def test_lines_go_to_stderr_where_logging_is_not_set_up(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

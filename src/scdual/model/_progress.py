@@ -81,3 +81,25 @@ class EpochLines(Callback):
             known = trainer.callback_metrics
             losses = "".join(f", {name} {float(known[name]):.5g}" for name in _LOSSES if name in known)
             say(f"Epoch {n_done} of {n_total}{losses}")
+
+
+class StopLine(Callback):
+    """One line when a training stops early, in place of the words that scvi-tools prints on stdout.
+
+    Parameters
+    ----------
+    is_shown
+        Whether anything is shown.
+    """
+
+    def __init__(self, *, is_shown: bool) -> None:
+        self.is_shown = is_shown
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say that the training has stopped, and why."""
+        stopping: Any = trainer.early_stopping_callback
+        if getattr(stopping, "early_stopping_reason", None) is None:
+            return
+        stopping.early_stopping_reason = None
+        if self.is_shown and trainer.is_global_zero:
+            say(f"Stopped: {stopping.monitor} has not improved in {stopping.patience} checks.")

@@ -13,7 +13,7 @@ from scvi.dataloaders import DataSplitter
 from scvi.train import SaveCheckpoint, Trainer, TrainRunner
 
 from scdual.model._checkpoint import RunState
-from scdual.model._progress import EpochBar, EpochLines, shows_bars
+from scdual.model._progress import EpochBar, EpochLines, StopLine, shows_bars
 
 _TALKERS = ("lightning.fabric.utilities.rank_zero", "lightning.pytorch.utilities.rank_zero")
 _TIPS = ("💡", "Loading `train_dataloader` to estimate")  # how such lines begin
@@ -61,6 +61,7 @@ class QuietTrainer(Trainer):
             each for each in callbacks or () if isinstance(each, Checkpoint) and not isinstance(each, SaveCheckpoint)
         ]
         callbacks = [each for each in callbacks or () if each not in keepers]
+        callbacks.append(StopLine(is_shown=enable_progress_bar))
         if enable_progress_bar and simple_progress_bar:
             enable_progress_bar = shows_bars()
             callbacks.append(EpochBar(progress_bar_refresh_rate) if enable_progress_bar else EpochLines())
