@@ -35,9 +35,7 @@ from scdual.nn import (
     SignedGate,
 )
 
-_LARGEST_FACTOR = (
-    1e6  # far more than a prior is worth; keeps weights finite, and edges of a map edges, whatever its weight
-)
+_LARGEST_FACTOR = 1e6  # far more than a prior is worth; keeps weights finite and above 0, whatever its weight
 
 
 class RegulationMap(nn.Module):
