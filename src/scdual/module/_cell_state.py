@@ -14,7 +14,7 @@ from torch.distributions import Distribution, Normal
 
 from scdual._types import GeneLikelihood
 from scdual.module.map import MapCells
-from scdual.nn import CountDecoder, CovariateEffects, LatentPooling, LatentPrior, PosteriorHead
+from scdual.nn import CountDecoder, CovariateEffects, LatentPooling, LatentPrior, PosteriorHead, Tokens
 
 _N_LIKE_MEAN = 20  # cells like the mean of all in each batch; not measured
 
@@ -135,26 +135,20 @@ class CellState(nn.Module):
         self.register_buffer("axes", torch.eye(n_latent))  # of the embedding, from latent states by `z @ axes`
 
     def encode(
-        self,
-        value: torch.Tensor,
-        state: torch.Tensor,
-        covariates: torch.Tensor,
-        *,
-        gene_emb: torch.Tensor,
-        expr_states: torch.Tensor,
+        self, tokens: Tokens, covariates: torch.Tensor, *, gene_emb: torch.Tensor, expr_states: torch.Tensor
     ) -> Normal:
         """Return the posterior, batch shape ``(B, Z)``.
 
         Parameters
         ----------
-        value, state
-            Scaled log values and expression states of all genes, each ``(B, G)``.
+        tokens
+            The expressed genes of the cells.
         covariates
             Covariates, shape ``(B, U)``.
         gene_emb, expr_states
             Embeddings of genes ``(G, D)`` and of expression states ``(S, D)``.
         """
-        return self.posterior(self.pooling(value, state, self.pooling_effects(covariates), gene_emb, expr_states))
+        return self.posterior(self.pooling(tokens, self.pooling_effects(covariates), gene_emb, expr_states))
 
     def decode(
         self, z: torch.Tensor, log_size: torch.Tensor, covariates: torch.Tensor, dispersion_group: torch.Tensor

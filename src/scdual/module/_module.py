@@ -23,7 +23,7 @@ from scdual.module._likelihood import marginal_log_likelihood
 from scdual.module._losses import classification_loss, reconstruction_loss
 from scdual.module._minibatch import MapBatches, check_minibatch, dense
 from scdual.module.map import DEFAULT_SETTINGS, MapCells, RegulationMap
-from scdual.nn import kl_to_prior
+from scdual.nn import Tokens, kl_to_prior
 
 Tensors = dict[str, torch.Tensor]
 
@@ -269,15 +269,19 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
 
     def encode(self, x: torch.Tensor, covariates: torch.Tensor, size_factor: torch.Tensor | None = None) -> Normal:
         """Return the posterior, batch shape ``(B, Z)``, of counts ``(B, G)`` with covariates ``(B, U)``."""
-        scale, expr_embedding = self.map.values.scale, self.map.expr_embedding
-        log_expr = scale.log_expr(x, size_factor=size_factor)
         return self.cell_state.encode(
-            log_expr / scale.std.sqrt(),
-            expr_embedding.state_of(log_expr),
+            self.tokens(x, size_factor),
             self.cell_covariates(covariates),
             gene_emb=self.map.gene_embedding.weight,
-            expr_states=expr_embedding.states(),
+            expr_states=self.map.expr_embedding.states(),
         )
+
+    def tokens(self, x: torch.Tensor, size_factor: torch.Tensor | None = None) -> Tokens:
+        """Return the expressed genes of counts ``(B, G)``."""
+        scale = self.map.values.scale
+        cell, gene = x.nonzero().unbind(1)  # each (M,)
+        log_expr = scale.log_expr(x[cell, gene], size_factor=scale.size(x, size_factor=size_factor).squeeze(1)[cell])
+        return Tokens(cell, gene, log_expr / scale.std.sqrt()[gene], self.map.expr_embedding.bin_of(log_expr))
 
     def _get_generative_input(self, tensors: Tensors, inference_outputs: dict[str, Any]) -> dict[str, Any]:
         return {

@@ -8,7 +8,8 @@ from scdual.nn._expression_branch import ExpressionBlock, ExpressionBranch, Gene
 from scdual.nn._gate import SignedGate
 from scdual.nn._gene_branch import GeneBranch
 from scdual.nn._latent_prior import LatentPrior, kl_to_prior
-from scdual.nn._pooling import LatentPooling, PosteriorHead
+from scdual.nn._pooling import LatentPooling, PosteriorHead, Tokens
+from scdual.nn._sparse_product import sparse_product
 
 __all__ = [
     "CountDecoder",
@@ -28,6 +29,8 @@ __all__ = [
     "RegulationDecoder",
     "RegulatorValues",
     "SignedGate",
+    "Tokens",
     "TransformerBlock",
     "kl_to_prior",
+    "sparse_product",
 ]

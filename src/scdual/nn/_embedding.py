@@ -107,9 +107,13 @@ class ExpressionEmbedding(nn.Module):
         self.bin_edges.copy_(edges)
         self.bin_centers.copy_(torch.where(mass > 0, value_sum / mass.clamp_min(1), fallback))
 
+    def bin_of(self, log_expr: torch.Tensor) -> torch.Tensor:
+        """Return the bin of each value above zero, in [0, N), same shape, int64."""
+        return torch.bucketize(log_expr, self.bin_edges)
+
     def state_of(self, log_expr: torch.Tensor) -> torch.Tensor:
         """Return the expression state of each value (0 for zero, 1 to N for its bin), same shape, int64."""
-        return torch.where(log_expr > 0, torch.bucketize(log_expr, self.bin_edges) + 1, 0)
+        return torch.where(log_expr > 0, self.bin_of(log_expr) + 1, 0)
 
     def forward(self, log_expr: torch.Tensor) -> torch.Tensor:
         """Return embeddings ``(..., D)`` of log values ``(...)``."""

@@ -138,10 +138,10 @@ class ExpressionBlock(nn.Module):
             Values and states of the regulators, each ``(B, R)``.
         """
         factor = self._state_factor(parts)  # (H, T, S)
-        one_hot = F.one_hot(values.state.T, factor.shape[-1]).to(factor.dtype)  # (R, B, S)
+        one_hot = _one_hot(values.state, factor)  # (R, S, B)
         normaliser = _sum_over_states(parts.pair, one_hot, factor)  # (H, T, B)
         weighted = parts.pair * gate * parts.gain  # (H, T, R)
-        total = _sum_over_states(weighted, one_hot * values.value.T[..., None], factor)  # (H, T, B)
+        total = _sum_over_states(weighted, one_hot * values.value.T[:, None], factor)  # (H, T, B)
         return (total / normaliser.clamp_min(_SMALLEST)).permute(2, 1, 0)  # (B, T, H)
 
     def mean_attention(
@@ -153,12 +153,12 @@ class ExpressionBlock(nn.Module):
         ``visible_share``, as in training. Cells count by ``cell_weight``, shape ``(B, R)``.
         """
         factor = self._state_factor(parts)  # (H, T, S)
-        one_hot = F.one_hot(values.state.T, factor.shape[-1]).to(factor.dtype)  # (R, B, S)
+        one_hot = _one_hot(values.state, factor)  # (R, S, B)
         seen = _sum_over_states(parts.pair, one_hot, factor)  # (H, T, B)
         hidden = (parts.pair.sum(-1) * factor[..., -1])[..., None]  # (H, T, 1)
         normaliser = (visible_share * seen + (1 - visible_share) * hidden).clamp_min(_SMALLEST)
-        weighted = one_hot.transpose(0, 1) * cell_weight[..., None]  # (B, R, S)
-        by_state = ((1.0 / normaliser) @ weighted.flatten(1)).unflatten(-1, weighted.shape[1:])  # (H, T, R, S)
+        weighted = one_hot * cell_weight.T[:, None]  # (R, S, B)
+        by_state = ((1.0 / normaliser) @ weighted.flatten(0, 1).T).unflatten(-1, weighted.shape[:2])  # (H, T, R, S)
         return parts.pair * (by_state * factor[:, :, None]).sum(-1) / values.state.shape[0]
 
     def attention(
@@ -189,10 +189,16 @@ class ExpressionBlock(nn.Module):
         return states.unflatten(-1, (self.n_heads, -1)).transpose(-3, -2)  # (..., H, T, K)
 
 
+def _one_hot(state: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+    """Return where each regulator of states ``(B, R)`` is in which state, shape ``(R, S, B)``, of the type of ``factor``."""
+    states = torch.arange(factor.shape[-1], device=state.device)
+    return (state.T[:, None] == states[:, None]).to(factor.dtype)
+
+
 def _sum_over_states(pair: torch.Tensor, by_state: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
-    """Return sum over r, s of pair[h, t, r] by_state[r, b, s] factor[h, t, s], shape ``(H, T, B)``."""
-    summed = (pair @ by_state.flatten(1)).unflatten(-1, by_state.shape[1:])  # (H, T, B, S)
-    return (summed * factor[:, :, None]).sum(-1)
+    """Return sum over r, s of pair[h, t, r] by_state[r, s, b] factor[h, t, s], shape ``(H, T, B)``."""
+    summed = (pair @ by_state.flatten(1)).unflatten(-1, by_state.shape[1:])  # (H, T, S, B)
+    return (summed * factor[..., None]).sum(-2)
 
 
 class StateUpdate(nn.Module):

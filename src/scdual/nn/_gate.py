@@ -61,11 +61,11 @@ class SignedGate(nn.Module):
         self.pair_offset.copy_(((gate + (4 - 3 * gate**2).sqrt()) / (2 * (1 - gate))).log())
 
     def logits(self, target_state: torch.Tensor, regulator_state: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Return the logits of the three classes, shape ``(T, R, 3)``."""
+        """Return the logits of the three classes, shape ``(3, T, R)``."""
         left = self.target_proj(target_state).unflatten(-1, (3, self.n_rank))  # (T, 3, Q)
         right = self.regulator_proj(regulator_state).unflatten(-1, (3, self.n_rank))  # (R, 3, Q)
-        shared = torch.einsum("tcq,rcq->trc", left, right) / math.sqrt(self.n_rank) + self.class_bias
-        return shared + self.pair_offset[target][..., None] * self.signs
+        shared = torch.einsum("tcq,rcq->ctr", left, right) / math.sqrt(self.n_rank) + self.class_bias[:, None, None]
+        return shared + self.pair_offset[target] * self.signs[:, None, None]
 
     def forward(self, target_state: torch.Tensor, regulator_state: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the gate M in [-1, 1], shape ``(T, R)``.
@@ -79,4 +79,5 @@ class SignedGate(nn.Module):
         target
             Positions of the targets among the genes, shape ``(T,)``.
         """
-        return self.logits(target_state, regulator_state, target).softmax(-1) @ self.signs
+        represses, _, activates = self.logits(target_state, regulator_state, target).softmax(0)
+        return activates - represses

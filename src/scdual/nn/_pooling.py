@@ -1,18 +1,29 @@
 """Pool the expressed genes of a cell into a posterior over its latent state.
 
 Dimension key
-    B  cells       G  genes        N  expression states of an expressed gene: its bins
-    P  pooling latents             W  width of a pooling latent      D  embedding width
-    S  all expression states: zero, N bins, masked                   Z  latent dimensions
+    B  cells       G  genes        M  tokens: the expressed genes of all cells
+    N  bins of the value of an expressed gene         S  all expression states: zero, N bins, masked
+    P  pooling latents             W  width of a pooling latent      D  embedding width      Z  latent dimensions
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.distributions import Normal
 
 from scdual.nn._attention import FeedForward, MultiHeadLatentAttention, TransformerBlock
+from scdual.nn._sparse_product import sparse_product
+
+
+class Tokens(NamedTuple):
+    """The expressed genes of some cells, each ``(M,)``; those of a cell in any order."""
+
+    cell: torch.Tensor  # position in the minibatch
+    gene: torch.Tensor
+    value: torch.Tensor  # log value over the square root of the gene's standard deviation
+    bin: torch.Tensor  # of the value, in [0, N)
 
 
 class LatentPooling(nn.Module):
@@ -23,8 +34,8 @@ class LatentPooling(nn.Module):
         u_p = \sum_g a_{pg} \left(\frac{\tilde x_g}{\sqrt{\mathrm{sd}_g}} V_g + w_{s(x_g)}\right)
 
     The sums run over expressed genes. The covariates of the cell shift the normalised sums before the block. Keys and
-    values are those of genes plus those of expression states, so the sums of all cells are one matrix product per
-    state, and no tensor holds a vector per token.
+    values are those of genes plus those of expression states, so the sums of all cells are one product of a sparse matrix,
+    with a row for each cell and state, and no tensor holds a vector per token.
 
     Parameters
     ----------
@@ -46,7 +57,7 @@ class LatentPooling(nn.Module):
         self, n_genes: int, *, n_embed: int, n_pool: int, n_width: int, n_heads: int, dropout_rate: float
     ) -> None:
         super().__init__()
-        self.dropout_rate = dropout_rate
+        self.dropout_rate, self.n_pool = dropout_rate, n_pool
         self.query = nn.Parameter(torch.randn(n_pool, n_embed))
         self.gene_key_proj = nn.Linear(n_embed, n_embed, bias=False)
         self.state_key_proj = nn.Linear(n_embed, n_embed, bias=False)
@@ -60,47 +71,44 @@ class LatentPooling(nn.Module):
         )
 
     def forward(
-        self,
-        value: torch.Tensor,
-        state: torch.Tensor,
-        shift: torch.Tensor,
-        gene_emb: torch.Tensor,
-        expr_states: torch.Tensor,
+        self, tokens: Tokens, shift: torch.Tensor, gene_emb: torch.Tensor, expr_states: torch.Tensor
     ) -> torch.Tensor:
         """Return the pooled latents, shape ``(B, P, W)``.
 
         Parameters
         ----------
-        value
-            Log values over the square root of each gene's standard deviation, shape ``(B, G)``.
-        state
-            Expression states, shape ``(B, G)``; zero where a gene is not expressed.
+        tokens
+            The expressed genes of the cells.
         shift
-            What the covariates of the cell add, shape ``(B, P * W)``.
+            What the covariates of each cell add, shape ``(B, P * W)``.
         gene_emb
             Embeddings of the genes, shape ``(G, D)``.
         expr_states
             Embeddings of the expression states, shape ``(S, D)``.
         """
-        expr_states = expr_states[1:-1]  # (N, D), of expressed genes
+        expr_states, n_cells = expr_states[1:-1], len(shift)  # (N, D), of expressed genes
         scale = 1.0 / math.sqrt(self.query.shape[1])
         gene_weight = _exp(scale * self.gene_key_proj(gene_emb) @ self.query.T)  # (G, P)
         state_weight = _exp(scale * self.state_key_proj(expr_states) @ self.query.T)  # (N, P)
         weighted_value = gene_weight[:, :, None] * self.gene_value[:, None]  # (G, P, W)
 
-        states = torch.arange(1, len(expr_states) + 1, device=state.device)
-        is_state = (self._hide_tokens(state)[:, None] == states[:, None]).to(value.dtype)  # (B, N, G)
-        mass = is_state @ gene_weight * state_weight  # (B, N, P)
-        by_gene = ((is_state * value[:, None]) @ weighted_value.flatten(1)).unflatten(-1, weighted_value.shape[1:])
-        pooled = torch.einsum("bnpw,np->bpw", by_gene, state_weight)
-        pooled = pooled + torch.einsum("bnp,nw->bpw", mass, self.state_value_proj(expr_states))
+        tokens = self._hide(tokens)
+        place = (tokens.cell * len(expr_states) + tokens.bin, tokens.gene)
+        n_rows = n_cells * len(expr_states)
+        mass = sparse_product(*place, torch.ones_like(tokens.value), gene_weight, n_rows=n_rows)  # (B * N, P)
+        by_state = sparse_product(*place, tokens.value, weighted_value.flatten(1), n_rows=n_rows)  # (B * N, P * W)
+        mass = mass.view(n_cells, -1, self.n_pool) * state_weight  # (B, N, P)
+        by_state = by_state.view(*mass.shape, -1)  # (B, N, P, W)
+        pooled = (by_state * state_weight[..., None]).sum(1) + mass.transpose(1, 2) @ self.state_value_proj(expr_states)
         pooled = pooled / mass.sum(1).clamp_min(1e-20)[..., None]
-        return self.block(self.norm(pooled) + shift.unflatten(-1, pooled.shape[1:]))
+        return self.block(self.norm(pooled) + shift.view_as(pooled))
 
-    def _hide_tokens(self, state: torch.Tensor) -> torch.Tensor:
+    def _hide(self, tokens: Tokens) -> Tokens:
         if not self.training or self.dropout_rate == 0:
-            return state
-        return state * (torch.rand(state.shape, device=state.device) >= self.dropout_rate)
+            return tokens
+        is_seen = torch.rand(tokens.value.shape, device=tokens.value.device) >= self.dropout_rate
+        seen = is_seen.nonzero().squeeze(1)
+        return Tokens(*(each[seen] for each in tokens))
 
 
 def _exp(logits: torch.Tensor) -> torch.Tensor:

@@ -182,8 +182,9 @@ class RegulationMap(nn.Module):
         self.regulation_decoder.effects.set(start.effects)
         self.gene_embedding.move_to_regulators(weight, self.regulator_index)
         gate, state = torch.empty_like(weight), self.gene_state()
+        regulator_state = state[self.regulator_index]
         for target in torch.arange(self.n_genes, device=weight.device).split(self.settings.target_chunk):
-            gain = self.expr_branch.initial_gain(self._context_of(state, target))
+            gain = self.expr_branch.initial_gain(self._context_of(state[target], regulator_state, target))
             gate[target] = weight[target] / (self.hiding.visible_share * gain.clamp_min(1e-6))
         factor = max(1.0, float(gate.abs().max()) / self.settings.largest_gate)
         self.expr_branch.scale_gain(factor)
@@ -206,11 +207,21 @@ class RegulationMap(nn.Module):
 
     def context(self, target: torch.Tensor) -> GeneContext:
         """Return what the expression branch needs of targets ``(T,)`` and of all regulators."""
-        return self._context_of(self.gene_state(), target)
+        return self._context_of(*self._states_of(target), target)
 
-    def _context_of(self, state: torch.Tensor, target: torch.Tensor) -> GeneContext:
-        """Return the context of targets ``(T,)``, given the states of all genes ``(G, D)``."""
-        target_state, regulator_state = state[target], state[self.regulator_index]
+    def _states_of(self, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the states of targets ``(T, D)`` and of all regulators ``(R, D)``; in training no others are computed."""
+        if not self.training:
+            state = self.gene_state()
+            return state[target], state[self.regulator_index]
+        both, n_regulators = torch.cat([self.regulator_index, target]), len(self.regulator_index)
+        state = self.gene_branch(self.gene_embedding()[both], torch.arange(n_regulators, device=target.device))
+        return state[n_regulators:], state[:n_regulators]
+
+    def _context_of(
+        self, target_state: torch.Tensor, regulator_state: torch.Tensor, target: torch.Tensor
+    ) -> GeneContext:
+        """Return the context of targets ``(T,)``, given their states and those of the regulators."""
         return GeneContext(
             target_state=target_state,
             regulator_state=regulator_state,

@@ -72,7 +72,7 @@ class ExpressionScale(nn.Module):
         size_factor
             Takes the place of the library size, shape ``(B, 1)``.
         """
-        return torch.log1p(counts * (self.log_library_size.exp() / self._size(counts, unseen, size_factor)))
+        return torch.log1p(counts * (self.log_library_size.exp() / self.size(counts, unseen, size_factor)))
 
     def depth(
         self, counts: torch.Tensor, unseen: torch.Tensor | None = None, size_factor: torch.Tensor | None = None
@@ -82,14 +82,15 @@ class ExpressionScale(nn.Module):
         Division by the library size leaves traces of it where most counts are 0 :cite:p:`Hafemeister19`. Arguments are
         those of :meth:`log_expr`.
         """
-        log_size = self._size(counts, unseen, size_factor).log()
+        log_size = self.size(counts, unseen, size_factor).log()
         limit = self.settings.max_depth
         depth = ((log_size - self.log_library_size) / self.log_library_size_std).clamp(-limit, limit)
         return torch.cat([depth, depth.square()], dim=-1)
 
-    def _size(
-        self, counts: torch.Tensor, unseen: torch.Tensor | None, size_factor: torch.Tensor | None
+    def size(
+        self, counts: torch.Tensor, unseen: torch.Tensor | None = None, size_factor: torch.Tensor | None = None
     ) -> torch.Tensor:
+        """Return what the counts of each cell are divided by, shape ``(B, 1)``; arguments are those of :meth:`log_expr`."""
         if size_factor is not None:
             return size_factor
         if unseen is None:
