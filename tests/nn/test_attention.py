@@ -86,6 +86,14 @@ def test_feed_forward_drops_units_only_while_training() -> None:
     torch.testing.assert_close(feed_forward(states), feed_forward[3](nn.functional.gelu(feed_forward[0](states))))
 
 
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_dropped_units_are_zero_and_the_mean_stays(rate: float) -> None:
+    dropout = FeedForward(D, dropout_rate=rate)[2]
+    left = dropout(torch.ones(200, 500))
+    torch.testing.assert_close(left.unique(), torch.tensor([0.0, 1 / (1 - rate)]))
+    assert abs(left.mean() - 1) < 5 * (rate / (1 - rate) / left.numel()) ** 0.5  # five standard errors
+
+
 @pytest.fixture
 def block() -> TransformerBlock:
     block = TransformerBlock(full_rank_attention(), FeedForward(D), n_embed=D)

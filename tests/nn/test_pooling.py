@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from scdual.nn import LatentPooling, PosteriorHead
+from scdual.nn import LatentPooling, PosteriorHead, Tokens
 
 B, G, D, P, W, S, Z = 5, 12, 6, 3, 4, 5, 2
 EMPTY_CELL = 2
@@ -34,6 +34,11 @@ def gene_state() -> torch.Tensor:
 @pytest.fixture
 def expr_states() -> torch.Tensor:
     return torch.randn(S, D)
+
+
+def tokens(scaled_expr: torch.Tensor, state: torch.Tensor) -> Tokens:
+    cell, gene = state.nonzero().unbind(1)
+    return Tokens(cell, gene, scaled_expr[cell, gene], state[cell, gene] - 1)
 
 
 def build_pooling(dropout_rate: float = 0.0) -> LatentPooling:
@@ -72,7 +77,7 @@ def test_pooling_equals_a_loop_over_expressed_genes(
 ) -> None:
     pooling = build_pooling()
     shift = torch.randn(B, P * W)
-    found = pooling(scaled_expr, state, shift, gene_state, expr_states)
+    found = pooling(tokens(scaled_expr, state), shift, gene_state, expr_states)
     expected = loop_pooling(pooling, scaled_expr, state, shift, gene_state, expr_states)
     torch.testing.assert_close(found, expected, **CLOSE)
 
@@ -86,7 +91,7 @@ def test_cells_without_counts_are_finite(
     expr_states: torch.Tensor,
 ) -> None:
     pooling = build_pooling(0.5)
-    pooled = pooling(scaled_expr[cells], state[cells], NO_SHIFT[cells], gene_state, expr_states)
+    pooled = pooling(tokens(scaled_expr[cells], state[cells]), NO_SHIFT[cells], gene_state, expr_states)
     assert pooled.shape == (len(cells), P, W)
     pooled.square().sum().backward()
     assert torch.isfinite(pooled).all()
@@ -97,9 +102,19 @@ def test_order_of_genes_does_not_matter(
     scaled_expr: torch.Tensor, state: torch.Tensor, gene_state: torch.Tensor, expr_states: torch.Tensor
 ) -> None:
     pooling, order = build_pooling(), torch.randperm(G)
-    expected = pooling(scaled_expr, state, NO_SHIFT, gene_state, expr_states)
+    expected = pooling(tokens(scaled_expr, state), NO_SHIFT, gene_state, expr_states)
     pooling.gene_value.data = pooling.gene_value.data[order]
-    found = pooling(scaled_expr[:, order], state[:, order], NO_SHIFT, gene_state[order], expr_states)
+    found = pooling(tokens(scaled_expr[:, order], state[:, order]), NO_SHIFT, gene_state[order], expr_states)
+    torch.testing.assert_close(found, expected, **CLOSE)
+
+
+def test_order_of_tokens_does_not_matter(
+    scaled_expr: torch.Tensor, state: torch.Tensor, gene_state: torch.Tensor, expr_states: torch.Tensor
+) -> None:
+    pooling, given = build_pooling(), tokens(scaled_expr, state)
+    order = torch.randperm(len(given.cell))
+    expected = pooling(given, NO_SHIFT, gene_state, expr_states)
+    found = pooling(Tokens(*(each[order] for each in given)), NO_SHIFT, gene_state, expr_states)
     torch.testing.assert_close(found, expected, **CLOSE)
 
 
@@ -107,9 +122,9 @@ def test_other_cells_do_not_matter(
     scaled_expr: torch.Tensor, state: torch.Tensor, gene_state: torch.Tensor, expr_states: torch.Tensor
 ) -> None:
     pooling = build_pooling(0.5).eval()
-    expected = pooling(scaled_expr, state, NO_SHIFT, gene_state, expr_states)
+    expected = pooling(tokens(scaled_expr, state), NO_SHIFT, gene_state, expr_states)
     for b in range(B):
-        alone = pooling(scaled_expr[[b]], state[[b]], NO_SHIFT[[b]], gene_state, expr_states)
+        alone = pooling(tokens(scaled_expr[[b]], state[[b]]), NO_SHIFT[[b]], gene_state, expr_states)
         torch.testing.assert_close(alone[0], expected[b], **CLOSE)
 
 
@@ -119,9 +134,11 @@ def test_tokens_are_hidden_only_while_training(
     pooling = build_pooling(0.5)
     pooling.block.eval()  # so that only tokens are dropped
     expected = loop_pooling(pooling, scaled_expr, state, NO_SHIFT, gene_state, expr_states)
-    assert not torch.allclose(pooling(scaled_expr, state, NO_SHIFT, gene_state, expr_states), expected, **CLOSE)
+    assert not torch.allclose(pooling(tokens(scaled_expr, state), NO_SHIFT, gene_state, expr_states), expected, **CLOSE)
     pooling.eval()
-    torch.testing.assert_close(pooling(scaled_expr, state, NO_SHIFT, gene_state, expr_states), expected, **CLOSE)
+    torch.testing.assert_close(
+        pooling(tokens(scaled_expr, state), NO_SHIFT, gene_state, expr_states), expected, **CLOSE
+    )
 
 
 def test_all_tokens_may_be_hidden(
@@ -131,7 +148,7 @@ def test_all_tokens_may_be_hidden(
     pooling.block.eval()
     nothing = torch.zeros(B, G)
     expected = loop_pooling(pooling, nothing, nothing.long(), NO_SHIFT, gene_state, expr_states)
-    found = pooling(scaled_expr, state, NO_SHIFT, gene_state, expr_states)
+    found = pooling(tokens(scaled_expr, state), NO_SHIFT, gene_state, expr_states)
     torch.testing.assert_close(found, expected, **CLOSE)
 
 

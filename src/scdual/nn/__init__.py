@@ -9,7 +9,7 @@ from scdual.nn._gate import SignedGate
 from scdual.nn._gene_branch import GeneBranch
 from scdual.nn._latent_prior import LatentPrior, kl_to_prior
 from scdual.nn._pooling import LatentPooling, PosteriorHead, Tokens
-from scdual.nn._sparse_product import sparse_product
+from scdual.nn._sparse_product import Places, sparse_product
 
 __all__ = [
     "CountDecoder",
@@ -25,6 +25,7 @@ __all__ = [
     "LatentPrior",
     "MultiHeadLatentAttention",
     "NetworkMaps",
+    "Places",
     "PosteriorHead",
     "RegulationDecoder",
     "RegulatorValues",

@@ -80,6 +80,17 @@ class MultiHeadLatentAttention(nn.Module):
         return states.unflatten(-1, (self.n_heads, -1)).transpose(-3, -2)  # (..., H, T, K)
 
 
+class Dropout(nn.Dropout):
+    """Dropout as in torch, with a mask of uniform numbers, which a processor draws in a third of the time."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Return the units that are left, over the share of them; rates are below 1."""
+        if not self.training or self.p == 0:
+            return input
+        is_left = torch.rand(input.shape, device=input.device) >= self.p
+        return input * (is_left / (1 - self.p))
+
+
 class FeedForward(nn.Sequential):
     r"""The position-wise network :math:`\mathrm{GELU}(Y W_1 + b_1) W_2 + b_2` with hidden width 4 D.
 
@@ -93,7 +104,7 @@ class FeedForward(nn.Sequential):
 
     def __init__(self, n_embed: int, *, dropout_rate: float = 0.0) -> None:
         super().__init__(
-            nn.Linear(n_embed, 4 * n_embed), nn.GELU(), nn.Dropout(dropout_rate), nn.Linear(4 * n_embed, n_embed)
+            nn.Linear(n_embed, 4 * n_embed), nn.GELU(), Dropout(dropout_rate), nn.Linear(4 * n_embed, n_embed)
         )
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from torch.distributions import Normal
 
 from scdual.nn._attention import FeedForward, MultiHeadLatentAttention, TransformerBlock
-from scdual.nn._sparse_product import sparse_product
+from scdual.nn._sparse_product import Places, sparse_product
 
 
 class Tokens(NamedTuple):
@@ -93,10 +93,10 @@ class LatentPooling(nn.Module):
         weighted_value = gene_weight[:, :, None] * self.gene_value[:, None]  # (G, P, W)
 
         tokens = self._hide(tokens)
-        place = (tokens.cell * len(expr_states) + tokens.bin, tokens.gene)
-        n_rows = n_cells * len(expr_states)
-        mass = sparse_product(*place, torch.ones_like(tokens.value), gene_weight, n_rows=n_rows)  # (B * N, P)
-        by_state = sparse_product(*place, tokens.value, weighted_value.flatten(1), n_rows=n_rows)  # (B * N, P * W)
+        row = tokens.cell * len(expr_states) + tokens.bin
+        places = Places(row, tokens.gene, n_rows=n_cells * len(expr_states), n_columns=len(gene_emb))
+        mass = sparse_product(places, torch.ones_like(tokens.value), gene_weight)  # (B * N, P)
+        by_state = sparse_product(places, tokens.value, weighted_value.flatten(1))  # (B * N, P * W)
         mass = mass.view(n_cells, -1, self.n_pool) * state_weight  # (B, N, P)
         by_state = by_state.view(*mass.shape, -1)  # (B, N, P, W)
         pooled = (by_state * state_weight[..., None]).sum(1) + mass.transpose(1, 2) @ self.state_value_proj(expr_states)

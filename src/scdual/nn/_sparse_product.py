@@ -4,7 +4,8 @@ Dimension key
     L  rows      G  columns of the sparse matrix, rows of the dense one      O  outputs      M  entries
 """
 
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,54 +14,79 @@ from torch.autograd.function import once_differentiable
 _FEW = 0.05  # share of entries from which a processor is faster with all of them (128 cells, 2,000 genes, 256 outputs)
 
 
-def sparse_product(
-    row: torch.Tensor, column: torch.Tensor, value: torch.Tensor, dense: torch.Tensor, *, n_rows: int
-) -> torch.Tensor:
-    """Return the product of a sparse matrix ``(L, G)`` with a dense one, shape ``(L, O)``.
-
-    A processor adds up rows of the dense matrix while entries are few; a graphics card multiplies with the zeros. Sums are
-    in the order of the entries, whatever the number of threads.
+class Places:
+    """Where the entries of a sparse matrix ``(L, G)`` are, none twice; they are sorted once for all products.
 
     Parameters
     ----------
-    row, column, value
-        Entries of the sparse matrix, each ``(M,)``, no place twice.
-    dense
-        Dense matrix, shape ``(G, O)``.
-    n_rows
-        Number ``L`` of rows.
+    row, column
+        Positions of the entries, each ``(M,)``.
+    n_rows, n_columns
+        Numbers ``L`` and ``G``.
     """
-    if row.device.type == "cpu" and len(row) < _FEW * n_rows * len(dense):
-        return _SparseProduct.apply(row, column, value, dense, n_rows)
-    return value.new_zeros(n_rows, len(dense)).index_put((row, column), value) @ dense
+
+    def __init__(self, row: torch.Tensor, column: torch.Tensor, *, n_rows: int, n_columns: int) -> None:
+        self.row, self.column, self.shape = row, column, (n_rows, n_columns)
+
+    @property
+    def are_few(self) -> bool:
+        """Whether a processor adds up single rows faster than it multiplies; a graphics card multiplies with the zeros."""
+        return self.row.device.type == "cpu" and len(self.row) < _FEW * self.shape[0] * self.shape[1]
+
+    @cached_property
+    def by_row(self) -> "_Groups":
+        """The entries of each row."""
+        return _grouped(self.row, self.column, n_groups=self.shape[0])
+
+    @cached_property
+    def by_column(self) -> "_Groups":
+        """The entries of each column."""
+        return _grouped(self.column, self.row, n_groups=self.shape[1])
+
+
+def sparse_product(places: Places, value: torch.Tensor, dense: torch.Tensor) -> torch.Tensor:
+    """Return the product of a sparse matrix, its entries ``(M,)``, with a dense one ``(G, O)``, shape ``(L, O)``.
+
+    Sums are in the order of the entries, whatever the number of threads.
+    """
+    if places.are_few:
+        return _SparseProduct.apply(places, value, dense)
+    return value.new_zeros(places.shape).index_put((places.row, places.column), value) @ dense
+
+
+class _Groups(NamedTuple):
+    """Entries in the order of one axis."""
+
+    order: torch.Tensor  # (M,)
+    other: torch.Tensor  # (M,), positions along the other axis, in this order
+    start: torch.Tensor  # of each group
+
+    def sums(self, value: torch.Tensor, dense: torch.Tensor) -> torch.Tensor:
+        """Return for each group the sum of its values times rows of the dense matrix."""
+        return F.embedding_bag(self.other, dense, self.start, mode="sum", per_sample_weights=value[self.order])
+
+
+def _grouped(group: torch.Tensor, other: torch.Tensor, *, n_groups: int) -> _Groups:
+    group, order = group.sort(stable=True)
+    return _Groups(order, other[order], torch.searchsorted(group, torch.arange(n_groups)))
 
 
 class _SparseProduct(torch.autograd.Function):
     """Product whose gradient is the product with the transposed matrix."""
 
     @staticmethod
-    def forward(
-        ctx: Any, row: torch.Tensor, column: torch.Tensor, value: torch.Tensor, dense: torch.Tensor, n_rows: int
-    ) -> torch.Tensor:
+    def forward(ctx: Any, places: Places, value: torch.Tensor, dense: torch.Tensor) -> torch.Tensor:
         """Return the product ``(L, O)``."""
-        ctx.save_for_backward(row, column, value, dense)
-        return _summed(row, column, value, dense, n_rows=n_rows)
+        ctx.places = places
+        ctx.save_for_backward(value, dense)
+        return places.by_row.sums(value, dense)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Return the gradients of ``value`` and ``dense``."""
-        row, column, value, dense = ctx.saved_tensors
-        _, _, wants_value, wants_dense, _ = ctx.needs_input_grad
-        of_value = (grad[row] * dense[column]).sum(-1) if wants_value else None
-        of_dense = _summed(column, row, value, grad.contiguous(), n_rows=len(dense)) if wants_dense else None
-        return None, None, of_value, of_dense, None
-
-
-def _summed(
-    row: torch.Tensor, column: torch.Tensor, value: torch.Tensor, dense: torch.Tensor, *, n_rows: int
-) -> torch.Tensor:
-    """Return for each row the sum of ``value * dense[column]`` over its entries, shape ``(L, O)``."""
-    row, order = row.sort(stable=True)
-    start = torch.searchsorted(row, torch.arange(n_rows))
-    return F.embedding_bag(column[order], dense, start, mode="sum", per_sample_weights=value[order])
+        places, (value, dense) = ctx.places, ctx.saved_tensors
+        _, wants_value, wants_dense = ctx.needs_input_grad
+        of_value = (grad[places.row] * dense[places.column]).sum(-1) if wants_value else None
+        of_dense = places.by_column.sums(value, grad.contiguous()) if wants_dense else None
+        return None, of_value, of_dense
