@@ -265,7 +265,7 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
         library = x.sum(-1, keepdim=True).clamp_min(1.0).log()  # (B, 1)
         if n_samples > 1:
             library = library.expand(n_samples, *library.shape)
-        return {"z": z, "qz": qz, "ql": None, "library": library}
+        return {"z": z, "qz": qz, "ql": None, "library": library, "covariates": covariates}
 
     def encode(self, x: torch.Tensor, covariates: torch.Tensor, size_factor: torch.Tensor | None = None) -> Normal:
         """Return the posterior, batch shape ``(B, Z)``, of counts ``(B, G)`` with covariates ``(B, U)``."""
@@ -287,7 +287,7 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
         return {
             "z": inference_outputs["z"],
             "library": inference_outputs["library"],
-            "covariates": self.covariates(tensors),
+            "covariates": inference_outputs["covariates"],
             "labels": tensors.get(REGISTRY_KEYS.LABELS_KEY),
             "size_factor": self.size_factor(tensors),
         }

@@ -135,3 +135,8 @@ class TransformerBlock(nn.Module):
         attended = self.attn(states, states if memory is None else memory)  # (..., T, D)
         states = self.attn_norm(states + attended)
         return self.feed_forward_norm(states + self.feed_forward(states))
+
+
+def exp_below_one(logits: torch.Tensor, dim: int) -> torch.Tensor:
+    """Return exponentials over the largest along ``dim``; in a softmax it cancels, so no gradient flows through it."""
+    return (logits - logits.detach().amax(dim, keepdim=True)).exp()

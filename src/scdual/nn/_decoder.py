@@ -123,7 +123,7 @@ class CountDecoder(nn.Module):
             return Poisson(rate=mean, scale=proportion)
         if self.cell_dispersion_proj is None:
             # a row serves many cells; the gradient of indexing would add theirs up in an order that threads change
-            theta = F.embedding(dispersion_group, self.log_inverse_dispersion).exp()  # (B, G)
+            theta = F.embedding(dispersion_group, self.log_inverse_dispersion.exp())  # (B, G)
         else:
             theta = self.cell_dispersion_proj(hidden).float().exp()
         if self.zero_proj is None:

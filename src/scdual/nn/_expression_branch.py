@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from scdual.nn._attention import FeedForward
+from scdual.nn._attention import FeedForward, exp_below_one
 
 _SMALLEST = 1e-12
 
@@ -112,7 +112,7 @@ class ExpressionBlock(nn.Module):
         if genes.logit_bias is not None:
             logits = logits + genes.logit_bias
         logits = logits.masked_fill(~genes.keep_mask, -1e9)
-        pair = torch.exp(logits - logits.amax(-1, keepdim=True)) * genes.keep_mask
+        pair = exp_below_one(logits, -1) * genes.keep_mask
         value_gain = F.softplus(self.value_up_proj(latent)).T[:, None]  # (H, 1, R)
         gain = math.sqrt(latent.shape[0]) * value_gain  # attention starts at 1 / R
         state_key = self._split_heads(self.expr_key_proj(genes.expr_states))  # (H, S, K)
@@ -122,7 +122,7 @@ class ExpressionBlock(nn.Module):
         """Fold an expression query that all cells and targets share, from a state ``(D,)``, into the static parts."""
         expr_query = self._split_heads(self.expr_query_proj(expr_state)[None])  # (H, 1, K)
         logits = self.scale * expr_query @ parts.gene_key.transpose(1, 2)  # (H, 1, R)
-        pair = parts.pair * torch.exp(logits - logits.amax(-1, keepdim=True))
+        pair = parts.pair * exp_below_one(logits, -1)
         return parts._replace(pair=pair, gene_query=parts.gene_query + expr_query)
 
     def forward(self, parts: FusedParts, gate: torch.Tensor, values: RegulatorValues) -> torch.Tensor:
@@ -170,20 +170,19 @@ class ExpressionBlock(nn.Module):
         """
         expr_query = self._split_heads(self.expr_query_proj(expr_state))  # (B, H, T, K)
         query = parts.gene_query + expr_query
-        by_state = self.scale * query @ parts.state_key.transpose(-2, -1)  # (B, H, T, S)
+        by_state = exp_below_one(self.scale * query @ parts.state_key.transpose(-2, -1), -1)  # (B, H, T, S)
         by_gene = self.scale * expr_query @ parts.gene_key.transpose(-2, -1)  # (B, H, T, R)
-        by_state = by_state - by_state.amax(-1, keepdim=True)
-        pair = parts.pair * torch.exp(by_gene - by_gene.amax(-1, keepdim=True))  # (B, H, T, R)
+        pair = parts.pair * exp_below_one(by_gene, -1)  # (B, H, T, R)
         index = state[:, None, None, :].expand_as(pair)  # (B, H, T, R)
-        scores = pair * torch.exp(by_state.gather(-1, index))  # (B, H, T, R)
-        hidden = pair.sum(-1, keepdim=True) * torch.exp(by_state[..., -1:])
+        scores = pair * by_state.gather(-1, index)  # (B, H, T, R)
+        hidden = pair.sum(-1, keepdim=True) * by_state[..., -1:]
         normaliser = visible_share * scores.sum(-1, keepdim=True) + (1 - visible_share) * hidden
         return scores / normaliser.clamp_min(_SMALLEST)
 
     def _state_factor(self, parts: FusedParts) -> torch.Tensor:
         """Return the factor by which each expression state of a regulator scales its attention, ``(H, T, S)``."""
         logits = self.scale * parts.gene_query @ parts.state_key.transpose(1, 2)  # (H, T, S)
-        return torch.exp(logits - logits.amax(-1, keepdim=True))
+        return exp_below_one(logits, -1)
 
     def _split_heads(self, states: torch.Tensor) -> torch.Tensor:
         return states.unflatten(-1, (self.n_heads, -1)).transpose(-3, -2)  # (..., H, T, K)

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.distributions import Normal
 
-from scdual.nn._attention import FeedForward, MultiHeadLatentAttention, TransformerBlock
+from scdual.nn._attention import FeedForward, MultiHeadLatentAttention, TransformerBlock, exp_below_one
 from scdual.nn._sparse_product import Places, sparse_product
 
 
@@ -88,8 +88,8 @@ class LatentPooling(nn.Module):
         """
         expr_states, n_cells = expr_states[1:-1], len(shift)  # (N, D), of expressed genes
         scale = 1.0 / math.sqrt(self.query.shape[1])
-        gene_weight = _exp(scale * self.gene_key_proj(gene_emb) @ self.query.T)  # (G, P)
-        state_weight = _exp(scale * self.state_key_proj(expr_states) @ self.query.T)  # (N, P)
+        gene_weight = exp_below_one(scale * self.gene_key_proj(gene_emb) @ self.query.T, 0)  # (G, P)
+        state_weight = exp_below_one(scale * self.state_key_proj(expr_states) @ self.query.T, 0)  # (N, P)
         weighted_value = gene_weight[:, :, None] * self.gene_value[:, None]  # (G, P, W)
 
         tokens = self._hide(tokens)
@@ -109,11 +109,6 @@ class LatentPooling(nn.Module):
         is_seen = torch.rand(tokens.value.shape, device=tokens.value.device) >= self.dropout_rate
         seen = is_seen.nonzero().squeeze(1)
         return Tokens(*(each[seen] for each in tokens))
-
-
-def _exp(logits: torch.Tensor) -> torch.Tensor:
-    """Return exponentials up to a factor per column, which cancels in a softmax; none overflows."""
-    return (logits - logits.amax(0)).exp()
 
 
 class PosteriorHead(nn.Module):
