@@ -30,6 +30,7 @@ TEST_OF = {
     "expected a list of columns": "contract/test_words.py::test_set_up_says_what_is_wrong_and_changes_nothing",
     "The data changed after they were set up": "contract/test_words.py::test_data_that_changed_after_set_up_are_an_error_in_every_use",
     "genes are missing": "contract/test_words.py::test_a_query_says_what_is_wrong_and_changes_nothing",
+    "genes are there, but": "data/test_fields.py::test_new_data_need_the_same_genes_in_the_same_order",
     "genes are in another order": "data/test_fields.py::test_new_data_need_the_same_genes_in_the_same_order",
     "unknown to the model": "contract/test_words.py::test_an_unknown_batch_is_an_error_also_if_it_counts_as_false",
     "where the model knows": "contract/test_words.py::test_batches_of_another_type_are_an_error",

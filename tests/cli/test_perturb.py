@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import anndata
 import pandas as pd
 import pytest
 import scvi
@@ -49,6 +50,26 @@ def test_without_a_file_the_table_is_printed(folder: Path) -> None:
     lines = run(folder, "--gene", "REG01=0", "--top", 3, "--rounds", 0).splitlines()
     assert len(lines) == 4
     assert lines[0].startswith("gene,log_change,lower,upper,direct,indirect,count_change")
+
+
+def test_cells_with_more_genes_than_the_model_are_taken(folder: Path, tmp_path: Path) -> None:
+    adata = simulate(150, 36, n_regulators=6)
+    other = adata[:, :2].copy()
+    other.var_names = ["OTHER1", "OTHER2"]
+    in_another_order = anndata.concat([other, adata[:, ::-1].copy()], axis="var", merge="first")
+    in_another_order.write_h5ad(tmp_path / "cells.h5ad")
+    given = ["perturb", folder / "model", tmp_path / "cells.h5ad", "--gene", "REG01=0"]
+    result = CliRunner().invoke(app, [str(each) for each in given], env={"COLUMNS": "300"})
+    assert result.exit_code == 0, result.output
+    assert result.stdout == run(folder, "--gene", "REG01=0")
+
+
+def test_missing_genes_are_named(folder: Path, tmp_path: Path) -> None:
+    simulate(150, 36, n_regulators=6)[:, 1:].copy().write_h5ad(tmp_path / "cells.h5ad")
+    given = ["perturb", folder / "model", tmp_path / "cells.h5ad", "--gene", "REG02=0"]
+    result = CliRunner().invoke(app, [str(each) for each in given], env={"COLUMNS": "300"})
+    assert result.exit_code == 1
+    assert "1 of the model's 36 genes are missing" in result.stderr
 
 
 @pytest.mark.parametrize(

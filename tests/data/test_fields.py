@@ -128,6 +128,15 @@ def test_new_data_need_the_same_genes_in_the_same_order(counts: AnnData) -> None
         ValueError, match=r"1 of the model's 4 genes are missing \(e\.g\. \[.*'D'.*\]\) and 1 are unknown"
     ):
         manager.transfer_fields(renamed)
+    with pytest.raises(
+        ValueError, match=r"1 of the model's 4 genes are missing \(e\.g\. \[.*'D'.*\]\); .* model\)` counts"
+    ):
+        manager.transfer_fields(counts[:, ["A", "B", "C"]].copy())
+    known = register(counts[:, ["A", "B"]].copy(), GeneLayerField("X", None))
+    with pytest.raises(
+        ValueError, match=r"all of the model's 2 genes are there, but 2 are unknown to it .*; use `adata\["
+    ):
+        known.transfer_fields(counts)
 
 
 def test_equal_names_pass_whatever_their_type() -> None:

@@ -71,6 +71,20 @@ def test_gmt_has_a_set_per_regulator_and_sign(network: RegulatoryNetwork, tmp_pa
     }
 
 
+def test_decoupler_reads_the_sets_as_they_are(tmp_path: Path) -> None:
+    decoupler = pytest.importorskip("decoupler")
+    edges = pd.DataFrame(
+        {"source": ["SPI1", "SPI1", "GATA1"], "target": ["LYZ", "CD3E", "LYZ"], "weight": [2, -1, 1.0]}
+    )
+    write_network(from_frame(edges), tmp_path / "net.gmt")
+    read = decoupler.pp.read_gmt(tmp_path / "net.gmt")
+    assert set(read.itertuples(index=False, name=None)) == {
+        ("SPI1(+)", "LYZ"),
+        ("SPI1(-)", "CD3E"),
+        ("GATA1(+)", "LYZ"),
+    }
+
+
 def test_generrnib_finds_its_table(network: RegulatoryNetwork, tmp_path: Path) -> None:
     write_network(network, tmp_path / "net.h5ad", dataset_id="op")
     adata = anndata.read_h5ad(tmp_path / "net.h5ad")

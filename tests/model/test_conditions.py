@@ -293,6 +293,8 @@ def test_too_few_cells_are_left_out_with_a_reason(model: SCDual) -> None:
     ):
         found = model.compare_conditions("condition", groupby="type", adata=adata)
     assert found.groups == ["common"]
+    assert "left out" in repr(found)
+    assert "['rare (stim)']" in repr(found)
 
 
 def test_cells_that_take_no_part_are_told(model: SCDual) -> None:

@@ -50,7 +50,10 @@ def names(ax: object) -> set[str]:
 def test_edges_that_pass_are_named(comparison: ConditionComparison) -> None:
     ax = pl.edge_volcano(comparison, "B")
     assert names(ax) == {"IRF7 → ISG15", "STAT1 → ISG15"}
-    assert ax.get_title() == "B: 2 of 3 edges change (q ≤ 0.05, unit: cells)"
+    assert (
+        ax.get_title()
+        == "B: 2 of 3 edges change (q\N{NO-BREAK SPACE}≤\N{NO-BREAK SPACE}0.05, unit:\N{NO-BREAK SPACE}cells)"
+    )
     assert ax.get_xlabel() == "difference of the weight, stim − ctrl\n(SD of the target per SD of the regulator)"
     points = {(float(x), round(float(y), 6)) for line in ax.lines for x, y in zip(*line.get_data(), strict=True)}
     assert {(0.5, 6.0), (-0.4, 4.0), (0.1, round(-np.log10(0.3), 6))} <= points
@@ -92,7 +95,7 @@ def test_the_network_holds_what_passes(comparison: ConditionComparison) -> None:
     ax = pl.difference_network(comparison, "B")
     assert {"IRF7", "STAT1", "ISG15"} == names(ax)
     assert ax.get_legend().get_texts()[0].get_text() == "weight higher in stim than in ctrl →"
-    assert ax.get_title() == "Edges that change in B (q ≤ 0.05)"
+    assert ax.get_title() == "Edges that change in B (q\N{NO-BREAK SPACE}≤\N{NO-BREAK SPACE}0.05)"
 
 
 def test_a_network_of_nothing_is_an_error_that_says_so(comparison: ConditionComparison) -> None:

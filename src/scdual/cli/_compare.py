@@ -56,7 +56,7 @@ def compare(  # noqa: PLR0913 - each is an option
     if second is not None:
         edges, regulators = _files(first, second, group), None
     else:
-        found = _conditions(first, str(model_dir), str(condition_key), labels_key, donor_key, reference)
+        found = _conditions(first, Path(str(model_dir)), str(condition_key), labels_key, donor_key, reference)
         edges, regulators = found.edges, found.regulators
         typer.echo(visible(found.notes[0]), err=True)  # the others came as warnings
     _write({out: edges[:top], regulators_out: regulators}, shown=edges[:top] if regulators is None else regulators)
@@ -113,13 +113,19 @@ def _prior(adata: "AnnData") -> str:
 
 
 def _conditions(
-    path: Path, model_dir: str, condition_key: str, labels_key: str | None, donor_key: str | None, reference: str | None
+    path: Path,
+    model_dir: Path,
+    condition_key: str,
+    labels_key: str | None,
+    donor_key: str | None,
+    reference: str | None,
 ) -> "ConditionComparison":
     from scdual.cli._files import read_counts
+    from scdual.cli._model_genes import with_genes_of_model
     from scdual.model import SCDual
 
-    adata: AnnData = read_counts(path)
-    model = SCDual.load(model_dir, adata=adata)
+    adata = with_genes_of_model(read_counts(path), model_dir)
+    model = SCDual.load(str(model_dir), adata=adata)
     return model.compare_conditions(condition_key, labels_key, donor_key, reference)
 
 

@@ -39,6 +39,7 @@ def merge(
     _check(models, data, out, model_dir)
     from scdual._writing import lock
     from scdual.cli._files import read_counts
+    from scdual.cli._model_genes import with_genes_of_model
     from scdual.cli._training import start
     from scdual.model import SCDual
 
@@ -48,7 +49,7 @@ def merge(
         stack.enter_context(tell_if_interrupted(f"{out} is as it was"))
         start(seed)
         first, *others = models
-        model = SCDual.load(str(first), adata=read_counts(data))
+        model = SCDual.load(str(first), adata=with_genes_of_model(read_counts(data), first))
         _check_cells(model, first, data)
         for other in others:
             _add(model, other)

@@ -52,6 +52,7 @@ def perturb(
     if out is not None:
         check_output(out)
         check_apart({"--out": out}, {"CELLS.h5ad": path})
+    from scdual.cli._model_genes import with_genes_of_model
     from scdual.cli._training import start
     from scdual.model import SCDual
 
@@ -60,7 +61,7 @@ def perturb(
     if groupby is not None and groupby not in adata.obs:
         msg = f"--groupby is {groupby!r}, but the columns of obs of {path} are {list(adata.obs)}. Choose one of these."
         raise KeyError(msg)
-    model = SCDual.load(str(model_dir), adata=adata)
+    model = SCDual.load(str(model_dir), adata=with_genes_of_model(adata, model_dir))
     found = model.perturb(genes, group=group, groupby=groupby, rounds=rounds, shift=False)
     _write(found, out, top)
 

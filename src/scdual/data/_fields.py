@@ -80,15 +80,19 @@ def check_same_genes(expected: np.ndarray, found: np.ndarray) -> None:
     if np.array_equal(expected, found):
         return
     missing, extra = np.setdiff1d(expected, found), np.setdiff1d(found, expected)
-    if len(missing) or len(extra):
+    unknown = f"{len(extra)} are unknown to it (e.g. {list(extra[:_N_EXAMPLES])})" if len(extra) else ""
+    cure = "use `adata[:, model.gene_names].copy()`"
+    if len(missing):
         problem = (
-            f"{len(missing)} of the model's {len(expected)} genes are missing (e.g. {list(missing[:_N_EXAMPLES])}) and "
-            f"{len(extra)} are unknown to it (e.g. {list(extra[:_N_EXAMPLES])})"
+            f"{len(missing)} of the model's {len(expected)} genes are missing (e.g. {list(missing[:_N_EXAMPLES])})"
         )
-        cure = "`SCDual.prepare_query_anndata(adata, model)` leaves those out and counts the missing as not expressed"
+        problem += f" and {unknown}" if unknown else ""
+        leaves_out = "leaves those out and " if unknown else ""
+        cure = f"`SCDual.prepare_query_anndata(adata, model)` {leaves_out}counts the missing as not expressed"
+    elif unknown:
+        problem = f"all of the model's {len(expected)} genes are there, but {unknown}"
     else:
         problem = f"the model's {len(expected)} genes are in another order"
-        cure = "use `adata[:, model.gene_names].copy()`"
     msg = f"In the new data {problem}; {cure}, or train a model on these genes."
     raise ValueError(msg)
 

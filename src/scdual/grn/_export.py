@@ -171,7 +171,7 @@ def _write_gmt(edges: pd.DataFrame, path: Path) -> None:
     rows = []
     for (source, one_sign), targets in edges.groupby(["source", sign], sort=False)["target"]:
         by = "activated" if one_sign > 0 else "repressed"
-        rows.append((f"{source}({_SIGN[one_sign]})", f"genes {by} by {source}", *targets))
+        rows.append((f"{source}({_SIGN[one_sign]})", f"{by}_by_{source}", *targets))  # decoupler splits at spaces
     _write_lines(rows, path)
 
 

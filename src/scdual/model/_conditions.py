@@ -96,14 +96,11 @@ class ConditionMixin(RegulationMixin):
                     why_not[group, other] = found
                 else:
                     designs[group, other] = found
-        _report_left_out(why_not, designs, condition_key=condition_key, has_donors=donor is not None)
-        notes = sentences(list(designs.values()), has_donors=donor is not None)
-        if len(notes) > 1:
-            warn(notes[-1])
-        unused = unused_cells(groups, condition, donor, designs)
-        if unused:
-            warn(unused)
-            notes.append(unused)
+        left_out = _left_out(why_not, designs, condition_key=condition_key, has_donors=donor is not None)
+        unit, *limits = sentences(list(designs.values()), has_donors=donor is not None)
+        told = list(filter(None, [left_out, *limits, unused_cells(groups, condition, donor, designs)]))
+        for sentence in told:
+            warn(sentence)
         tables = [
             self._compare(each, adata, batch_size, labels={"group": group, "condition": other})
             for (group, other), each in designs.items()
@@ -113,7 +110,7 @@ class ConditionMixin(RegulationMixin):
             pd.concat(parts, ignore_index=True).drop(columns=drop) for parts in zip(*tables, strict=True)
         )
         units = _units(designs).drop(columns=["group"] * (groupby is None))
-        return ConditionComparison(edges, regulators, units, conditions[0], notes)
+        return ConditionComparison(edges, regulators, units, conditions[0], [unit, *told])
 
     def _compare(
         self, chosen: Design, adata: AnnData | MuData, batch_size: int | None, *, labels: dict[str, Any]
@@ -231,10 +228,8 @@ def _conditions(key: str, condition: pd.Series, reference: str | None) -> list[s
     return [first, *(name for name in names if name != first)]
 
 
-def _report_left_out(
-    why_not: dict[Any, str], designs: dict[Any, Design], *, condition_key: str, has_donors: bool
-) -> None:
-    """Warn of comparisons that cannot be made.
+def _left_out(why_not: dict[Any, str], designs: dict[Any, Design], *, condition_key: str, has_donors: bool) -> str:
+    """Return a sentence on comparisons that cannot be made; nothing if all can.
 
     Raises
     ------
@@ -242,7 +237,7 @@ def _report_left_out(
         If none can be made.
     """
     if not why_not:
-        return
+        return ""
     reasons = list(dict.fromkeys(why_not.values()))
     if not designs:
         advice = ", or leave out `donor_key` to compare cells, which speak for these donors alone" if has_donors else ""
@@ -252,7 +247,7 @@ def _report_left_out(
         )
         raise ValueError(msg)
     names = [other if group is None else f"{group} ({other})" for group, other in why_not]
-    warn(
+    return (
         f"{len(why_not)} of {len(why_not) + len(designs)} comparisons are left out, because {'; '.join(reasons)}: {names}. "
         "Merge small groups to have them."
     )

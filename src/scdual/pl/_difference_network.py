@@ -9,7 +9,7 @@ from scdual.grn._symbols import GeneSymbols
 from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
 from scdual.pl._compared import one_comparison
 from scdual.pl._network import network_graph
-from scdual.pl._text import FONT_SIZE, fit_text
+from scdual.pl._text import FONT_SIZE, at_most, fit_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,7 +77,7 @@ def difference_network(
     legend = ax.get_legend()
     _legend(ax, one.conditions[0], one.reference, has_mutual=legend is not None and len(legend.get_texts()) > 2)
     where = f" in {one.groups[0]}" if one.groups else ""
-    ax.set_title(f"Edges that change{where} (q \N{LESS-THAN OR EQUAL TO} {fdr:g})")
+    ax.set_title(f"Edges that change{where} ({at_most('q', fdr)})")
     fit_text(ax, is_new=is_new)
     return ax
 

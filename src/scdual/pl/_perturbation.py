@@ -120,5 +120,5 @@ def _label(ax: "Axes", names: list[str]) -> None:
     ax.set_xlabel("predicted change of log expression")
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(
-        frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, 0.0), borderaxespad=3.6, fontsize=FONT_SIZE
+        frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, 0.0), borderaxespad=4.4, fontsize=FONT_SIZE
     )

@@ -24,6 +24,11 @@ def widest(texts: Iterable[str], *, font_size: float = FONT_SIZE) -> float:
     return max(widths, default=0.0) / 72
 
 
+def at_most(name: str, value: float) -> str:
+    """Return ``name <= value`` as it is read, in one piece that no line is broken within."""
+    return f"{name} \N{LESS-THAN OR EQUAL TO} {value:g}".replace(" ", "\N{NO-BREAK SPACE}")
+
+
 def fit_text(ax: "Axes", *, is_new: bool) -> None:
     """Show every name on the axes as it is, ``$`` included, and break title and labels that are too long.
 

@@ -11,7 +11,7 @@ from scdual.grn._symbols import GeneSymbols
 from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
 from scdual.pl._compared import one_comparison
 from scdual.pl._side_names import axes_beside_names, axes_size, name_points, room_at_left
-from scdual.pl._text import fit_text, widest
+from scdual.pl._text import at_most, fit_text, widest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -154,4 +154,4 @@ def _title(ax: "Axes", one: ConditionComparison, points: pd.DataFrame, what: str
     where = f"{one.groups[0]}: " if one.groups else ""
     count = f"{n_passing:,} of {len(points):,}" if n_passing else f"none of {len(points):,}"
     unit = "donors" if one.units["donor"].notna().any() else "cells"
-    ax.set_title(f"{where}{count} {what} change (q \N{LESS-THAN OR EQUAL TO} {fdr:g}, unit: {unit})", fontsize=10)
+    ax.set_title(f"{where}{count} {what} change ({at_most('q', fdr)}, unit:\N{NO-BREAK SPACE}{unit})", fontsize=10)
