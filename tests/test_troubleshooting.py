@@ -94,6 +94,7 @@ TEST_OF = {
     "has a symbol for none of": "grn/test_symbols.py::test_what_is_wrong_with_symbols_is_said",
     "made without a table of its genes": "grn/test_symbols.py::test_a_column_needs_a_table",
     "Found no edge to write": "grn/test_export.py::test_a_network_without_edges_is_an_error",
+    "No edge stands out of its errors": "cli/test_fit.py::test_a_network_without_edges_is_told",
     "genes, expected some targets": "model/test_exclude_targets.py::test_some_targets_must_be_left",
     "expected 0 to knock it out": "model/test_perturb.py::test_genes_that_cannot_be_perturbed_are_named",
     "which is unknown to the model with": "model/test_perturb.py::test_genes_that_cannot_be_perturbed_are_named",

@@ -254,7 +254,10 @@ def test_options_for_parts_of_scvi_are_refused(reference: SCDual, query: AnnData
 def test_a_wrong_device_is_said_before_the_query_is_set_up(
     reference: SCDual, query: AnnData, unchanged: Callable
 ) -> None:
-    with unchanged(query), pytest.raises(ValueError, match="`device` is -1, expected 'auto' or the number of one device"):
+    with (
+        unchanged(query),
+        pytest.raises(ValueError, match="`device` is -1, expected 'auto' or the number of one device"),
+    ):
         SCDual.load_query_data(query, reference, device=-1)
 
 
