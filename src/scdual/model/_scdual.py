@@ -48,7 +48,7 @@ from scdual.model._record import first_record, generator_state
 from scdual.model._regulator_report import RegulatorReportMixin
 from scdual.model._repeat import RepeatMixin
 from scdual.model._scvi import FIELD_REGISTRIES_KEY, SETUP_ARGS_KEY, SETUP_METHOD_KEY, STATE_REGISTRY_KEY
-from scdual.model._setup_arguments import check_keys, check_modalities
+from scdual.model._setup_arguments import check_keys, check_modalities, check_no_view
 from scdual.module import MODULE_CHECKS, SCDualModule, check_module
 
 _TRANSFER_KEYWORDS = ("source_registry", "extend_categories", "allow_missing_labels")
@@ -344,6 +344,7 @@ class SCDual(
     def _register(
         cls, data_fields: list[Any], setup_method_args: dict[str, Any], data: AnnData | MuData, **kwargs: Any
     ) -> None:
+        check_no_view(data)
         method = setup_method_args[SETUP_METHOD_KEY]
         own = argument_names(getattr(cls, method))
         check_keywords(kwargs, _TRANSFER_KEYWORDS, where=f"`{method}`", own=own)

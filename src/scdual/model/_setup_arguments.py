@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Mapping, Sized
 from typing import Any
 
+from anndata import AnnData
+from mudata import MuData
+
 from scdual._checks import check_choice, check_flag, check_names, shown
 
 
@@ -63,3 +66,14 @@ def check_modalities(modalities: Any, known: Iterable[str], arguments: Iterable[
         check_choice("argument in modalities", argument, arguments)
         check_choice(f'modalities["{argument}"]', name, (*known, None))
     return dict(modalities)
+
+
+def check_no_view(data: AnnData | MuData) -> None:
+    """Raise ``ValueError`` if data, or a modality, are a view of other data, into which nothing can be written."""
+    parts = {"data": data, **(dict(data.mod) if isinstance(data, MuData) else {})}
+    for name, part in parts.items():
+        if part.is_view:
+            what = f"The {type(part).__name__}" if part is data else f"The modality {name!r}"
+            copy = "mdata = mdata.copy()" if isinstance(data, MuData) else "adata = adata.copy()"
+            msg = f"{what} is a view of other data, expected data of their own; pass a copy, `{copy}`."
+            raise ValueError(msg)
