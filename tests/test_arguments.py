@@ -18,7 +18,7 @@ import torch
 from anndata import AnnData
 from torch.distributions import Normal, Poisson
 
-from scdual import pl
+from scdual import datasets, grn, pl, pp, tl
 from scdual.datasets import simulate
 from scdual.grn import ConditionComparison, RegulatoryNetwork
 from scdual.model import Perturbation, SCDual
@@ -27,6 +27,7 @@ from scdual.module import MODULE_CHECKS, SCDualModule, SCDualTrainingPlan
 N_CELLS = 60
 NETWORK = RegulatoryNetwork(np.array([[0.0, 1.0, -0.5]]), pd.Index(["A"]), pd.Index(["A", "B", "C"]))
 TESTED = {"se": [0.1], "p_value": [0.001], "q_value": [0.01]}
+REFERENCE = pd.DataFrame({"source": ["A", "D"], "target": ["B", "C"]})
 COMPARISON = ConditionComparison(
     pd.DataFrame({"source": ["A"], "target": ["B"], "difference": [0.4], "z": [4.0], **TESTED}),
     pd.DataFrame({"regulator": ["A"], "activity_difference": [0.4], **TESTED}),
@@ -40,6 +41,7 @@ EFFECTS = pd.DataFrame(
     {"log_change": [0.3], "lower": [0.1], "upper": [0.5], "reach": ["direct"], "via": [""]}, index=["B"]
 )
 KNOCKOUT = Perturbation({"A": 0}, None, 3, 1, EFFECTS, EFFECTS)
+MDATA = datasets.simulate_mudata(N_CELLS, 20, n_proteins=3, n_regulators=4)
 PERTURBED = simulate(N_CELLS, 20, n_regulators=4)
 PERTURBED.obs["batch"] = "batch_1"
 PERTURBED.obs["gene"] = ["none"] * 20 + ["REG01", "REG02", "REG03", "REG04"] * 10
@@ -108,6 +110,27 @@ TRAINER = [
     *({name: 3} for name in ("enable_checkpointing", "enable_model_summary", "simple_progress_bar")),
     {"learning_rate_monitor": 3},
 ]
+
+DEVICE = [-1, 2.5, True, "cuda", None, [0]]
+KEY = [3, 0, "", "nope", ["batch"]]
+KEYS = ["batch", 3, 0, ["nope"], [3]]
+SETUP = {
+    "layer": TEXT,
+    **dict.fromkeys(("batch_key", "labels_key", "size_factor_key"), KEY),
+    **dict.fromkeys(("categorical_covariate_keys", "continuous_covariate_keys"), KEYS),
+    "require_counts": FLAG,
+    "kwargs": [{"nope": 3}, {"extend_categories": True}],
+}
+SIMULATED = {
+    **dict.fromkeys(("n_obs", "n_vars", "n_cell_types", "n_batches", "n_regulators"), WHOLE),
+    "edges_per_target": [3, (0, 1), (3, 1), (1,), "14"],
+    "fraction_repressing": SHARE,
+    "library_size": POSITIVE,
+    "dropout": [-0.1, 1, math.nan, "0.5"],
+    "network": TEXT,
+    "knockout": ["NOPE", ["NOPE"], 3],
+    "seed": [-1, 2.5, "8"],
+}
 
 # ---- one row per call; of `**kwargs`, the nonsense is a dict of them ------------------------------------------------------
 
@@ -328,6 +351,85 @@ WRONG: dict[str, dict[str, list[Any]]] = {
     "training_curves": {"history": [3, {}], "axes": [[3, 3, 3, 3]]},
     **dict.fromkeys(("edge_volcano", "regulator_volcano"), {**COMPARED, "n_labels": WHOLE_OR_ZERO}),
     "difference_network": {**COMPARED, "top": WHOLE},
+    "save": {
+        "dir_path": [3, None],
+        "prefix": [3, "a/b"],
+        **dict.fromkeys(("overwrite", "save_anndata", "legacy_mudata_format"), FLAG),
+        "save_kwargs": [3, {"pickle_protocol": 4}],
+        "datamodule": [3],
+        "anndata_write_kwargs": [{"over_write": True}, {"compresion": "gzip"}],
+    },
+    "load": {
+        "dir_path": [3, None],
+        "adata": [3, "cells.h5ad", True],
+        "accelerator": HARDWARE["accelerator"],
+        "device": DEVICE,
+        "prefix": [3, "a/b"],
+        "backup_url": ["https://nowhere"],
+        "datamodule": [3],
+        "allowed_classes_names_list": ["SCVI", [3], 3],
+        "trust": FLAG,
+    },
+    **dict.fromkeys(("load_registry", "view_setup_args"), {"dir_path": [3, None], "prefix": [3, "a/b"], "trust": FLAG}),
+    "setup_anndata": {"adata": DATA, **SETUP},
+    "setup_mudata": {
+        "mdata": DATA,
+        **{"rna_layer" if name == "layer" else name: values for name, values in SETUP.items()},
+        "modalities": ["rna", 3, {}, {"rna_layer": "nope"}, {"rna_layer": "rna", "batch": "rna"}],
+    },
+    "load_query_data": {
+        "adata": DATA,
+        "reference_model": [3, None],
+        "registry": [3],
+        "accelerator": HARDWARE["accelerator"],
+        "device": DEVICE,
+        "datamodule": [3],
+        **dict.fromkeys(
+            (
+                *("inplace_subset_query_vars", "unfrozen", "transfer_batch", "freeze_dropout", "freeze_expression"),
+                *(
+                    "freeze_decoder_first_layer",
+                    "freeze_batchnorm_encoder",
+                    "freeze_batchnorm_decoder",
+                    "freeze_classifier",
+                ),
+            ),
+            FLAG,
+        ),
+    },
+    "prepare_query_anndata": {
+        "adata": [3],
+        "reference_model": [3, None],
+        "return_reference_var_names": FLAG,
+        "inplace": FLAG,
+    },
+    "select_genes": {
+        "adata": DATA,
+        "n_top_genes": WHOLE,
+        "keep": TEXT,
+        "min_cells": WHOLE_OR_ZERO,
+        "batch_key": TEXT,
+        "layer": TEXT,
+        **dict.fromkeys(("require_counts", "subset", "inplace"), FLAG),
+    },
+    "compare_networks": {"first": TEXT, "second": TEXT, "top": WHOLE_OR_ZERO},
+    "rank_regulators": {"network": TEXT, "gene_symbols": SYMBOLS},
+    "reference_overlap": {"network": TEXT, "reference": TEXT, "top": WHOLE},
+    "regulator_activity": {
+        "adata": DATA,
+        "network": TEXT,
+        "layer": TEXT,
+        "min_targets": WHOLE,
+        "key_added": ["", "a/b", "X_scdual", 3],
+    },
+    "regulons": {"network": TEXT, "top": WHOLE_OR_ZERO, "gene_symbols": SYMBOLS},
+    "score_network": {"network": TEXT, "reference": TEXT, "regulators": ["A", ["NOPE"], [], 3]},
+    "simulate": SIMULATED,
+    "simulate_mudata": {
+        **{name: SIMULATED[name] for name in ("n_obs", "n_vars", "seed")},
+        "n_proteins": WHOLE,
+        "rna_options": [{"n_regulator": 3}, {"dropout": 2}],
+    },
     **dict.fromkeys(
         ("activity_dotplot", "activity_heatmap"),
         {
@@ -343,11 +445,16 @@ WRONG: dict[str, dict[str, list[Any]]] = {
 }
 
 ELSEWHERE: dict[str, str] = {
-    "setup_anndata": "tests/contract/test_data_registration.py",
-    "setup_mudata": "tests/contract/test_mudata.py",
     "setup_annbatch": "tests/model/test_annbatch.py",
-    **dict.fromkeys(("save", "load"), "tests/model/test_save_load.py"),
-    **dict.fromkeys(("load_query_data", "prepare_query_anndata", "prepare_query_mudata"), "tests/model/test_query.py"),
+    "prepare_query_mudata": "tests/model/test_query.py",
+    "pbmc68k": "no arguments",
+    **dict.fromkeys(("auprc_ratio", "auroc", "balanced_sign_accuracy"), "tests/grn/test_scores.py"),
+    **dict.fromkeys(("early_precision_ratio", "sign_accuracy", "sign_majority"), "tests/grn/test_scores.py"),
+    **dict.fromkeys(("average_product_correction", "consensus_network"), "tests/grn/test_consensus.py"),
+    **dict.fromkeys(("edge_evidence", "false_discovery_rate", "q_values"), "tests/grn/test_evidence.py"),
+    **dict.fromkeys(("from_attention_layout", "from_frame", "from_varp"), "tests/grn/test_convert.py"),
+    "align_networks": "tests/grn/test_align.py",
+    "write_network": "tests/grn/test_export.py",
     "deregister_manager": "tests/model/test_scdual.py",
     "repeat": "tests/model/test_repeat.py",
     "get_gene_embedding": "no arguments",
@@ -355,21 +462,42 @@ ELSEWHERE: dict[str, str] = {
     **dict.fromkeys(
         (
             *("convert_legacy_save", "data_registry", "get_anndata_manager", "get_from_registry", "get_setup_arg"),
-            *("get_state_registry", "get_var_names", "load_registry", "register_manager", "to_device"),
-            *("transfer_fields", "update_setup_method_args", "view_setup_args", "view_setup_method_args"),
+            *("get_state_registry", "get_var_names", "register_manager", "to_device"),
+            *("transfer_fields", "update_setup_method_args", "view_setup_method_args"),
         ),
         "inherited from scvi-tools, for developers",
     ),
 }
 """Calls whose arguments are tested in another file, or not checked by us, and why."""
 
+CALLED = {
+    "adata": "AnnData",
+    "mdata": "MuData",
+    **dict.fromkeys(SETUP, "is not a column of `obs`"),
+    **dict.fromkeys(("layer", "rna_layer"), "Layer"),
+    **dict.fromkeys(("network", "first", "second"), "RegulatoryNetwork|network"),
+}
+"""What an argument may be called in place of its name."""
+
 OTHER_ARGUMENTS = {
     "SCDual": {"prior"},  # tests/data/test_prior.py
     "module": {"regulators", "prior_strength", "prior_sign", "n_cats_per_cov"},  # made by the model
     "plan": {"module"},
+    "setup_anndata": {"unlabeled_category"},  # any value may be a label
+    "setup_mudata": {"unlabeled_category", "protein_layer"},
 }
 
 NEEDED: dict[str, dict[str, Any]] = {
+    "load": {"adata": False, "accelerator": "cpu"},
+    "load_query_data": {"accelerator": "cpu"},
+    "setup_mudata": {"modalities": {"rna_layer": "rna"}},
+    "select_genes": {"n_top_genes": 5, "keep": None, "inplace": False},
+    **dict.fromkeys(("rank_regulators", "regulons"), {"network": NETWORK}),
+    "compare_networks": {"first": NETWORK, "second": NETWORK},
+    **dict.fromkeys(("reference_overlap", "score_network"), {"network": NETWORK, "reference": REFERENCE}),
+    "regulator_activity": {"min_targets": 1},
+    "simulate": {"n_obs": 20, "n_vars": 20, "n_regulators": 4},
+    "simulate_mudata": {"n_obs": 20, "n_vars": 40, "n_proteins": 3, "n_regulators": 4},
     "train": {"max_epochs": 1, "enable_progress_bar": False},
     "train_ensemble": {"enable_progress_bar": False},
     "perturb": {"genes": {"REG01": 0}},
@@ -395,6 +523,9 @@ NEEDED: dict[str, dict[str, Any]] = {
     },
 }
 
+OF_DATA = {"setup_anndata", "load_query_data", "prepare_query_anndata", "select_genes", "regulator_activity"}
+"""Calls that get a copy of the data of the model."""
+
 BESIDE: dict[str, dict[str, dict[str, Any]]] = {  # where nonsense of one argument needs another to be seen
     "perturb": {"group": {"groupby": "cell_type"}, "groupby": {"group": "type_1"}},
     "differential_expression": {"group2": {"group1": "batch_1"}, "idx1": {"groupby": None, "idx2": [0]}},
@@ -408,12 +539,15 @@ def public(room: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
             yield name, getattr(room, name)
 
 
+ROOMS = (pp, tl, pl, grn, datasets)
 CALLS: dict[str, Callable[..., Any]] = {
     "SCDual": SCDual.__init__,
     **dict(public(SCDual)),
     "module": SCDualModule.__init__,
     "plan": SCDualTrainingPlan.__init__,
-    **{name: getattr(pl, name) for name in pl.__all__},
+    **{
+        name: getattr(room, name) for room in ROOMS for name in room.__all__ if not inspect.isclass(getattr(room, name))
+    },
 }
 CASES = [(call, argument) for call, arguments in WRONG.items() for argument in arguments]
 
@@ -433,12 +567,14 @@ def data() -> AnnData:
 
 
 @pytest.fixture(scope="module")
-def model(data: AnnData) -> SCDual:
+def model(data: AnnData, tmp_path_factory: pytest.TempPathFactory) -> SCDual:
     scvi.settings.seed = 0
     SCDual.setup_anndata(data, batch_key="batch", labels_key="cell_type")
     model = SCDual(data, regulators="regulator", n_hidden=8, batch_representation="embedding")
     model.train(1, enable_progress_bar=False)
     model.train_ensemble(2, enable_progress_bar=False)
+    model.place = tmp_path_factory.mktemp("place")
+    model.save(model.place / "model")
     return model
 
 
@@ -479,8 +615,8 @@ def test_nonsense_is_named_and_changes_nothing(
         given = NEEDED.get(call, {}) | BESIDE.get(call, {}).get(argument, {}) | wrong
         said = complaint(model, call, given)
         assert said is not None, f"{value!r} is taken"
-        names = [next(iter(wrong)), *(value if isinstance(value, dict) else ())]
-        assert any(re.search(rf"\b{name}\b", said) for name in names), f"{value!r}: {said}"
+        names = [rf"\b{name}\b" for name in (next(iter(wrong)), *(value if isinstance(value, dict) else ()))]
+        assert re.search("|".join([*names, *filter(None, [CALLED.get(argument)])]), said), f"{value!r}: {said}"
         assert "\n" not in said, said
     assert state() == before
     plt.close("all")
@@ -489,7 +625,7 @@ def test_nonsense_is_named_and_changes_nothing(
 def complaint(model: SCDual, call: str, given: dict[str, Any]) -> str | None:
     try:
         run(model, call, given)
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, FileNotFoundError) as error:
         return str(error)
     return None
 
@@ -511,7 +647,19 @@ def run(model: SCDual, call: str, given: dict[str, Any]) -> None:
         SCDualModule(**given)
     elif call == "plan":
         SCDualTrainingPlan(model.module, **given)
-    elif call in pl.__all__:
-        getattr(pl, call)(**given)
     else:
-        getattr(model, call)(**given)
+        room = next((room for room in ROOMS if call in room.__all__), model)
+        getattr(room, call)(**usual(model, call) | given)
+
+
+def usual(model: SCDual, call: str) -> dict[str, Any]:
+    """Return what a call needs of the model, its data, or its folder."""
+    found = {
+        "dir_path": model.place / ("saved" if call == "save" else "model"),
+        "overwrite": True,
+        "reference_model": model,
+        "mdata": MDATA,
+        "network": model.get_regulation() if call == "regulator_activity" else None,
+        "adata": model.adata.copy() if call in OF_DATA else None,
+    }
+    return {name: value for name, value in found.items() if name in parameters(call) and value is not None}

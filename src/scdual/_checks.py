@@ -158,6 +158,27 @@ def check_column(name: str, value: Any, columns: Iterable[Any], *, table: str = 
         raise KeyError(msg)
 
 
+def check_key(name: str, value: Any, *, taken: Iterable[str] = ()) -> None:
+    """Raise an error unless results can be kept under the value: None, or a text that a file can hold and nothing else has.
+
+    Parameters
+    ----------
+    name
+        Name of the argument.
+    value
+        What was passed.
+    taken
+        Keys of other results of scdual.
+    """
+    check_type(name, value, str, optional=True)
+    if value is not None and (not value or "/" in value):
+        msg = f"`{name}` is {value!r}, expected a name without '/', which a file could not hold. Choose another."
+        raise ValueError(msg)
+    if value is not None and value in taken:
+        msg = f"`{name}` is {value!r}, under which scdual keeps other results. Choose another name."
+        raise ValueError(msg)
+
+
 def check_keywords(given: Iterable[str], known: Iterable[str], *, where: str, own: Iterable[str] = ()) -> None:
     """Raise ``TypeError`` if a name of ``**kwargs`` is unknown, as Python does for other arguments.
 

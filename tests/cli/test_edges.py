@@ -171,6 +171,18 @@ def test_unknown_group_names_the_groups_there_are(annotated_path: Path) -> None:
     assert stderr.count("\n") == 1
 
 
+def test_a_file_with_networks_of_groups_alone_names_them(annotated_path: Path) -> None:
+    adata = anndata.read_h5ad(annotated_path)
+    del adata.varp["scdual_regulation"]
+    adata.write_h5ad(annotated_path)
+    _, stderr = run(annotated_path, code=1)
+    assert (
+        "no network of all cells; it has networks of the groups ['CD4+/CD8+', 'NK']. Name one in the --group" in stderr
+    )
+    assert stderr.count("\n") == 1
+    run(annotated_path, "--group", "NK")
+
+
 def test_file_without_network_points_to_fit(counts_path: Path) -> None:
     _, stderr = run(counts_path, code=1)
     assert "has no varp['scdual_regulation']; its varp has []" in stderr

@@ -7,15 +7,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import anndata
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.sparse import csr_matrix
 from typer.testing import CliRunner
 
 from scdual.cli._app import app
+from scdual.cli._fit import show_next
 from scdual.datasets import simulate
 from scdual.grn import from_frame
 from scdual.model import SCDual
@@ -43,6 +46,16 @@ def run(*args: object, code: int = 0) -> str:
     result = CliRunner().invoke(app, ["fit", *map(str, args)], env={"COLUMNS": "300"})
     assert result.exit_code == code, result.output
     return result.stdout if code == 0 else result.stderr
+
+
+@pytest.mark.parametrize("n_edges", [0, 1])
+def test_a_network_without_edges_is_told(n_edges: int, capsys: pytest.CaptureFixture[str]) -> None:
+    adata = anndata.AnnData(np.ones((3, 2), dtype=np.float32))
+    adata.varp["scdual_regulation"] = csr_matrix(np.array([[0, n_edges], [0, 0]], dtype=np.float32))
+    show_next(SimpleNamespace(adata=adata), Path("out.h5ad"))
+    shown, said = capsys.readouterr()
+    assert shown == ("Next: scdual edges out.h5ad -o edges.csv\n" if n_edges else "")
+    assert said.startswith("Warning: No edge stands out of its errors, so the network is empty." if not n_edges else "")
 
 
 @pytest.fixture

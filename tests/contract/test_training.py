@@ -74,7 +74,6 @@ def test_early_stopping_without_validation_cells_is_an_error(model: SCDual) -> N
         model.train(1, train_size=1.0, early_stopping=True)
 
 
-@pytest.mark.filterwarnings("ignore:Last batch will have a small size")
 @pytest.mark.parametrize("drop_last", [False, True])
 @pytest.mark.parametrize(("n_obs", "train_size"), [(129, 1.0), (143, 0.9)])
 def test_a_last_minibatch_of_one_cell_trains(n_obs: int, train_size: float, drop_last: bool) -> None:

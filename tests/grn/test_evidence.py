@@ -42,6 +42,25 @@ def test_q_values_are_those_of_benjamini_and_hochberg(digits: int) -> None:
     assert (q_values(np.zeros((2, 3))) == 1).all()
 
 
+@pytest.mark.parametrize("values", ["x", None, {}, ["a"]])
+def test_what_is_no_number_has_no_rate(values: object) -> None:
+    number = np.ones(1)
+    with pytest.raises(TypeError, match="`z` is .*, expected an array of numbers"):
+        q_values(values)
+    for name in ("strength", "null_strength"):
+        with pytest.raises(TypeError, match=f"`{name}` is .*, expected an array of numbers"):
+            false_discovery_rate(**({"strength": number, "null_strength": number} | {name: values}))
+
+
+def test_pairs_are_chosen_by_a_mask_of_their_shape() -> None:
+    z = np.array([[3.0, 0.1]])
+    with pytest.raises(ValueError, match=r"`is_edge` has shape \(\), expected \(1, 2\)"):
+        q_values(z, 0)
+    with pytest.raises(TypeError, match="`is_edge` holds values of type int64, expected True or False"):
+        q_values(z, np.array([[0, 1]]))
+    np.testing.assert_array_equal(q_values(z, [[True, False]]), q_values(z, np.array([[True, False]])))
+
+
 def test_the_stated_share_of_false_edges_holds() -> None:
     rng = np.random.default_rng(0)
     shares, numbers = [], []

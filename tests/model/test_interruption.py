@@ -58,6 +58,15 @@ def model(adata: AnnData) -> SCDual:
     return SCDual(adata, regulators="regulator")
 
 
+def test_a_training_without_a_step_is_an_error_and_leaves_the_model(model: SCDual) -> None:
+    before = weights_of(model)
+    with pytest.raises(ValueError, match="ended before its first step, expected at least one: `max_time`"):
+        model.train(1, batch_size=64, max_time={"seconds": 0})
+    assert same(weights_of(model), before)
+    assert not model.is_trained
+    assert [step.name for step in model.record_.steps] == ["SCDual"]
+
+
 @pytest.fixture
 def finished(model: SCDual) -> SCDual:
     model.train(1)

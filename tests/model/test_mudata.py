@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import mudata
 import numpy as np
@@ -81,11 +82,14 @@ def test_counts_may_lie_in_a_layer(mdata: MuData) -> None:
     [
         (None, r"has to name the RNA modality among \['rna', 'prot'\]"),
         ({"batch_key": "rna"}, "has to name the RNA modality"),
-        ({"rna_layer": "gex"}, r"`modalities` names \['gex'\]"),
-        ({"rna_layer": "rna", "nope": "rna"}, r"Extraneous modality mapping\(s\) detected: \{'nope'\}"),
+        ("rna", "`modalities` is 'rna', but it has to name the RNA modality"),
+        ({"rna_layer": None}, "has to name the RNA modality"),
+        ({"rna_layer": "gex"}, r"`modalities\[\"rna_layer\"\]` is 'gex', expected one of \['rna', 'prot', None\]"),
+        ({"rna_layer": ["rna"]}, r"`modalities\[\"rna_layer\"\]` is \['rna'\], expected one of"),
+        ({"rna_layer": "rna", "batch": "rna"}, "`argument in modalities` is 'batch', .* Did you mean 'batch_key'"),
     ],
 )
-def test_wrong_modalities_are_errors(mdata: MuData, modalities: dict[str, str] | None, problem: str) -> None:
+def test_wrong_modalities_are_errors(mdata: MuData, modalities: Any, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         SCDual.setup_mudata(mdata, modalities=modalities)
 

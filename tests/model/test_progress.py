@@ -114,6 +114,28 @@ def test_a_bar_is_drawn_on_stderr_of_a_terminal(
     assert not epochs_in(caplog)
 
 
+@pytest.mark.parametrize("stream", [Terminal, io.StringIO])
+def test_bars_of_scvi_tools_are_drawn_on_stderr_of_a_terminal_alone(
+    model: SCDual,
+    bars: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    stream: type[io.StringIO],
+) -> None:
+    model.train(1, enable_progress_bar=False)
+    for ask in (
+        lambda: model.differential_expression(groupby="cell_type"),
+        lambda: model.get_normalized_expression(silent=False),
+        lambda: model.posterior_predictive_sample(silent=False),
+    ):
+        said = stream()
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stderr", said)
+            ask()
+        assert ("100%" in said.getvalue()) == (stream is Terminal)
+    assert capsys.readouterr().out == ""
+
+
 def test_members_of_an_ensemble_are_counted(model: SCDual, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     model.train(1, enable_progress_bar=False)

@@ -251,6 +251,16 @@ def test_options_for_parts_of_scvi_are_refused(reference: SCDual, query: AnnData
         SCDual.load_query_data(query, reference, freeze_expression=False)
 
 
+def test_a_wrong_device_is_said_before_the_query_is_set_up(
+    reference: SCDual, query: AnnData, unchanged: Callable
+) -> None:
+    with (
+        unchanged(query),
+        pytest.raises(ValueError, match="`device` is -1, expected 'auto' or the number of one device"),
+    ):
+        SCDual.load_query_data(query, reference, device=-1)
+
+
 def test_a_reference_is_needed(query: AnnData) -> None:
     with pytest.raises(ValueError, match="reference model"):
         SCDual.load_query_data(query)

@@ -181,3 +181,9 @@ def test_loss_curves_have_every_epoch_and_losses_only() -> None:
     np.testing.assert_array_equal(found["train_loss"], [3.0, 2.0, 1.0])
     np.testing.assert_array_equal(found["validation_loss"], [np.nan, 5.0, np.nan])
     assert loss_curves(None) == {}
+
+
+@pytest.mark.parametrize("method", ["train", "train_ensemble"])
+def test_an_argument_that_is_not_there_is_an_error_with_the_name_of_the_method(model: SCDual, method: str) -> None:
+    with pytest.raises(TypeError, match=rf"{method}.*'n_members'|{method}` has no argument `n_members`"):
+        getattr(model, method)(n_members=3)

@@ -104,6 +104,7 @@ def test_misspelt_arguments_get_the_nearest() -> None:
         ({"overfit_batches": [1]}, TypeError, r"`overfit_batches` is \[1\], expected a whole number of at least 0"),
         ({"num_sanity_val_steps": "x"}, TypeError, "`num_sanity_val_steps` is 'x', expected a whole number"),
         ({"max_steps": "x"}, TypeError, "`max_steps` is 'x', expected a whole number"),
+        ({"max_steps": 0}, ValueError, "`max_steps` is 0, expected a whole number of at least 1"),
         ({"min_epochs": "x"}, TypeError, "`min_epochs` is 'x', expected a whole number"),
         ({"accumulate_grad_batches": "x"}, TypeError, "`accumulate_grad_batches` is 'x', expected a whole number"),
         ({"deterministic": "x"}, ValueError, "`deterministic` is 'x', expected one of"),

@@ -174,8 +174,6 @@ def test_no_number_of_epochs_means_the_default(model: SCDual, monkeypatch: pytes
     assert len(model.history["train_loss"]) == 3
 
 
-@pytest.mark.filterwarnings("ignore:Last batch will have a small size")
-@pytest.mark.filterwarnings("ignore:1 cells moved from training set to validation set")
 @pytest.mark.parametrize(("n_obs", "train_size"), [(129, 1.0), (143, 0.9), (143, None)])
 def test_a_last_minibatch_of_one_cell_trains(n_obs: int, train_size: float | None) -> None:
     adata = simulate(n_obs, 20, n_regulators=4)
@@ -260,7 +258,6 @@ def test_a_training_that_does_not_start_keeps_the_ensemble(model: SCDual, argume
     assert model.get_regulation().evidence is not None
 
 
-@pytest.mark.filterwarnings("ignore:Last batch will have a small size")
 @pytest.mark.filterwarnings("ignore:Category 0 in .* has fewer than 3 cells")
 @pytest.mark.parametrize(("n_cells", "train_size"), [(1, None), (2, None), (9, None), (9, 1.0), (20, 0.99)])
 def test_few_cells_train_without_validation(adata: AnnData, n_cells: int, train_size: float | None) -> None:

@@ -69,7 +69,7 @@ def _check_options(second: Path | None, condition_key: str | None, model_dir: Pa
         msg = f"Found {found}, expected one of them. Name the files of two fits, or the conditions of one."
         raise ValueError(msg)
     if (condition_key is None) != (model_dir is None):
-        msg = "--condition-key and --model-dir go together: conditions are compared by the model that `scdual fit --model-dir` saved."
+        msg = "--condition-key and --model-dir go together: conditions are compared by the model that `scdual fit --model-dir` saved. Give both."
         raise ValueError(msg)
 
 

@@ -123,6 +123,12 @@ def _network_key(adata: "AnnData", path: Path, group: str | None) -> str:
             f"Fit a model first: scdual fit {path} -o OUT.h5ad"
         )
         raise KeyError(msg)
+    if group is None:
+        msg = (
+            f"{path} has no network of all cells; it has networks of the groups {listed(groups)}. Name one in the --group of "
+            "`scdual edges` or `scdual compare`, or write the results anew with `scdual fit`."
+        )
+        raise KeyError(msg)
     advice = did_you_mean(group, groups)
     msg = (
         f"{path} has no network of the group {group!r}; it has networks of "

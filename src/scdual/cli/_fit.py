@@ -262,4 +262,16 @@ def _report(model: "SCDual", seconds: float, *, out: Path, model_dir: Path | Non
     if model_dir is not None:
         rows["model"] = str(model_dir)
     show_rows("scdual fit", rows)
-    typer.echo(visible(f"Next: scdual edges {shlex.quote(str(out))} -o edges.csv"))
+    show_next(model, out)
+
+
+def show_next(model: "SCDual", out: Path) -> None:
+    """Print the command that writes the edges, or say on stderr that there are none."""
+    if model.adata.varp[RESULT_KEYS.REGULATION].nnz:
+        typer.echo(visible(f"Next: scdual edges {shlex.quote(str(out))} -o edges.csv"))
+        return
+    msg = (
+        "Warning: No edge stands out of its errors, so the network is empty. More cells or deeper counts help, or other "
+        "genes in --regulators."
+    )
+    typer.secho(msg, fg="yellow", err=True)

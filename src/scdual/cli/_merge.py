@@ -1,6 +1,5 @@
 """``scdual merge``: put together the ensembles that several jobs have learnt."""
 
-import shlex
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scdual.cli._errors import tell_if_interrupted
-from scdual.cli._fit import write_results
-from scdual.cli._terminal import visible
+from scdual.cli._fit import show_next, write_results
 
 if TYPE_CHECKING:
     from scdual.model import SCDual
@@ -111,4 +109,4 @@ def _report(model: "SCDual", *, n_models: int, out: Path, model_dir: Path | None
     if model_dir is not None:
         rows["model"] = str(model_dir)
     show_rows("scdual merge", rows)
-    typer.echo(visible(f"Next: scdual edges {shlex.quote(str(out))} -o edges.csv"))
+    show_next(model, out)

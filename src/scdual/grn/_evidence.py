@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr
 
-from scdual.grn._pair_values import check_shape, frozen, sealed
+from scdual.grn._pair_values import as_numbers, check_shape, frozen, sealed
 
 EVIDENCE_RANGE = {"sd": (0.0, math.inf), "support": (0.0, 1.0), "q_value": (0.0, 1.0), "n_cells": (0.0, math.inf)}
 
@@ -59,7 +59,20 @@ def q_values(z: np.ndarray, is_edge: np.ndarray | None = None) -> np.ndarray:
         Estimates over their standard errors, of any shape; 0 where there is no pair, which has 1.
     is_edge
         Pairs that can be called, in the shape of ``z``; the others have 1, too, but count. None means all pairs.
+
+    Raises
+    ------
+    TypeError
+        If ``z`` is no array of numbers, or ``is_edge`` no mask.
+    ValueError
+        If the mask has another shape.
     """
+    z = as_numbers("z", z)
+    if is_edge is not None:
+        check_shape("is_edge", is_edge, z.shape, advice="Pass one value per pair.")
+        if np.asarray(is_edge).dtype != bool:
+            msg = f"`is_edge` holds values of type {np.asarray(is_edge).dtype}, expected True or False. Compare with 0."
+            raise TypeError(msg)
     is_pair = z != 0
     size = np.abs(z[is_pair], dtype=float)
     order = size.argsort()  # the largest p value first
@@ -72,7 +85,7 @@ def q_values(z: np.ndarray, is_edge: np.ndarray | None = None) -> np.ndarray:
     result = np.ones(z.shape)
     result[is_pair] = size
     if is_edge is not None:
-        result[~is_edge] = 1
+        result[~np.asarray(is_edge)] = 1
     return sealed(result)
 
 
@@ -159,10 +172,12 @@ def false_discovery_rate(strength: np.ndarray, null_strength: np.ndarray) -> np.
 
     Raises
     ------
+    TypeError
+        If these are no arrays of numbers.
     ValueError
         If the numbers of pairs differ, or a strength is not finite.
     """
-    strength, null_strength = np.asarray(strength), np.asarray(null_strength)
+    strength, null_strength = as_numbers("strength", strength), as_numbers("null_strength", null_strength)
     if not (np.isfinite(strength).all() and np.isfinite(null_strength).all()):
         msg = "Found strengths that are not finite, expected absolute weights. Replace missing weights by 0 (no edge)."
         raise ValueError(msg)

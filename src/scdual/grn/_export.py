@@ -92,7 +92,10 @@ def write_network(
     else:
         edges = (network if gene_symbols is None else network.with_symbols(gene_symbols)).to_frame()
     if edges.empty:
-        msg = f"Found no edge to write in {network!r}, expected one or more. Pass another network."
+        msg = (
+            f"Found no edge to write in {network!r}, expected one or more that stand out of their errors. Learn the network "
+            "from more cells or of other regulators, or pass another."
+        )
         raise ValueError(msg)
     if chosen == "generrnib":
         _write_generrnib(edges, path, dataset_id=dataset_id, method_id=method_id)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scdual._checks import listed
+from scdual._checks import listed, shown
 from scdual.grn._names import self_pairs
 
 
@@ -21,6 +21,15 @@ def check_shape(name: str, values: Any, expected: tuple[int, ...], *, advice: st
             f"{advice}"
         )
         raise ValueError(msg)
+
+
+def as_numbers(name: str, values: Any) -> np.ndarray:
+    """Return values as an array of their own type; raise ``TypeError`` unless they are numbers."""
+    found = np.asarray(values)
+    if found.dtype.kind not in "biuf":
+        msg = f"`{name}` is {shown(values)}, expected an array of numbers. Convert it."
+        raise TypeError(msg)
+    return found
 
 
 def as_weights(weight: Any, regulators: pd.Index, targets: pd.Index) -> np.ndarray:

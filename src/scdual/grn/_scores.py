@@ -17,6 +17,7 @@ from scdual.grn._auroc_within import auroc_within
 from scdual.grn._edges import EdgeTable, check_strengths, read_edges, spell_edges
 from scdual.grn._names import naming_advice, self_pairs
 from scdual.grn._network import RegulatoryNetwork, check_network
+from scdual.grn._pair_values import as_numbers
 
 
 @dataclass(frozen=True)
@@ -324,7 +325,7 @@ def _check_same_shape(first: np.ndarray, second: np.ndarray, *, names: tuple[str
 
 def _signed(sign: np.ndarray) -> np.ndarray:
     """Return the signs that are not zero, flat."""
-    sign = np.asarray(sign)
+    sign = as_numbers("sign", sign)
     if not np.isin(sign, (-1, 0, 1)).all():
         msg = f"`sign` has values like {pd.unique(sign.ravel())[:5].tolist()}, expected -1, 0 and 1. Use `np.sign`."
         raise ValueError(msg)

@@ -2,12 +2,15 @@
 
 import sys
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
 from lightning.pytorch.strategies import DDPStrategy, ParallelStrategy
 
+from scdual._checks import shown
 from scdual.model._scvi import parse_device_args
+from scdual.model._train_arguments import check_hardware
 
 
 def n_devices(devices: int | Sequence[int] | str) -> int:
@@ -47,6 +50,30 @@ def single_device(accelerator: str, devices: int | list[int] | str, *, learns: s
         raise ValueError(msg)
     *_, device = parse_device_args(accelerator, devices, return_device="torch")
     return device
+
+
+def place_of(accelerator: str, device: int | str) -> torch.device:
+    """Return where a model is to lie; a processor is one place whatever its number.
+
+    Parameters
+    ----------
+    accelerator, device
+        Hardware, as in Lightning.
+
+    Raises
+    ------
+    ValueError
+        If this machine lacks the accelerator, or ``device`` is not the number of one device.
+    """
+    check_hardware(accelerator, "auto")
+    is_number = isinstance(device, Integral) and not isinstance(device, bool) and device >= 0
+    if not (is_number or (isinstance(device, str) and (device == "auto" or device.isdecimal()))):
+        msg = f"`device` is {shown(device)}, expected 'auto' or the number of one device from 0. Leave it out for the first."
+        raise ValueError(msg)
+    *_, place = parse_device_args(accelerator, "auto", return_device="torch")
+    if place.type == "cpu":
+        return place
+    return parse_device_args(accelerator, device, return_device="torch", validate_single_device=True)[2]
 
 
 def choose_strategy(strategy: Any, n_processes: int) -> Any:

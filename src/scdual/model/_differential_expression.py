@@ -33,6 +33,7 @@ from scdual.data._rows import is_in_memory, read_rows
 from scdual.model._cells import cell_positions, check_cells, given_minibatches
 from scdual.model._expression import ExpressionMixin
 from scdual.model._importance import check_weights
+from scdual.model._progress import drawn_on_stderr
 from scdual.model._scvi import compare_groups, raw_count_properties
 
 _BAYES_FACTOR_CHECKS: dict[str, Callable[[str, Any], None]] = {
@@ -170,27 +171,28 @@ class DifferentialExpressionMixin(ExpressionMixin):
         )
         kept = adata.obs.columns
         try:
-            return compare_groups(
-                self.get_anndata_manager(adata, required=True),
-                model_fn,
-                self.get_latent_representation if filter_outlier_cells else None,
-                groupby,
-                group1,
-                group2,
-                first,
-                second,
-                all_stats,
-                _raw_properties,
-                self.gene_names,
-                mode,
-                batchid1,
-                batchid2,
-                delta,
-                batch_correction,
-                fdr_target,
-                silent,
-                **kwargs,
-            )
+            with drawn_on_stderr(silent) as is_silent:
+                return compare_groups(
+                    self.get_anndata_manager(adata, required=True),
+                    model_fn,
+                    self.get_latent_representation if filter_outlier_cells else None,
+                    groupby,
+                    group1,
+                    group2,
+                    first,
+                    second,
+                    all_stats,
+                    _raw_properties,
+                    self.gene_names,
+                    mode,
+                    batchid1,
+                    batchid2,
+                    delta,
+                    batch_correction,
+                    fdr_target,
+                    is_silent,
+                    **kwargs,
+                )
         finally:  # scvi-tools leaves columns behind
             for column in adata.obs.columns.difference(kept):
                 del adata.obs[column]
@@ -204,8 +206,8 @@ class DifferentialExpressionMixin(ExpressionMixin):
         if self.adata is not None:
             msg = "`dataloader` is for models built without data, and this one has some; pass `adata` instead."
             raise ValueError(msg)
-        with given_minibatches():
-            return method(dataloader=dataloader, **kwargs)
+        with given_minibatches(), drawn_on_stderr(kwargs.pop("silent")) as is_silent:
+            return method(dataloader=dataloader, silent=is_silent, **kwargs)
 
 
 def _raw_properties(manager: AnnDataManager, *cells: Any) -> dict[str, np.ndarray]:

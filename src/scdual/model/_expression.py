@@ -19,6 +19,7 @@ from scdual._checks import argument_names, check_choice, check_flag, check_names
 from scdual._types import CellWeights, CorrelationType
 from scdual.model._cells import cell_positions, check_cells, given_minibatches
 from scdual.model._importance import ImportanceMixin, check_weights
+from scdual.model._progress import drawn_on_stderr
 from scdual.model._scvi import batch_codes
 
 
@@ -113,7 +114,7 @@ class ExpressionMixin(ImportanceMixin):
             adata = self._validate_anndata(adata)
             cells = cell_positions(adata, range(adata.n_obs) if indices is None else indices)
         chosen_there = gene_list if isinstance(adata, AnnData) else None  # scvi-tools looks genes up in `var_names`
-        with given_minibatches():
+        with given_minibatches(), drawn_on_stderr(silent) as is_silent:
             expression = super().get_normalized_expression(
                 adata,
                 None if dataloader is not None else cells,
@@ -126,7 +127,7 @@ class ExpressionMixin(ImportanceMixin):
                 batch_size,
                 return_mean,
                 True,
-                silent,
+                is_silent,
                 dataloader,
                 data_loader_kwargs,
                 **importance_weighting_kwargs,
@@ -179,9 +180,18 @@ class ExpressionMixin(ImportanceMixin):
         check_whole("n_samples", n_samples, at_least=1)
         check_flag("silent", silent)
         genes = self._gene_positions(gene_list)
-        counts = super().posterior_predictive_sample(
-            adata, indices, transform_batch, n_samples, None, batch_size, dataloader, silent, **data_loader_kwargs
-        )
+        with drawn_on_stderr(silent) as is_silent:
+            counts = super().posterior_predictive_sample(
+                adata,
+                indices,
+                transform_batch,
+                n_samples,
+                None,
+                batch_size,
+                dataloader,
+                is_silent,
+                **data_loader_kwargs,
+            )
         return counts if gene_list is None else counts[:, genes]
 
     def get_likelihood_parameters(

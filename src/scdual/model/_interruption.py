@@ -24,10 +24,18 @@ def whole_or_undone(model: Any, callbacks: Sequence[Any] = ()) -> Iterator[None]
     ------
     KeyboardInterrupt
         If the training was interrupted; the message says how far it came.
+    ValueError
+        If it made no step.
     """
     with as_before_if_it_fails(model, callbacks):
         yield
         interrupted = _end_interrupted(model)
+        if model.trainer.global_step == 0:
+            msg = (
+                "Training ended before its first step, expected at least one: `max_time`, a callback or minibatches that are "
+                "not there ended it. Allow a step; the model is as it was before."
+            )
+            raise ValueError(msg)
     model.interrupted_ = interrupted
     if interrupted is not None:
         msg = (

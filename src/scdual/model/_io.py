@@ -14,18 +14,18 @@ from safetensors.torch import save as tensor_bytes
 from scvi.data import AnnDataManager
 from torch import distributed
 
-from scdual._checks import argument_names, check_type, did_you_mean
+from scdual._checks import argument_names, check_flag, check_names, check_type, did_you_mean
 from scdual._saved import CONTENT, DATA, PICKLE, WEIGHTS, check_overwritten, is_scvi_pickle, write_content
 from scdual._warning import warn
 from scdual._writing import lock, write_folder, write_hdf5
 from scdual.data._rollback import unchanged_on_error
 from scdual.model._datamodule import check_datamodule, own_registry
+from scdual.model._devices import place_of
 from scdual.model._inherited import InheritedMixin
 from scdual.model._record import Record, describe, record_now
 from scdual.model._registered_data import check_data_kind
 from scdual.model._saved_model import SavedModel, State, checked_folder, checked_prefix, data_name, read_saved
-from scdual.model._scvi import SETUP_ARGS_KEY, SETUP_METHOD_KEY, parse_device_args
-from scdual.model._train_arguments import check_hardware
+from scdual.model._scvi import SETUP_ARGS_KEY, SETUP_METHOD_KEY
 
 _SETUP_METHODS = ("setup_anndata", "setup_mudata")
 
@@ -81,6 +81,9 @@ class SavingMixin(InheritedMixin):
             If another process writes the folder.
         """
         folder, start = checked_folder(dir_path), checked_prefix(prefix)
+        for name, value in {"overwrite": overwrite, "save_anndata": save_anndata}.items():
+            check_flag(name, value)
+        check_type("datamodule", datamodule, LightningDataModule, optional=True)
         _check_save_arguments(save_kwargs, legacy_mudata_format, save_anndata, anndata_write_kwargs)
         if save_anndata:
             self._require_data()
@@ -146,14 +149,17 @@ class SavingMixin(InheritedMixin):
         if datamodule is not None and isinstance(adata, AnnData | MuData):
             msg = "Only one of `adata` or `datamodule` can be given, as a model has one source of cells; leave out one."
             raise ValueError(msg)
-        check_hardware(accelerator, "auto")
+        check_flag("trust", trust)
+        others = [] if allowed_classes_names_list is None else allowed_classes_names_list
+        if others != []:
+            others = check_names("allowed_classes_names_list", others)
         folder = checked_folder(dir_path)
         if not (adata is None or adata is False or isinstance(adata, AnnData | MuData)):
             msg = f"`adata` is of type {type(adata).__name__}, expected AnnData or MuData, None for the saved data, or False for none."
             raise TypeError(msg)
-        place = parse_device_args(accelerator, device, return_device="torch", validate_single_device=True)[2]
+        place = place_of(accelerator, device)
         saved = read_saved(folder, prefix=prefix, trust=trust, backup_url=backup_url)
-        _check_class(saved, [cls.__name__, *(allowed_classes_names_list or [])])
+        _check_class(saved, [cls.__name__, *others])
         if datamodule is not None:
             check_datamodule(datamodule, saved.registry, has_data=False)
             adata = False
@@ -283,6 +289,8 @@ def _put_weights(module: torch.nn.Module, saved: SavedModel) -> None:
 def _check_save_arguments(
     save_kwargs: dict[str, Any] | None, legacy_mudata_format: bool, save_anndata: bool, write_kwargs: dict[str, Any]
 ) -> None:
+    check_flag("legacy_mudata_format", legacy_mudata_format)
+    check_type("save_kwargs", save_kwargs, dict, optional=True)
     if save_kwargs:
         msg = f"`save_kwargs={save_kwargs}` are arguments of `torch.save`, which is not used here; leave them out."
         raise ValueError(msg)

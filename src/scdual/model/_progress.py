@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from typing import Any, TypeVar
 
 from lightning.pytorch import LightningModule, Trainer
@@ -60,6 +60,13 @@ def tracked(items: Sequence[T], what: str, *, is_shown: bool = True) -> Iterator
         yield item
         if is_shown and is_tenth(n_done, len(items)):
             say(f"{what}: {n_done} of {len(items)}")
+
+
+@contextmanager
+def drawn_on_stderr(silent: bool) -> Iterator[bool]:
+    """Let scvi-tools draw its bars on stderr; yield whether it shall be silent, as it is where nobody sees a bar."""
+    with redirect_stdout(sys.stderr):
+        yield silent or not shows_bars()
 
 
 class EpochBar(ProgressBar):

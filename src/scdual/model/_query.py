@@ -14,9 +14,11 @@ from mudata import MuData
 from scvi import REGISTRY_KEYS
 from scvi.model.base import ArchesMixin
 
+from scdual._checks import check_flag, check_type
 from scdual.data._fields import check_same_genes
 from scdual.data._query_genes import with_genes_of
 from scdual.data._rollback import unchanged_on_error
+from scdual.model._devices import place_of
 from scdual.model._inherited import InheritedMixin
 from scdual.model._new_rows import (
     freeze_all_but,
@@ -34,9 +36,7 @@ from scdual.model._scvi import (
     SETUP_ARGS_KEY,
     SETUP_METHOD_KEY,
     STATE_REGISTRY_KEY,
-    parse_device_args,
 )
-from scdual.model._train_arguments import check_hardware
 
 
 class QueryMixin(ArchesMixin, InheritedMixin):
@@ -104,20 +104,23 @@ class QueryMixin(ArchesMixin, InheritedMixin):
         NotImplementedError
             If an option is asked for that frees other parts of scVI, or genes are to be subset in place in MuData.
         """
-        options = (freeze_expression, freeze_decoder_first_layer, freeze_batchnorm_encoder, freeze_batchnorm_decoder)
-        if options != (True, True, True, False):
-            msg = (
-                "`freeze_expression`, `freeze_decoder_first_layer` and `freeze_batchnorm_...` name parts of scVI that "
-                "SCDual does not have; leave them at their defaults, or pass `unfrozen=True` to train everything."
-            )
-            raise NotImplementedError(msg)
+        _check_fixed(
+            freeze_expression=freeze_expression,
+            freeze_decoder_first_layer=freeze_decoder_first_layer,
+            freeze_batchnorm_encoder=freeze_batchnorm_encoder,
+            freeze_batchnorm_decoder=freeze_batchnorm_decoder,
+        )
+        how = {"unfrozen": unfrozen, "freeze_dropout": freeze_dropout, "freeze_classifier": freeze_classifier}
+        _check_flags(**how, inplace_subset_query_vars=inplace_subset_query_vars, transfer_batch=transfer_batch)
+        check_type("registry", registry, dict, optional=True)
+        check_type("datamodule", datamodule, LightningDataModule, optional=True)
         if adata is None and registry is None:
             msg = "There is no query: pass `adata`, or the `registry` of a datamodule."
             raise ValueError(msg)
         if isinstance(adata, MuData) and inplace_subset_query_vars:
             msg = "`inplace_subset_query_vars` is not possible for MuData; call `prepare_query_mudata` first."
             raise NotImplementedError(msg)
-        check_hardware(accelerator, "auto")
+        place = place_of(accelerator, device)
         reference = cls._reference(reference_model)._mapped_onto()
         if adata is not None:
             check_data_kind(adata, reference.registry_ if reference.adata is None else reference.adata)
@@ -126,7 +129,6 @@ class QueryMixin(ArchesMixin, InheritedMixin):
         elif registry is not None and not transfer_batch:
             _check_no_new_batches(reference.registry_, registry)
         model = reference._like(adata, registry)
-        _, _, place = parse_device_args(accelerator, device, return_device="torch", validate_single_device=True)
         model.to_device(place)
         model.module.eval()
         reference_state = reference.module.state_dict()
@@ -144,7 +146,6 @@ class QueryMixin(ArchesMixin, InheritedMixin):
         model.ensemble_ = [with_rows_of(model.module.map, state) for state in model.ensemble_]
         model.null_ = with_rows_of(model.module.map, model.null_)
         model.is_trained = True
-        how = {"unfrozen": unfrozen, "freeze_dropout": freeze_dropout, "freeze_classifier": freeze_classifier}
         model.record_ = query_record(model, reference_state, how)
         return model
 
@@ -176,6 +177,7 @@ class QueryMixin(ArchesMixin, InheritedMixin):
         ValueError
             If there are no cells, gene names repeat, or no gene is shared.
         """
+        _check_flags(return_reference_var_names=return_reference_var_names, inplace=inplace)
         names = pd.Index(cls._reference(reference_model).gene_names)
         if return_reference_var_names:
             return names
@@ -212,6 +214,7 @@ class QueryMixin(ArchesMixin, InheritedMixin):
         ValueError
             If the RNA modality is missing, there are no cells, gene names repeat, or no gene is shared.
         """
+        _check_flags(return_reference_var_names=return_reference_var_names, inplace=inplace)
         reference = cls._reference(reference_model)
         modality, names = (
             reference.registry_[SETUP_ARGS_KEY].get("modalities", {}).get("rna_layer"),
@@ -290,6 +293,22 @@ class QueryMixin(ArchesMixin, InheritedMixin):
             if name.endswith("_") and name not in ("registry_", "init_params_"):
                 setattr(model, name, deepcopy(value))
         return model
+
+
+def _check_flags(**flags: Any) -> None:
+    for name, value in flags.items():
+        check_flag(name, value)
+
+
+def _check_fixed(**options: Any) -> None:
+    """Raise an error unless the options of scVI that have no counterpart here are at their defaults."""
+    _check_flags(**options)
+    if options != {name: name != "freeze_batchnorm_decoder" for name in options}:
+        msg = (
+            "`freeze_expression`, `freeze_decoder_first_layer` and `freeze_batchnorm_...` name parts of scVI that "
+            "SCDual does not have; leave them at their defaults, or pass `unfrozen=True` to train everything."
+        )
+        raise NotImplementedError(msg)
 
 
 def _check_kind(data: Any, kind: type[Any], *, other: str, inplace: bool) -> None:

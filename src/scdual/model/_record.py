@@ -192,7 +192,11 @@ def recorded(train: Callable[P, None]) -> Callable[P, None]:
 
     @functools.wraps(train)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        bound = signature.bind(*args, **kwargs)
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError:
+            train(*args, **kwargs)  # says it with the name of the method
+            raise
         bound.apply_defaults()
         model, *_ = bound.args
         step = _step(model, train.__name__, _flat_arguments(bound, signature), generator_state())

@@ -10,7 +10,7 @@ from anndata import AnnData
 from mudata import MuData
 from scipy.sparse import csr_matrix
 
-from scdual._checks import check_type
+from scdual._checks import check_key
 from scdual._constants import ACTIVITY_KEY, EVIDENCE_KEYS, RESULT_KEYS, evidence_key
 from scdual.grn import RegulatoryNetwork
 from scdual.model._perturbation import Perturbation
@@ -81,15 +81,9 @@ def check_free(key: str | None, data: AnnData | MuData, rna: AnnData) -> None:
     data, rna
         As in :func:`replace_results`.
     """
-    check_type("key_added", key, str, optional=True)
+    check_key("key_added", key, taken=(*RESULT_KEYS, ACTIVITY_KEY))
     if key is None:
         return
-    if not key or "/" in key:
-        msg = f"`key_added` is {key!r}, expected a name without '/', which a file could not hold. Choose another."
-        raise ValueError(msg)
-    if key in RESULT_KEYS or key == ACTIVITY_KEY:
-        msg = f"`key_added` is {key!r}, under which scdual keeps other results. Choose another name."
-        raise ValueError(msg)
     own = data.uns.get(key)
     is_own = isinstance(own, Mapping) and own.get("written_by") == _WRITER
     taken = [name for name, room in (("uns", data.uns), ("obsm", data.obsm), ("varm", rna.varm)) if key in room]

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as read_tensors
 from scvi import REGISTRY_KEYS
 
-from scdual._checks import check_type
+from scdual._checks import check_flag, check_type
 from scdual._saved import CONTENT, DATA, PICKLE, WEIGHTS, check_file, check_folder, read_checked, read_manifest
 from scdual._writing import finish_folder
 from scdual.model._record import Record
@@ -133,6 +133,7 @@ def read_saved(
         If there is no model, or it is damaged.
     """
     folder, start = checked_folder(dir_path), checked_prefix(prefix)
+    check_flag("trust", trust)  # a text such as 'no' would open a pickle
     finish_folder(folder)
     if trust and not (folder / f"{start}{CONTENT}").exists():
         return _read_pickle(folder, start, backup_url)

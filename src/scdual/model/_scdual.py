@@ -48,7 +48,7 @@ from scdual.model._record import first_record, generator_state
 from scdual.model._regulator_report import RegulatorReportMixin
 from scdual.model._repeat import RepeatMixin
 from scdual.model._scvi import FIELD_REGISTRIES_KEY, SETUP_ARGS_KEY, SETUP_METHOD_KEY, STATE_REGISTRY_KEY
-from scdual.model._setup_arguments import check_keys
+from scdual.model._setup_arguments import check_keys, check_modalities, check_no_view
 from scdual.module import MODULE_CHECKS, SCDualModule, check_module
 
 _TRANSFER_KEYWORDS = ("source_registry", "extend_categories", "allow_missing_labels")
@@ -313,20 +313,11 @@ class SCDual(
         if not isinstance(mdata, MuData):
             msg = f"`setup_mudata` expects a MuData but got {type(mdata).__name__}; use `setup_anndata` for AnnData."
             raise TypeError(msg)
-        if not modalities or "rna_layer" not in modalities:
-            msg = (
-                f"`modalities` is {modalities}, but it has to name the RNA modality among {list(mdata.mod)}; "
-                'pass for example `modalities={"rna_layer": "rna"}`.'
-            )
-            raise ValueError(msg)
-        if protein_layer is not None or "protein_layer" in modalities:
+        named = check_modalities(modalities, list(mdata.mod), argument_names(cls.setup_mudata))
+        if protein_layer is not None or "protein_layer" in named:
             warn("Proteins are not modelled yet: the protein layer is ignored, embedding and map come from the RNA.")
-        unknown = sorted({name for name in modalities.values() if name is not None} - set(mdata.mod))
-        if unknown:
-            msg = f"`modalities` names {unknown}, but the data have {list(mdata.mod)}; name one of those."
-            raise ValueError(msg)
         check_keys(setup_method_args[SETUP_ARGS_KEY])
-        where = cls._create_modalities_attr_dict(dict(modalities), setup_method_args)
+        where = cls._create_modalities_attr_dict(named, setup_method_args)
         mudata_fields = [
             MuDataGeneLayerField(
                 REGISTRY_KEYS.X_KEY,
@@ -353,6 +344,7 @@ class SCDual(
     def _register(
         cls, data_fields: list[Any], setup_method_args: dict[str, Any], data: AnnData | MuData, **kwargs: Any
     ) -> None:
+        check_no_view(data)
         method = setup_method_args[SETUP_METHOD_KEY]
         own = argument_names(getattr(cls, method))
         check_keywords(kwargs, _TRANSFER_KEYWORDS, where=f"`{method}`", own=own)

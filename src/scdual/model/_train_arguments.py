@@ -99,6 +99,12 @@ def _check_mode(name: str, value: Any) -> None:
         raise ValueError(msg)
 
 
+def _check_steps(name: str, value: Any) -> None:
+    """Raise an error unless this is -1, for no limit, or a whole number from 1."""
+    if value != -1:
+        check_whole(name, value, at_least=1)
+
+
 def _check_whole_or_flag(name: str, value: Any) -> None:
     """Raise an error unless this is True, False or a whole number from 0."""
     if not isinstance(value, bool):
@@ -136,7 +142,7 @@ TRAINER_CHECKS: dict[str, Callable[[str, Any], None]] = {
         partial(_check_batches, least=0),
     ),
     "overfit_batches": _check_overfit,
-    "max_steps": partial(check_whole, at_least=-1),
+    "max_steps": _check_steps,
     "num_sanity_val_steps": partial(check_whole, at_least=-1, optional=True),
     **dict.fromkeys(("min_epochs", "min_steps"), partial(check_whole, at_least=0, optional=True)),
     **dict.fromkeys(("accumulate_grad_batches", "num_nodes"), partial(check_whole, at_least=1)),

@@ -20,6 +20,9 @@ _TIPS = ("💡", "Loading `train_dataloader` to estimate")  # how such lines beg
 _MOOT = (  # warnings on which nobody can act who trains by `train`
     (FutureWarning, r"`isinstance\(treespec, LeafSpec\)` is deprecated"),
     (UserWarning, r"Found \d+ module\(s\) in eval mode"),  # the plan switches them to training mode
+    # one cell in the last minibatch is enough, for nothing is normalised over cells
+    (UserWarning, "Last batch will have a small size"),
+    (UserWarning, r"\d+ cells moved from training set to validation set"),
     (UserWarning, r"The number of training batches \(\d+\) is smaller than the logging interval"),
 )
 
@@ -107,6 +110,15 @@ class QuietTrainRunner(TrainRunner):
 
 
 @contextmanager
+def no_moot_warnings() -> Iterator[None]:
+    """Drop warnings of others on which nobody can act who trains by ``train``."""
+    with warnings.catch_warnings():
+        for category, message in _MOOT:
+            warnings.filterwarnings("ignore", message, category)
+        yield
+
+
+@contextmanager
 def deaf_to_ctrl_c() -> Iterator[None]:
     """Ignore Ctrl+C, for the seconds in which an interrupted training is brought to an end."""
     with _same_answer_to_ctrl_c():
@@ -141,9 +153,7 @@ def _quiet(*, is_announced: bool) -> Iterator[None]:
     for talker in talkers:
         talker.addFilter(is_wanted)
     try:
-        with warnings.catch_warnings():
-            for category, message in _MOOT:
-                warnings.filterwarnings("ignore", message, category)
+        with no_moot_warnings():
             yield
     finally:
         for talker in talkers:

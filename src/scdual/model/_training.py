@@ -31,7 +31,7 @@ from scdual.model._train_arguments import (
     check_trainer,
     n_validation,
 )
-from scdual.model._trainer import QuietTrainRunner
+from scdual.model._trainer import QuietTrainRunner, no_moot_warnings
 from scdual.module import SCDualTrainingPlan
 from scdual.module._plan import N_STEPS_KL_WARMUP
 
@@ -191,7 +191,7 @@ class TrainingMixin(UnsupervisedTrainingMixin):
         trainer_kwargs = {key: value for key, value in defaults.items() if config.get(key) is None} | trainer_kwargs
         if not self.module.map.is_fitted:
             self._name_rare_regulators()
-        with whole_or_undone(self, options.get("callbacks") or ()):
+        with no_moot_warnings(), whole_or_undone(self, options.get("callbacks") or ()):
             # else the map is frozen, and what is known about it stays
             if any(each.requires_grad for each in self.module.map.gate.parameters()):
                 self.ensemble_, self.null_ = [], {}

@@ -10,7 +10,8 @@ import scanpy as sc
 from anndata import AnnData
 from scipy.sparse import csr_matrix
 
-from scdual._checks import check_type, check_whole, listed
+from scdual._checks import check_key, check_type, check_whole, listed
+from scdual._constants import RESULT_KEYS
 from scdual.data._rows import read_rows
 from scdual.grn import RegulatoryNetwork
 from scdual.grn._names import naming_advice, unique_names
@@ -75,7 +76,7 @@ def regulator_activity(
     """
     check_type("adata", adata, AnnData)
     check_type("layer", layer, str, optional=True)
-    check_type("key_added", key_added, str, optional=True)
+    check_key("key_added", key_added, taken=RESULT_KEYS)
     check_whole("min_targets", min_targets, at_least=1)
     network = as_network(network)
     expression = _expression(adata, layer)  # cells and genes that have any
