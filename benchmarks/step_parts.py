@@ -2,7 +2,7 @@
 
 A step of 128 cells is cut into parts, forward and backward pass together: the encoder, the count decoder with the
 likelihood, the divergence from the prior, and the map, which every fourth step has; its numbers are given for a step with it.
-Time is that of the processor, the least of many steps, on one thread. Operations are those of matrix products and of the
+Time is that of the processor, the median of many steps, on one thread. Operations are those of matrix products and of the
 sums over expressed genes. Bytes are what all operations read and write, most of them from and to the cache. The limit is what both would take at the
 rates that a large matrix product and a large copy reach here. scVI's step, cut in no parts, stands beside it.
 
@@ -10,6 +10,7 @@ Usage: OMP_NUM_THREADS=1 python benchmarks/step_parts.py [--sets pbmc3k kang_ifn
 """
 
 import argparse
+import statistics
 import tempfile
 import time
 import warnings
@@ -112,18 +113,18 @@ def rates() -> tuple[float, float]:
     """Return operations and bytes per second of this processor, in a large matrix product and a large copy."""
     a, b = torch.randn(1_024, 2_048), torch.randn(2_048, 1_024)
     large, other = torch.randn(2**25), torch.empty(2**25)
-    product, copy = least(lambda: a @ b, 20), least(lambda: other.copy_(large), 10)
+    product, copy = median(lambda: a @ b, 20), median(lambda: other.copy_(large), 10)
     return 2 * a.numel() * b.shape[1] / product, 2 * large.nbytes / copy
 
 
-def least(function: Callable[[], Any], n: int) -> float:
-    """Return the least seconds of some calls."""
+def median(function: Callable[[], Any], n: int) -> float:
+    """Return the median seconds of some calls."""
     found = []
     for _ in range(n):
         start = time.process_time()
         function()
         found.append(time.process_time() - start)
-    return min(found)
+    return statistics.median(found)
 
 
 def row(name: str, n_steps: int, rate: tuple[float, float]) -> list[list[str]]:
@@ -135,7 +136,7 @@ def row(name: str, n_steps: int, rate: tuple[float, float]) -> list[list[str]]:
     parts = Parts(built(SCDual, adata, regulators="regulator"))
     for _ in range(n_steps):
         parts.step()
-    seconds = {part: min(found) for part, found in parts.seconds.items()}
+    seconds = {part: statistics.median(found) for part, found in parts.seconds.items()}
     parts.is_counting = True
     parts.step()
     rows, total = [], [0.0, 0.0]
@@ -146,7 +147,7 @@ def row(name: str, n_steps: int, rate: tuple[float, float]) -> list[list[str]]:
         share = 1 / MAP_EVERY if part == "map" else 1
         total = [total[0] + share * seconds[part], total[1] + share * limit]
     rows.append([name, "a step, on average", f"{1e3 * total[0]:.1f}", "", "", f"{1e3 * total[1]:.1f}"])
-    beside = least(stepper(built(SCVI, adata)), n_steps)
+    beside = median(stepper(built(SCVI, adata)), n_steps)
     return [*rows, [name, "a step of scVI", f"{1e3 * beside:.1f}", "", "", ""]]
 
 

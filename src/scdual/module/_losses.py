@@ -15,13 +15,13 @@ _EPS = 1e-8  # in the logarithms, that of scvi-tools
 def reconstruction_loss(counts: Distribution, x: torch.Tensor) -> torch.Tensor:
     r"""Return the negative log-likelihood of each cell, summed over genes.
 
-    Of a negative binomial the gamma functions are computed where a count is above zero, because
+    Of a negative binomial the gamma functions are computed where a count is neither 0 nor 1, because
 
     .. math::
         -\log p(x) = \theta \log\frac{\theta + \mu}{\theta} - x \log\frac{\mu}{\theta + \mu}
         - \log\frac{\Gamma(x + \theta)}{\Gamma(\theta) \, x!}
 
-    is its first term at zero. Of sparse counts this takes a third of the time of ``log_prob``, and gradients are the same.
+    is its first term at zero, and :math:`\Gamma(1 + \theta) = \theta \, \Gamma(\theta)`. Gradients are those of ``log_prob``.
 
     Parameters
     ----------
@@ -34,17 +34,18 @@ def reconstruction_loss(counts: Distribution, x: torch.Tensor) -> torch.Tensor:
     -------
     Loss of each cell, shape ``(B,)`` or ``(S, B)``.
     """
-    is_other = (
-        isinstance(counts, ZeroInflatedNegativeBinomial) or x.device.type == "mps"
-    )  # which has lgamma by scvi-tools
-    if is_other or not isinstance(counts, NegativeBinomial):
+    has_gammas = x.device.type != "mps"  # which has lgamma by scvi-tools alone
+    if not isinstance(counts, NegativeBinomial) or isinstance(counts, ZeroInflatedNegativeBinomial) or not has_gammas:
         return -counts.log_prob(x).sum(-1)
     x, mean, theta = torch.broadcast_tensors(x, counts.mu, counts.theta)
     log_sum = (theta + mean + _EPS).log()
     at_zero = (theta * (log_sum - (theta + _EPS).log())).sum(-1)
     position = x.flatten().nonzero().squeeze(1)  # (N,)
     k, mean, theta, log_sum = (of_all.flatten().index_select(0, position) for of_all in (x, mean, theta, log_sum))
-    beyond = k * ((mean + _EPS).log() - log_sum) + (k + theta).lgamma() - theta.lgamma() - (k + 1).lgamma()
+    other = (k != 1).nonzero().squeeze(1)  # counts that are neither 0 nor 1
+    of_other, its_theta = k.index_select(0, other), theta.index_select(0, other)
+    gammas = (of_other + its_theta).lgamma() - (1 + its_theta).lgamma() - (of_other + 1).lgamma()
+    beyond = (k * ((mean + _EPS).log() - log_sum) + theta.log()).index_add(0, other, gammas)
     return at_zero.flatten().index_add(0, position // x.shape[-1], -beyond).view_as(at_zero)
 
 
