@@ -69,7 +69,7 @@ $(READY): pyproject.toml $(CONSTRAINTS)
 	@echo "Installing into $(VENV) for Python $(VERSION); the first time takes minutes."
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"  # older ones cannot read dependency groups
 	$(PIP) torch
-	$(PIP) --editable ".[activity,demo]" --group dev
+	$(PIP) --editable ".[activity,demo,annbatch]" --group dev
 	touch $@
 
 $(DOCS_READY): $(READY)

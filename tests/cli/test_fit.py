@@ -179,7 +179,7 @@ def test_one_epoch_is_singular(path: Path) -> None:
     assert "1 epoch " in said
 
 
-@pytest.mark.filterwarnings("default")
+@pytest.mark.filterwarnings("default::UserWarning")
 def test_labels_without_a_network_cost_no_results(path: Path) -> None:
     adata = anndata.read_h5ad(path)
     adata.obs["own"] = adata.obs_names
