@@ -25,7 +25,7 @@ def _without_gene_branch(model: "SCDual") -> None:
 
 def _without_gate(model: "SCDual") -> None:
     """Let every message through unchanged, from the first step on."""
-    gate = model.module.map.gate
+    gate: Any = model.module.map.gate
     gate.forward = lambda target_state, regulator_state, target: target_state.new_ones(
         len(target), len(regulator_state)
     )
@@ -39,7 +39,8 @@ def _without_start(model: "SCDual") -> None:
 
 
 def _without_depth(model: "SCDual") -> None:
-    model.module.map.values.scale.depth = lambda counts, *_: counts.new_zeros(len(counts), 2)
+    scale: Any = model.module.map.values.scale
+    scale.depth = lambda counts, *_: counts.new_zeros(len(counts), 2)
 
 
 ABLATIONS = {

@@ -58,11 +58,12 @@ def simulate_conditions(
         obs["donor"] = pd.Categorical([f"donor_{i}" for i in donor])
         production = production * rng.lognormal(sigma=DONOR_STD, size=(n_donors, len(genes)))[donor]
     networks = [kinetics._weight_matrix(part, genes) for part in (edges, treated)]
-    states = [kinetics._steady_state(network, production, gene_names=genes, rng=rng) for network in networks]
+    noise = rng.lognormal(-(kinetics._NOISE_STD**2) / 2, kinetics._NOISE_STD, size=production.shape)
+    states = [kinetics._steady_state(network, production, noise, gene_names=genes) for network in networks]
     expression = np.where(is_treated[:, None], states[1], states[0])
     for kind, factor in (("shifted", SHIFT), ("silenced", SILENT)):
         expression[is_treated, genes.get_loc(changed[kind])] *= factor
-    mean = kinetics._expected_counts(expression, molecules * n_vars, rng=rng)
+    mean = kinetics._capture(expression, molecules * n_vars, rng=rng) * expression
     adata = AnnData(csr_matrix(rng.poisson(mean).astype(np.float32)), obs=obs)
     adata.var_names = genes
     adata.var["regulator"] = is_regulator

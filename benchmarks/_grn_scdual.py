@@ -1,7 +1,5 @@
 """SCDual and its controls, in the same form as the baselines."""
 
-from typing import cast
-
 import _ablations
 import numpy as np
 import pandas as pd
@@ -12,7 +10,7 @@ from _grn_data import DataSet
 from anndata import AnnData
 
 from scdual._types import MapKind
-from scdual.grn import RegulatoryNetwork, average_product_correction
+from scdual.grn import average_product_correction
 from scdual.model import SCDual
 
 
@@ -39,7 +37,7 @@ def build(
 
 def weight(model: SCDual, kind: MapKind = "regulation") -> np.ndarray:
     """Return a map of all cells, row = regulator and column = target."""
-    return cast(RegulatoryNetwork, model.get_regulation(kind=kind)).weight
+    return model.get_regulation(kind=kind).weight
 
 
 def scdual(data: DataSet) -> Maps:

@@ -64,10 +64,10 @@ def rows(name: str) -> list[dict[str, Any]]:
 
 def overlap(first: np.ndarray, second: np.ndarray) -> float:
     """Return the share of the strongest edges that two maps have in common; NaN if one has fewer."""
-    strongest = [np.argsort(-np.abs(weight), axis=None)[:N_STRONGEST] for weight in (first, second)]
+    strongest = [set(np.argsort(-np.abs(weight), axis=None)[:N_STRONGEST].tolist()) for weight in (first, second)]
     if min(np.count_nonzero(first), np.count_nonzero(second)) < N_STRONGEST or first.size < 3 * N_STRONGEST:
         return float("nan")
-    return len(np.intersect1d(*strongest)) / N_STRONGEST
+    return len(strongest[0] & strongest[1]) / N_STRONGEST
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ Usage: python benchmarks/calibration.py [--seeds 0 1 2]
 import argparse
 import warnings
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -43,13 +44,14 @@ def pairs(seed: int) -> pd.DataFrame:
     adata = simulate(N_CELLS + N_OTHERS, seed=seed)
     order = np.random.default_rng(seed).permutation(adata.n_obs)
     network, of_others = (network_of(adata[np.sort(part)].copy()) for part in np.split(order, [N_CELLS]))
+    evidence: Any = network.evidence
     true = adata.varp["true_regulation"].toarray()
     rows = adata.var_names.get_indexer(network.regulators)
     link = np.where(true[rows] != 0, "edge", np.where((true @ true)[rows] != 0, "path of two", "none"))
     is_pair = network.weight != 0
     columns = {
-        "support": network.evidence.support,
-        "q_value": network.evidence.q_value,
+        "support": evidence.support,
+        "q_value": evidence.q_value,
         "as_others": np.sign(network.weight) == np.sign(of_others.weight),
         "as_network": np.sign(network.weight) == np.sign(true[rows]),
         "link": link,

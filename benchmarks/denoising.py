@@ -14,6 +14,7 @@ from _tables import means, merge, write_report
 from anndata import AnnData, read_h5ad
 from scipy.special import xlogy
 from scvi.model import SCVI
+from scvi.model.base import BaseModelClass
 
 from scdual.model import SCDual
 
@@ -36,7 +37,7 @@ def gene_means(adata: AnnData) -> np.ndarray:
     return adata.X.sum(1, keepdims=True) * (adata.X.sum(0) + 1e-3) / adata.X.sum()
 
 
-def decoded(adata: AnnData, cls: type) -> np.ndarray:
+def decoded(adata: AnnData, cls: type[BaseModelClass]) -> np.ndarray:
     """Return expected counts under a model, averaged over samples of the latent state."""
     cls.setup_anndata(adata)
     model = cls(adata)

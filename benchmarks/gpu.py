@@ -158,7 +158,7 @@ def read_out(model: SCDual, accelerator: str) -> dict[str, np.ndarray]:
     model.train_ensemble(2, accelerator=accelerator, devices=1, enable_progress_bar=False)
     groups = model.get_regulation(groupby="cell_type").values()
     return {
-        "latent": model.get_latent_representation(),
+        "latent": np.asarray(model.get_latent_representation()),
         "map learnt anew": np.stack([network.weight for network in model.ensemble_networks()]),
         "maps of groups": np.stack([network.weight for network in groups]),
         "influence": model.get_regulation(kind="influence").weight,

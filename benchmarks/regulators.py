@@ -20,7 +20,8 @@ import h5py
 import pandas as pd
 from anndata.io import read_elem
 
-from scdual.data._regulators import Organism, transcription_factors
+from scdual._types import Organism
+from scdual.data._regulators import transcription_factors
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("SCDUAL_DATA", ROOT / ".." / "shared" / "data")).resolve()

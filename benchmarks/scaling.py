@@ -97,8 +97,13 @@ def measure(method: str, path: Path, n_steps: int, n_regulators: int, n_threads:
     scvi.settings.seed = 0
     adata = read_h5ad(path)
     before, clock = resident(), Clock()
-    given = {"max_epochs": 1, "batch_size": BATCH_SIZE, "callbacks": [clock], "enable_progress_bar": False}
-    limits = {"limit_train_batches": n_steps, "limit_val_batches": n_steps, "num_sanity_val_steps": 0}
+    given: dict[str, Any] = {
+        "max_epochs": 1,
+        "batch_size": BATCH_SIZE,
+        "callbacks": [clock],
+        "enable_progress_bar": False,
+    }
+    limits: dict[str, Any] = {"limit_train_batches": n_steps, "limit_val_batches": n_steps, "num_sanity_val_steps": 0}
     if method == "scvi":
         SCVI.setup_anndata(adata)
         SCVI(adata).train(**given, **limits)

@@ -18,7 +18,7 @@ import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +146,8 @@ def stepper(model: SCDual | SCVI) -> Callable[[], None]:
     loader.setup()
     if isinstance(model, SCDual):
         module.fit_scale(loader.train_dataloader())
-    batches, n_steps = iter(()), 0
+    batches: Iterator[Any] = iter(())
+    n_steps = 0
 
     def step() -> None:
         nonlocal batches, n_steps

@@ -89,7 +89,7 @@ def measure(name: str, method: str, changes: list[str], draws: int) -> list[dict
             pair = CHANGES[change](data, np.random.default_rng(draw))
             first, second = (whole if given is data else learn(method, given) for given in pair)
             share, same_sign = overlap(first, second)
-            row = {"set": name, "change": change, "method": method, "draw": draw}
+            row: dict[str, Any] = {"set": name, "change": change, "method": method, "draw": draw}
             rows.append({**row, "overlap": round(share, 4), "same_sign": round(same_sign, 4), **cost})
     return rows
 

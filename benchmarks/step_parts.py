@@ -59,7 +59,8 @@ class Parts:
     """Time, operations and bytes of the parts of a step."""
 
     def __init__(self, model: SCDual) -> None:
-        self.module, self.seconds = model.module.train(), defaultdict(list)
+        self.module = model.module.train()
+        self.seconds: dict[str, list[float]] = defaultdict(list)
         self.operations: dict[str, float] = defaultdict(float)
         self.traffic: dict[str, float] = defaultdict(float)
         self.is_counting = False

@@ -108,10 +108,10 @@ def measured(folder: Path, run: str, engine: str, *, n_in_memory: int, n_steps: 
     """Return seconds, cells per second and peak memory of one run in this process."""
     cls = SCVI if run == "scVI" else SCDual
     regulators = [f"REG{i:04}" for i in range(N_REGULATORS)]
-    options = {} if cls is SCVI else {"regulators": regulators}
-    clock, given = Clock(), {}
+    options: dict[str, Any] = {} if cls is SCVI else {"regulators": regulators}
+    clock, given = Clock(), dict[str, Any]()
     if engine == "annbatch" and run != "SCDual in memory":
-        datamodule = SCDual.setup_annbatch(folder / "cells.zarr", batch_key="batch", labels_key="cell_type")
+        datamodule: Any = SCDual.setup_annbatch(folder / "cells.zarr", batch_key="batch", labels_key="cell_type")
         model, given = cls(registry=datamodule.registry, **options), {"datamodule": datamodule}
     else:
         paths = sorted(folder.glob("cells_*.h5ad"))

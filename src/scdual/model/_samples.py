@@ -36,7 +36,7 @@ class Design(NamedTuple):
     def test(self, estimate: np.ndarray, variance: np.ndarray, *, most_borrowed: float = np.inf) -> Difference:
         """Return the difference between conditions of estimates, with squared errors; one row per sample."""
         if not self.n_donors:
-            return cell_test(estimate, variance)
+            return cell_test(estimate, variance, np.array([len(sample.cells) for sample in self.samples]))
         if self.is_paired:
             change, error = estimate[1::2] - estimate[::2], variance[1::2] + variance[::2]
             return donor_test(change, error, np.ones(len(change), dtype=int), most_borrowed=most_borrowed)

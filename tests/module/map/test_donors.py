@@ -9,10 +9,20 @@ from scdual.module.map._donors import _moderation
 
 
 def test_cells_are_compared_by_their_errors() -> None:
-    found = cell_test(np.array([[1.0, 2.0], [2.0, 2.0]]), np.array([[0.09, 1.0], [0.16, 1.0]]))
+    found = cell_test(np.array([[1.0, 2.0], [2.0, 2.0]]), np.array([[0.09, 1.0], [0.16, 1.0]]), np.array([50, 50]))
     np.testing.assert_allclose(found.difference, [1, 0])
     np.testing.assert_allclose(found.se, [0.5, np.sqrt(2)])
-    np.testing.assert_allclose(found.p_value, [2 * stats.norm.sf(2), 1])
+
+
+def test_means_of_cells_give_the_t_test_of_unequal_variances() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(20, 3)), rng.normal(1, 3, size=(45, 3))
+    estimate = np.stack([first.mean(0), second.mean(0)])
+    variance = np.stack([each.var(0, ddof=1) / len(each) for each in (first, second)])
+    found = cell_test(estimate, variance, np.array([20, 45]))
+    expected = stats.ttest_ind(second, first, equal_var=False)
+    np.testing.assert_allclose(found.statistic, expected.statistic)
+    np.testing.assert_allclose(found.p_value, expected.pvalue)
 
 
 def test_donors_that_differ_alike_give_the_t_test_of_their_means() -> None:

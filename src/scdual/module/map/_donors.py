@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import digamma, polygamma
-from scipy.stats import norm, t
+from scipy.stats import t
 
 _N_ENTRIES = 50_000  # that variances between donors are fitted to; more do not change them
 _TINY = 1e-12
@@ -30,16 +30,22 @@ class _Pooled(NamedTuple):
     spread: np.ndarray  # mean square of donors around their side, over that; (M,)
 
 
-def cell_test(estimate: np.ndarray, variance: np.ndarray) -> Difference:
-    """Return the difference of the second from the first of two estimates whose errors are known.
+def cell_test(estimate: np.ndarray, variance: np.ndarray, n_cells: np.ndarray) -> Difference:
+    """Return the difference of the second from the first of two estimates, each from cells of its own.
+
+    The test is a t test with the degrees of freedom of two samples whose variances differ :cite:p:`Welch47`.
 
     Parameters
     ----------
     estimate, variance
         Estimates and their squared standard errors, each ``(2, M)``.
+    n_cells
+        Number of cells of each, at least 2, shape ``(2,)``.
     """
-    difference, se = estimate[1] - estimate[0], np.sqrt(variance.sum(0) + _TINY**2)
-    return Difference(difference, se, difference / se, 2 * norm.sf(np.abs(difference / se)))
+    variance = variance + _TINY**2
+    difference, se = estimate[1] - estimate[0], np.sqrt(variance.sum(0))
+    n_free = variance.sum(0) ** 2 / (variance**2 / (n_cells - 1)[:, None]).sum(0)
+    return Difference(difference, se, difference / se, 2 * t.sf(np.abs(difference / se), n_free))
 
 
 def donor_test(
