@@ -1,5 +1,7 @@
 """SCDual and its controls, in the same form as the baselines."""
 
+from typing import Any
+
 import _ablations
 import numpy as np
 import pandas as pd
@@ -59,6 +61,17 @@ def scdual_map(data: DataSet) -> Maps:
     model = build(data)
     model.train_map()
     return {"scdual": weight(model)}
+
+
+def scdual_by_support(data: DataSet) -> Maps:
+    """Return the support of each sign, with the sign; of pairs with the same support the larger weight is the stronger."""
+    model = build(data)
+    model.train_map()
+    network = model.get_regulation()
+    evidence: Any = network.evidence
+    weight = network.weight
+    strength = evidence.support + 1e-3 * np.abs(weight) / max(np.abs(weight).max(), 1e-12)
+    return {"scdual_by_support": np.where(weight == 0, 0.0, np.sign(weight) * strength)}
 
 
 def scdual_ensemble(data: DataSet) -> Maps:

@@ -14,7 +14,7 @@ from scdual.grn import RegulatoryNetwork
 
 MOUSE_TFS = "tfs_mouse_mgi_pyscenic.txt"
 MODULES = dict.fromkeys(("pearson", "spearman", "genie3", "grnboost2", "regdiffusion"), "_grn_baselines")
-MODULES |= {"scdual": "_grn_scdual"}  # loaded only where it is needed
+MODULES |= dict.fromkeys(("scdual", "scdual_by_support"), "_grn_scdual")  # loaded only where it is needed
 NEEDS = {"regdiffusion": "regdiffusion"}  # a package that may be absent
 
 

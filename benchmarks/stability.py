@@ -2,7 +2,8 @@
 
 Each method learns the map of the data and that of changed data: one cell removed, 100 cells removed, another seed, the
 genes in another order; and the maps of two random halves of the cells. Overlap is the share of the 1,000 strongest
-edges of one map that are among the 1,000 strongest of the other, *sign* the share of these with the same sign.
+edges of one map that are among the 1,000 strongest of the other, *sign* the share of these with the same sign. By
+support, the strongest edges of scdual are those whose sign is surest, not those with the largest weights.
 Listed human transcription factors are the regulators; of pbmc3k the 1,000 most overdispersed genes and all regulators.
 
 Usage: python benchmarks/stability.py [--sets pbmc68k] [--methods pearson scdual] [--changes one_cell seed] [--draws 20]
@@ -25,7 +26,7 @@ from scdual.datasets import pbmc68k
 from scdual.grn import RegulatoryNetwork
 
 SETS = ("pbmc68k", "pbmc3k")
-METHODS = ("scdual", "pearson", "genie3", "grnboost2", "regdiffusion")
+METHODS = ("scdual", "scdual_by_support", "pearson", "genie3", "grnboost2", "regdiffusion")
 N_TOP = 1_000
 N_REMOVED = 100
 Pair = tuple[DataSet, DataSet]

@@ -25,7 +25,7 @@ from scdual.grn import RegulatoryNetwork
 from scdual.tl import reference_overlap
 
 SETS = {"pbmc3k": "human", "kang_ifnb": "human", "pbmc_3tech": "human", "paul15": "mouse", "norman_mcfaline": "human"}
-METHODS = ("scdual", "pearson", "grnboost2", "regdiffusion")
+METHODS = ("scdual", "scdual_by_support", "pearson", "grnboost2", "regdiffusion")
 REFERENCES = {"human": "collectri_human", "mouse": "dorothea_mouse_ABC"}
 MIN_CELLS = 10  # that express a regulator, where regulators are filtered
 N_TOP, N_NAMED = 100, 10
