@@ -1,5 +1,6 @@
 """Every picture shows names as they are, and nothing of it is cut, however long the names are."""
 
+import itertools
 import re
 from collections.abc import Callable
 
@@ -85,6 +86,44 @@ def test_nothing_is_cut(name: str) -> None:
         box = Text.get_window_extent(text)
         assert whole.x0 <= box.x0 <= box.x1 <= whole.x1, text
         assert whole.y0 <= box.y0 <= box.y1 <= whole.y1, text
+
+
+@pytest.mark.parametrize("name", ["difference_network", "network_graph"])
+def test_boxes_of_names_are_apart(name: str) -> None:
+    ax = PICTURES[name]()
+    ax.figure.canvas.draw()
+    boxes = [text.get_bbox_patch().get_window_extent() for text in ax.texts]
+    assert len(boxes) > 3
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_legends_of_other_packages_do_not_move_anything(name: str) -> None:
+    """Importing decoupler changes these defaults for the whole process."""
+    changed = {
+        "legend.borderaxespad": 2,
+        "legend.borderpad": 0,
+        "legend.columnspacing": 1,
+        "legend.fontsize": 10,
+        "legend.frameon": True,
+        "legend.handleheight": 1,
+        "legend.handlelength": 1,
+        "legend.handletextpad": 0.5,
+        "legend.labelspacing": 1,
+        "legend.title_fontsize": 14,
+    }
+    as_it_is = places(PICTURES[name]())
+    with plt.rc_context(changed):
+        elsewhere = places(PICTURES[name]())
+    assert len(as_it_is) > 3
+    np.testing.assert_allclose(elsewhere, as_it_is, atol=1e-6)
+
+
+def places(ax: Axes) -> list[tuple[float, ...]]:
+    ax.figure.canvas.draw()
+    legend = ax.get_legend()
+    frame = [] if legend is None else [legend.get_window_extent().extents]
+    return [tuple(box) for box in frame + [Text.get_window_extent(text).extents for text in texts(ax)]]
 
 
 @pytest.mark.parametrize("name", PICTURES)

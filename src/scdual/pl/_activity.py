@@ -17,6 +17,7 @@ from scdual._constants import ACTIVITY_KEY
 from scdual._installed import check_installed
 from scdual.grn._symbols import GeneSymbols, unique_symbols
 from scdual.pl._axes import check_axes
+from scdual.pl._legend import add_legend
 from scdual.pl._text import FONT_SIZE, fit_text, widest
 
 if TYPE_CHECKING:
@@ -102,17 +103,8 @@ def activity_dotplot(
         ax.scatter([], [], s=_LARGEST_DOT * share, color="0.7", edgecolor="0.4", linewidth=0.4, label=f"{share:.0%}")
         for share in _SHOWN_SHARES
     ]
-    ax.legend(
-        handles=handles,
-        title="cells above the mean",
-        title_fontsize=FONT_SIZE,
-        fontsize=FONT_SIZE,
-        frameon=False,
-        ncols=len(handles),
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        borderaxespad=0,
-    )
+    above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0}
+    add_legend(ax, handles=handles, ncols=len(handles), title="cells above the mean", **above)
     fit_text(ax, is_new=is_new)
     return ax
 

@@ -2,19 +2,23 @@
 
 import textwrap
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from scdual.grn._comparison import FDR, ConditionComparison
 from scdual.grn._symbols import GeneSymbols
 from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
 from scdual.pl._compared import one_comparison
+from scdual.pl._legend import add_legend
 from scdual.pl._network import network_graph
 from scdual.pl._text import FONT_SIZE, at_most, fit_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
 
 _LONGEST_LINE = 60  # letters of the legend, which fit into the narrowest figure
+_LINE_HEIGHT = 1.7  # of the legend, space between lines included, over the size of the font
 
 
 def difference_network(
@@ -74,15 +78,19 @@ def difference_network(
         raise ValueError(msg)
     is_new = ax is None
     ax = network_graph(replace(network, group=None), top=top, ax=ax)
-    legend = ax.get_legend()
-    _legend(ax, one.conditions[0], one.reference, has_mutual=legend is not None and len(legend.get_texts()) > 2)
+    has_mutual = len(cast("Legend", ax.get_legend()).get_texts()) > 2
+    n_lines = _legend(ax, one.conditions[0], one.reference, has_mutual=has_mutual)
+    if is_new:  # there is room for one line
+        figure = cast("Figure", ax.figure)
+        figure.set_figheight(figure.get_figheight() + (n_lines - 1) * _LINE_HEIGHT * FONT_SIZE / 72)
     where = f" in {one.groups[0]}" if one.groups else ""
     ax.set_title(f"Edges that change{where} ({at_most('q', fdr)})")
     fit_text(ax, is_new=is_new)
     return ax
 
 
-def _legend(ax: "Axes", condition: str, reference: str, *, has_mutual: bool) -> None:
+def _legend(ax: "Axes", condition: str, reference: str, *, has_mutual: bool) -> int:
+    """Name what lines mean, and return how many lines of text that takes."""
     from matplotlib.lines import Line2D
 
     higher = f"weight higher in {condition} than in {reference} \N{RIGHTWARDS ARROW}"
@@ -92,8 +100,6 @@ def _legend(ax: "Axes", condition: str, reference: str, *, has_mutual: bool) -> 
     ]
     if has_mutual:
         handles.append(Line2D([], [], color="0.25", linewidth=2, label="no end: direction unknown"))
-    n_columns = 3 if len(higher) <= _LONGEST_LINE else 1
-    below = (0.5, 0.0)
-    ax.legend(
-        handles=handles, frameon=False, ncols=n_columns, fontsize=FONT_SIZE, loc="upper center", bbox_to_anchor=below
-    )
+    is_short = len(higher) <= _LONGEST_LINE
+    add_legend(ax, handles=handles, ncols=3 if is_short else 1)
+    return 1 if is_short else sum(str(handle.get_label()).count("\n") + 1 for handle in handles)

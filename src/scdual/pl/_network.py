@@ -20,6 +20,7 @@ from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
 from scdual.pl._edges import check_any_edge
 from scdual.pl._labels import labelled, labels_of
 from scdual.pl._layout import PAD, Layout, control_point, lay_out
+from scdual.pl._legend import add_legend
 from scdual.pl._text import FONT_SIZE, fit_text
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def network_graph(
     ax = _new_axes(layout) if ax is None else ax
     _draw_lines(ax, lines, layout)
     _draw_genes(ax, layout, is_regulator=layout.genes.isin(edges["source"]))
-    _add_legend(ax, has_mutual=lines["is_mutual"].any())
+    _name_signs(ax, has_mutual=lines["is_mutual"].any())
     ax.set_title("Strongest edges" if network.group is None else f"Strongest edges in {network.group}")
     fit_text(ax, is_new=is_new)
     return ax
@@ -145,7 +146,7 @@ def _draw_genes(ax: "Axes", layout: Layout, *, is_regulator: np.ndarray) -> None
     ax.axis("off")
 
 
-def _add_legend(ax: "Axes", *, has_mutual: bool) -> None:
+def _name_signs(ax: "Axes", *, has_mutual: bool) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
@@ -154,6 +155,4 @@ def _add_legend(ax: "Axes", *, has_mutual: bool) -> None:
     ]
     if has_mutual:
         handles.append(Line2D([], [], color="0.25", linewidth=2, label="no end: direction unknown"))
-    ax.legend(
-        handles=handles, frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, 0.0), fontsize=FONT_SIZE
-    )
+    add_legend(ax, handles=handles, ncols=3)

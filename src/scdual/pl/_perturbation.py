@@ -14,6 +14,7 @@ from scdual._installed import check_installed
 from scdual.grn._symbols import GeneSymbols, unique_symbols
 from scdual.pl._axes import check_axes
 from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
+from scdual.pl._legend import add_legend
 from scdual.pl._text import FONT_SIZE, fit_text, widest
 
 if TYPE_CHECKING:
@@ -119,6 +120,4 @@ def _label(ax: "Axes", names: list[str]) -> None:
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel("predicted change of log expression")
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(
-        frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, 0.0), borderaxespad=4.4, fontsize=FONT_SIZE
-    )
+    add_legend(ax, ncols=2, borderaxespad=4.4)  # below the label of the axis

@@ -15,6 +15,7 @@ from scdual.pl._axes import check_axes
 from scdual.pl._colours import ACTIVATION_COLOUR, REPRESSION_COLOUR
 from scdual.pl._edges import check_any_edge
 from scdual.pl._labels import labelled
+from scdual.pl._legend import add_legend
 from scdual.pl._text import FONT_SIZE, fit_text, widest
 
 if TYPE_CHECKING:
@@ -95,6 +96,4 @@ def _label(ax: "Axes", regulators: pd.Index) -> None:
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel("sum of absolute weights")
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(
-        frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, 0.0), borderaxespad=3.6
-    )  # below the axis
+    add_legend(ax, ncols=2, borderaxespad=4.4)  # below the label of the axis

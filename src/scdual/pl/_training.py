@@ -10,6 +10,7 @@ from scdual._checks import check_type
 from scdual._constants import LOSS_KEYS
 from scdual._installed import check_installed
 from scdual.pl._axes import check_axes
+from scdual.pl._legend import add_legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +55,8 @@ def training_curves(history: Mapping[str, pd.DataFrame], *, axes: np.ndarray | N
     for ax, (title, names), unit in zip(axes, _PANELS.items(), _UNITS, strict=True):
         _draw_panel(ax, title, [history.get(name) for name in names])
         ax.set_ylabel(unit if ax.lines else "")
-    next(ax for ax in axes if ax.lines).legend(frameon=False)  # one for all: it would cover noisy curves
+    first = next(ax for ax in axes if ax.lines)
+    add_legend(first, loc="best", bbox_to_anchor=None)  # one for all: it would cover noisy curves
     return axes
 
 
