@@ -10,6 +10,7 @@ from lightning import LightningDataModule
 from scvi import REGISTRY_KEYS
 from scvi.train import Trainer, TrainingPlan
 from torch.utils.data import DataLoader
+from torchmetrics import Metric
 
 from scdual.module import SCDualModule, SCDualTrainingPlan
 from scdual.module._plan import warmup_cosine
@@ -252,7 +253,38 @@ def test_a_minibatch_may_stand_for_several_without_a_larger_step(module: SCDualM
     torch.testing.assert_close(grads[1], grads[2])
 
 
-HOOKS = ("setup", "on_fit_start", "on_train_start", "training_step", "on_validation_epoch_end", "on_train_end", "log")
+def test_what_is_logged_is_the_mean_over_cells(module: SCDualModule) -> None:
+    """The last of the minibatches has one cell, and the map learns from the first and the fifth of six."""
+    seen: dict[str, list[tuple[float, int]]] = {}
+
+    class Noted(SCDualTrainingPlan):
+        def log(self, name: str, value: Any, *args: Any, **kwargs: Any) -> None:
+            if self.current_epoch == 1 and not isinstance(value, Metric):
+                seen.setdefault(name, []).append((torch.as_tensor(value).item(), self._n_cells))
+            super().log(name, value, *args, **kwargs)
+
+    fit(plan := Noted(module, lr=LR), Cells(), max_epochs=2)
+    found = plan.trainer.logged_metrics
+    assert len(seen["train_loss"]) == 6
+    assert len(seen["regulation_loss_train"]) == 2
+    for name in ("train_loss", "validation_loss", "regulation_loss_train", "edge_sparsity_validation"):
+        values, n_cells = zip(*seen[name], strict=True)
+        expected = sum(value * n for value, n in zip(values, n_cells, strict=True)) / sum(n_cells)
+        assert found[name].item() == pytest.approx(expected, rel=1e-5)
+
+
+HOOKS = (
+    "setup",
+    "on_fit_start",
+    "on_train_start",
+    "on_train_epoch_start",
+    "training_step",
+    "on_validation_epoch_start",
+    "validation_step",
+    "on_validation_epoch_end",
+    "on_train_end",
+    "log",
+)
 
 
 @pytest.mark.parametrize("hook", HOOKS)

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from scvi.distributions import NegativeBinomial, ZeroInflatedNegativeBinomial
 from torch.distributions import Distribution
 
+from scdual.nn import positions
+
 _EPS = 1e-8  # in the logarithms, that of scvi-tools
 
 
@@ -41,9 +43,9 @@ def reconstruction_loss(counts: Distribution, x: torch.Tensor) -> torch.Tensor:
     x, mean, theta = torch.broadcast_tensors(x, counts.mu, counts.theta)
     log_sum = (theta + mean + _EPS).log()
     at_zero = (theta * (log_sum - (theta + _EPS).log())).sum(-1)
-    position = x.flatten().nonzero().squeeze(1)  # (N,)
+    position = positions(x != 0)  # (N,)
     k, mean, theta, log_sum = (of_all.flatten().index_select(0, position) for of_all in (x, mean, theta, log_sum))
-    other = (k != 1).nonzero().squeeze(1)  # counts that are neither 0 nor 1
+    other = positions(k != 1)  # counts that are neither 0 nor 1
     of_other, its_theta = k.index_select(0, other), theta.index_select(0, other)
     gammas = (of_other + its_theta).lgamma() - (1 + its_theta).lgamma() - (of_other + 1).lgamma()
     beyond = (k * ((mean + _EPS).log() - log_sum) + theta.log()).index_add(0, other, gammas)

@@ -23,7 +23,7 @@ from scdual.module._likelihood import marginal_log_likelihood
 from scdual.module._losses import classification_loss, reconstruction_loss
 from scdual.module._minibatch import MapBatches, check_minibatch, dense
 from scdual.module.map import DEFAULT_SETTINGS, MapCells, RegulationMap
-from scdual.nn import Tokens, kl_to_prior
+from scdual.nn import Tokens, kl_to_prior, positions
 
 Tensors = dict[str, torch.Tensor]
 
@@ -279,9 +279,13 @@ class SCDualModule(EmbeddingModuleMixin, BaseModuleClass):
     def tokens(self, x: torch.Tensor, size_factor: torch.Tensor | None = None) -> Tokens:
         """Return the expressed genes of counts ``(B, G)``."""
         scale = self.map.values.scale
-        cell, gene = x.nonzero().unbind(1)  # each (M,)
-        log_expr = scale.log_expr(x[cell, gene], size_factor=scale.size(x, size_factor=size_factor).squeeze(1)[cell])
-        return Tokens(cell, gene, log_expr / scale.std.sqrt()[gene], self.map.expr_embedding.bin_of(log_expr))
+        position = positions(x != 0)  # (M,)
+        cell = position // x.shape[1]
+        gene = position - cell * x.shape[1]
+        size = scale.size(x, size_factor=size_factor).squeeze(1).index_select(0, cell)
+        log_expr = scale.log_expr(x.flatten().index_select(0, position), size_factor=size)
+        value = log_expr / scale.std.sqrt().index_select(0, gene)
+        return Tokens(cell, gene, value, self.map.expr_embedding.bin_of(log_expr))
 
     def _get_generative_input(self, tensors: Tensors, inference_outputs: dict[str, Any]) -> dict[str, Any]:
         return {

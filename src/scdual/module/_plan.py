@@ -8,11 +8,14 @@ from typing import Any
 
 import torch
 from lightning.pytorch.plugins import MixedPrecision
+from scvi import REGISTRY_KEYS
 from scvi.module.base import BaseModuleClass
 from scvi.train import TrainingPlan
+from torchmetrics import Metric
 
 from scdual.module._arguments import PLAN_CHECKS, check_arguments
 from scdual.module._axes import fit_axes
+from scdual.module._mean import MeanOverCells
 from scdual.module._processes import AllCells, share_split, share_state
 
 Cells = Iterable[dict[str, torch.Tensor]]
@@ -101,6 +104,9 @@ class SCDualTrainingPlan(TrainingPlan):
         )
         self.n_steps_warmup = n_steps_warmup
         self.map_every = map_every
+        self._means: dict[str, MeanOverCells] = {}  # of what is logged
+        self._logged: set[str] = set()  # in this epoch
+        self._n_cells = 0  # of this minibatch
 
     def setup(self, stage: str) -> None:
         """Let all processes train and validate on the same cells."""
@@ -121,8 +127,19 @@ class SCDualTrainingPlan(TrainingPlan):
         super().on_train_start()
         self.module.train()
 
+    def on_train_epoch_start(self) -> None:
+        """Log anew."""
+        super().on_train_epoch_start()
+        self._logged.clear()
+
+    def on_validation_epoch_start(self) -> None:
+        """Log anew."""
+        super().on_validation_epoch_start()
+        self._logged.clear()
+
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
         """Let the map learn from every few minibatches of an epoch, the first among them."""
+        self._n_cells = len(batch[REGISTRY_KEYS.X_KEY])
         self.loss_kwargs["map_weight"] = self._map_weight(batch_idx)
         try:
             return super().training_step(batch, batch_idx)
@@ -140,6 +157,11 @@ class SCDualTrainingPlan(TrainingPlan):
             return 0.0
         n_batches = self.trainer.num_training_batches
         return self.map_every if math.isinf(n_batches) else n_batches / math.ceil(n_batches / self.map_every)
+
+    def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
+        """Validate."""
+        self._n_cells = len(batch[REGISTRY_KEYS.X_KEY])
+        super().validation_step(batch, batch_idx)
 
     def on_validation_epoch_end(self) -> None:
         """Fit the axes of the embedding before a checkpoint is written."""
@@ -176,10 +198,28 @@ class SCDualTrainingPlan(TrainingPlan):
             fit_axes(self.module.cell_state, scale.log_library_size, self.module.latent_states(cells))
         self.module.train(was_training)
 
-    def log(self, *args: Any, **kwargs: Any) -> None:
-        """Log outside of inference mode, into which scvi-tools goes: its tensors cannot be averaged over processes."""
+    def log(self, name: str, value: Any, *args: Any, batch_size: int | None = None, **kwargs: Any) -> None:
+        """Log a value; its mean over an epoch once an epoch, for Lightning takes a millisecond each time.
+
+        Outside of inference mode, into which scvi-tools goes: its tensors cannot be averaged over processes.
+        """
+        n_cells = batch_size or self._n_cells
         with torch.inference_mode(False), torch.no_grad():
-            super().log(*args, **kwargs)
+            if kwargs.get("on_epoch") and not kwargs.get("on_step"):
+                if not isinstance(value, Metric):
+                    kwargs["metric_attribute"] = f"_means.{name}"
+                    value = self._mean(name, value, n_cells)
+                if name in self._logged:
+                    return
+                self._logged.add(name)
+            super().log(name, value, *args, batch_size=n_cells, **kwargs)
+
+    def _mean(self, name: str, value: torch.Tensor | float, n_cells: int) -> MeanOverCells:
+        """Return the mean of what has been logged under a name in this epoch."""
+        if name not in self._means:
+            self._means[name] = MeanOverCells().to(self.device)
+        self._means[name].update(value, n_cells)
+        return self._means[name]
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Return the optimiser and its schedule."""

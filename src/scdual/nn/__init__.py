@@ -9,6 +9,7 @@ from scdual.nn._gate import SignedGate
 from scdual.nn._gene_branch import GeneBranch
 from scdual.nn._latent_prior import LatentPrior, kl_to_prior
 from scdual.nn._pooling import LatentPooling, PosteriorHead, Tokens
+from scdual.nn._positions import positions
 from scdual.nn._sparse_product import Places, sparse_product
 
 __all__ = [
@@ -33,5 +34,6 @@ __all__ = [
     "Tokens",
     "TransformerBlock",
     "kl_to_prior",
+    "positions",
     "sparse_product",
 ]

@@ -14,6 +14,7 @@ from torch import nn
 from torch.distributions import Normal
 
 from scdual.nn._attention import FeedForward, MultiHeadLatentAttention, TransformerBlock, exp_below_one
+from scdual.nn._positions import positions
 from scdual.nn._sparse_product import Places, sparse_product
 
 
@@ -107,8 +108,8 @@ class LatentPooling(nn.Module):
         if not self.training or self.dropout_rate == 0:
             return tokens
         is_seen = torch.rand(tokens.value.shape, device=tokens.value.device) >= self.dropout_rate
-        seen = is_seen.nonzero().squeeze(1)
-        return Tokens(*(each[seen] for each in tokens))
+        seen = positions(is_seen)
+        return Tokens(*(each.index_select(0, seen) for each in tokens))
 
 
 class PosteriorHead(nn.Module):

@@ -7,8 +7,10 @@ Dimension key
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.sparse import csr_array
 from torch.autograd.function import once_differentiable
 
 _FEW = 0.05  # share of entries from which a processor is faster with all of them (128 cells, 2,000 genes, 256 outputs)
@@ -36,18 +38,18 @@ class Places:
     @cached_property
     def by_row(self) -> "_Groups":
         """The entries of each row."""
-        return _grouped(self.row, self.column, n_groups=self.shape[0])
+        return _grouped(self.row, self.column, shape=self.shape)
 
     @cached_property
     def by_column(self) -> "_Groups":
         """The entries of each column."""
-        return _grouped(self.column, self.row, n_groups=self.shape[1])
+        return _grouped(self.column, self.row, shape=self.shape[::-1])
 
 
 def sparse_product(places: Places, value: torch.Tensor, dense: torch.Tensor) -> torch.Tensor:
     """Return the product of a sparse matrix, its entries ``(M,)``, with a dense one ``(G, O)``, shape ``(L, O)``.
 
-    Sums are in the order of the entries, whatever the number of threads.
+    Sums are along the rows, whatever the number of threads.
     """
     if places.are_few:
         return _SparseProduct.apply(places, value, dense)
@@ -66,9 +68,13 @@ class _Groups(NamedTuple):
         return F.embedding_bag(self.other, dense, self.start, mode="sum", per_sample_weights=value[self.order])
 
 
-def _grouped(group: torch.Tensor, other: torch.Tensor, *, n_groups: int) -> _Groups:
-    group, order = group.sort(stable=True)
-    return _Groups(order, other[order], torch.searchsorted(group, torch.arange(n_groups)))
+def _grouped(group: torch.Tensor, other: torch.Tensor, *, shape: tuple[int, int]) -> _Groups:
+    """Return entries by their group; SciPy counts, where torch would sort, which takes four times as long."""
+    order = np.arange(len(group))
+    by_group = csr_array((order, (group.numpy(), other.numpy())), shape=shape)
+    return _Groups(
+        *(torch.from_numpy(each.astype(np.int64)) for each in (by_group.data, by_group.indices, by_group.indptr[:-1]))
+    )
 
 
 class _SparseProduct(torch.autograd.Function):
