@@ -199,7 +199,7 @@ class SCDualTrainingPlan(TrainingPlan):
         self.module.train(was_training)
 
     def log(self, name: str, value: Any, *args: Any, batch_size: int | None = None, **kwargs: Any) -> None:
-        """Log a value; its mean over an epoch once an epoch, for Lightning takes a millisecond each time.
+        """Log a value; its mean over an epoch once an epoch, for Lightning takes half a millisecond each time.
 
         Outside of inference mode, into which scvi-tools goes: its tensors cannot be averaged over processes.
         """
