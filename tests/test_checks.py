@@ -147,8 +147,8 @@ def test_names_of_an_iterator_are_kept() -> None:
 
 @pytest.mark.parametrize("value", ["celltype", None, ["cell_type"], 3])
 def test_a_column_that_is_not_there(value: Any) -> None:
-    with pytest.raises(KeyError, match="is not a column of `obs`, which has .*cell_type"):
-        check_column("groupby", value, ["cell_type", "batch"])
+    with pytest.raises(KeyError, match=r"is not a column of `obs`, which has \['cell_type', 'batch'\]\. "):
+        check_column("groupby", value, ["cell_type", "batch", "_scvi_batch"])
 
 
 def test_an_unknown_keyword_gets_the_nearest() -> None:

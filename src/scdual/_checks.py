@@ -153,9 +153,15 @@ def check_column(name: str, value: Any, columns: Iterable[Any], *, table: str = 
     """Raise ``KeyError`` unless the value names one of the columns of a table."""
     columns = list(columns)
     if not isinstance(value, Hashable) or value not in columns:
-        advice = did_you_mean(value, columns) or "Name one of those."
-        msg = f"`{name}={shown(value)}` is not a column of `{table}`, which has {listed(columns)}. {advice}"
+        own = users_columns(columns)
+        advice = did_you_mean(value, own) or "Name one of those."
+        msg = f"`{name}={shown(value)}` is not a column of `{table}`, which has {listed(own)}. {advice}"
         raise KeyError(msg)
+
+
+def users_columns(columns: Iterable[Any]) -> list[Any]:
+    """Return the columns without those that scvi-tools writes."""
+    return [column for column in columns if not str(column).startswith("_scvi_")]
 
 
 def check_key(name: str, value: Any, *, taken: Iterable[str] = ()) -> None:

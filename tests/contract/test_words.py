@@ -348,6 +348,8 @@ USES: dict[str, Callable[[SCDual], Any]] = {
     "training": lambda model: model.train(1),
     "ensemble": lambda model: model.train_ensemble(2),
     "query": lambda model: model.get_latent_representation(),
+    "annotation": lambda model: model.annotate(),
+    "saving the data": lambda model: model.save("unused", save_anndata=True),
 }
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from anndata import AnnData
 from scvi.data.fields import CategoricalJointObsField, CategoricalObsField, MuDataWrapper
 
-from scdual._checks import did_you_mean
+from scdual._checks import did_you_mean, listed, users_columns
 from scdual._warning import warn
 
 _N_EXAMPLES = 3
@@ -190,7 +190,7 @@ class JointCategoryField(CategoricalJointObsField):
 def check_column(obs: pd.DataFrame, key: str) -> None:
     """Raise a KeyError unless a column exists."""
     if key not in obs:
-        msg = f"{key!r} is not a column of `obs`, which has {list(obs.columns)}; name one of those."
+        msg = f"{key!r} is not a column of `obs`, which has {listed(users_columns(obs.columns))}; name one of those."
         raise KeyError(msg)
 
 

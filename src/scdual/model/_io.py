@@ -74,7 +74,7 @@ class SavingMixin(InheritedMixin):
         ------
         ValueError
             If the folder exists, holds a file of that name that is not of a model or a model of another class, or there
-            are no data to save.
+            are no data to save, or they have changed since they were set up.
         TypeError
             If an argument is not known.
         BlockingIOError
@@ -86,7 +86,7 @@ class SavingMixin(InheritedMixin):
         check_type("datamodule", datamodule, LightningDataModule, optional=True)
         _check_save_arguments(save_kwargs, legacy_mudata_format, save_anndata, anndata_write_kwargs)
         if save_anndata:
-            self._require_data()
+            self._validate_anndata()  # else the data would be saved under another registry
         if _is_follower():
             return
         if isinstance(self.adata, MuData):
