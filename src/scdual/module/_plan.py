@@ -159,7 +159,7 @@ class SCDualTrainingPlan(TrainingPlan):
         return self.map_every if math.isinf(n_batches) else n_batches / math.ceil(n_batches / self.map_every)
 
     def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
-        """Validate."""
+        """Validate a minibatch; what is logged is a mean over its cells."""
         self._n_cells = len(batch[REGISTRY_KEYS.X_KEY])
         super().validation_step(batch, batch_idx)
 
