@@ -11,7 +11,7 @@ from scdual.model._map_memory import HELD, learning_bytes, writing_bytes
 from scdual.model._results import network_matrices
 
 GROWTH = """
-import sys, threading, time
+import ctypes, gc
 import numpy as np, torch
 from anndata import AnnData
 from scipy.sparse import random as random_sparse
@@ -25,6 +25,9 @@ def resident(key):
     return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith(key))
 
 def growth(call):
+    gc.collect()  # else memory that an earlier call has freed is used again, and nothing grows
+    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):  # glibc
+        libc.malloc_trim(0)
     open("/proc/self/clear_refs", "w").write("5")  # the peak starts anew
     before = resident("VmRSS")
     call()
