@@ -4,7 +4,8 @@ Simulated sparse counts, the same number of regulators at all sizes, defaults of
 process of its own, which reads the counts from a file and trains for some steps; the two models follow each other at
 each size. *Seconds per epoch* are the mean seconds of these steps (the first are left out) times the steps of an epoch,
 those of validation included where the model validates by default: SCDual does, scVI does not. Seconds are those of the
-processor, summed over threads, which other work on the machine changes less than the clock on the wall. *Start* is what comes before
+processor, summed over threads, which other work on the machine changes less than the clock on the wall. Python collects no
+garbage while steps are timed: one collection, which many steps share, would fall into one of these. *Start* is what comes before
 the first step; SCDual computes its map there. *Memory* is the largest resident memory of the process less what it had
 with the counts read. *Slope* is that of the logarithms: 1 is growth in proportion.
 
@@ -12,6 +13,7 @@ Usage: python benchmarks/scaling.py [--cells 1000 4000 16000] [--genes 500 1000 
 """
 
 import argparse
+import gc
 import math
 import resource
 import sys
@@ -68,7 +70,9 @@ class Clock(Callback):
         self.steps: dict[str, list[float]] = {"train": [], "validation": []}
 
     def on_train_epoch_start(self, *_: Any) -> None:
-        """Note when the steps begin."""
+        """Note when the steps begin, with no garbage left to collect in them."""
+        gc.collect()
+        gc.disable()
         self.last = time.process_time()
         self.start = self.last - self.begin
 
