@@ -43,6 +43,14 @@ class Moments:
         self.cross.addmm_(rows.T, genes)
         self.square += genes.square().sum(0)
 
+    def joined(self, other: "Moments") -> "Moments":
+        """Return the moments of these cells and of others."""
+        result = copy(self)
+        result.n_cells = self.n_cells + other.n_cells
+        result.gram, result.cross = self.gram + other.gram, self.cross + other.cross
+        result.square = self.square + other.square
+        return result
+
     def std(self) -> torch.Tensor:
         """Return the spread of the regulator values about zero, covariates included, shape ``(R,)``."""
         return (self.gram.diagonal()[self.n_covariates :] / self.n_cells).sqrt()
@@ -121,8 +129,22 @@ def collect_moments(
     n_rows
         Columns of the first of these, if others than the regulators are among them.
     """
-    device = values.regulator_index.device
-    moments = Moments(n_rows or values.n_regulators, values.n_genes, values.n_columns, device=device)
-    for cells in batches:
-        moments.add(values.covariates(cells), *view(values.log_expr(cells)))
+    (moments,) = _collect(values, batches, view, n_rows=n_rows or values.n_regulators, n_parts=1)
     return moments
+
+
+def collect_halves(values: MapValues, batches: Iterable[MapCells], view: View) -> tuple[Moments, Moments]:
+    """Return moments over every other cell, and over the rest; arguments are those of :func:`collect_moments`."""
+    first, second = _collect(values, batches, view, n_rows=values.n_regulators, n_parts=2)
+    return first, second
+
+
+def _collect(values: MapValues, batches: Iterable[MapCells], view: View, *, n_rows: int, n_parts: int) -> list[Moments]:
+    device = values.regulator_index.device
+    parts = [Moments(n_rows, values.n_genes, values.n_columns, device=device) for _ in range(n_parts)]
+    for cells in batches:
+        covariates, (regulators, genes) = values.covariates(cells), view(values.log_expr(cells))
+        for first, moments in enumerate(parts):
+            rows = slice(first, None, n_parts)
+            moments.add(covariates[rows], regulators[rows], genes[rows])
+    return parts

@@ -76,6 +76,7 @@ def posterior_map(
     *,
     penalty: float,
     least_share: float,
+    sparse: torch.Tensor | None = None,
 ) -> Posterior:
     r"""Return posterior mean, standard deviation and support of every pair.
 
@@ -100,6 +101,8 @@ def posterior_map(
         Penalty :math:`\lambda` of the estimates.
     least_share
         Share a of a pair's variance that is the same for all pairs.
+    sparse
+        Coefficients if few regulators decide a gene, shape ``(G, R)``; the mean of W and these takes the place of W.
     """
     found = Posterior(*(torch.zeros_like(estimate) for _ in Posterior._fields))
     if not estimate.any():
@@ -114,6 +117,8 @@ def posterior_map(
         size = shared.of(shrunken).abs()
         by_target = least_share + (1 - least_share) * size / size.mean(1, keepdim=True).clamp_min(_TINY)
         refit = adaptive_ridge(gram, cross[rows].double(), penalty / by_target, start=shrunken, is_pair=is_pair)
+        if sparse is not None:
+            refit = (refit + sparse[rows]) / 2
         relative = (least_share + (1 - least_share) * size / shared.mean_size.clamp_min(_TINY)) / (
             least_share + (1 - least_share) * shared.mean_size / shared.mean_size.clamp_min(_TINY)
         )

@@ -162,11 +162,11 @@ class RegulationMap(nn.Module):
 
         Arguments are those of :meth:`fit`.
         """
-        sample = fit_values(self.values, self.hiding, self.expr_embedding, batches, self.settings)
+        fitted = fit_values(self.values, self.hiding, self.expr_embedding, batches, self.settings)
         penalty, min_cells = self.hiding.penalty, self.min_cells
-        start = linear_start(self.values, batches, sample, penalty=penalty, min_cells=min_cells, settings=self.settings)
+        start = linear_start(self.values, batches, fitted, penalty=penalty, min_cells=min_cells, settings=self.settings)
         self.known.set(start.posterior, start.n_cells)
-        return start, sample
+        return start, fitted.sample
 
     def _weigh_prior(self, strength: torch.Tensor, weight: torch.Tensor, sample: CellSample) -> None:
         """Trust the prior as far as ``weight``, learnt without it and 0 where there is no pair, bears it out."""

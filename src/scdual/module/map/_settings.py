@@ -41,6 +41,10 @@ class MapSettings:
         Least ridge penalty of the start: regulators may be silent, or twins. Only a given `visible_share` near 1 reaches it.
     least_share
         Share of a pair's prior variance that similar genes have no say in, ``decisions/0008``. Varied.
+    n_effects
+        Regulators that may decide a gene in the sparse regression, at most.
+    deciding_targets
+        Targets that decide between sparse and ridge regression, if there are more.
     moment_cells
         Cells after which the moments of the start are settled. Beyond the sizes of the benchmark.
     largest_gate
@@ -72,6 +76,8 @@ class MapSettings:
     unfitted_visible_share: float = 0.2
     smallest_penalty: float = 1e-3
     least_share: float = 0.3
+    n_effects: int = 6
+    deciding_targets: int = 200
     moment_cells: int = 20_000
     largest_gate: float = 0.9
     gate_rank: int = 16

@@ -14,11 +14,12 @@ import torch
 from scdual.module.map._count_range import CountRange
 from scdual.module.map._errors import squared_errors
 from scdual.module.map._hiding import Hiding
-from scdual.module.map._moments import Moments, collect_moments
+from scdual.module.map._moments import Moments, View, collect_halves, collect_moments
 from scdual.module.map._posterior import Posterior, posterior_map
 from scdual.module.map._ridge import correlation_over_noise, leave_one_out_ridge, shared_information
 from scdual.module.map._sample import CellSample
 from scdual.module.map._settings import MapSettings
+from scdual.module.map._sparse import evenly_ranked, prefers_sparse, sparse_map
 from scdual.module.map._values import MapCells, MapValues, cells_with_both
 from scdual.nn import ExpressionEmbedding
 
@@ -33,6 +34,23 @@ class LinearStart(NamedTuple):
     n_cells: torch.Tensor  # cells that express both genes, (G, R)
 
 
+class FittedValues(NamedTuple):
+    """What the values of the map were learnt from, and what that says about the start."""
+
+    sample: CellSample  # the cells from which all but mean and spread was learnt
+    is_sparse: bool  # whether they show that few regulators decide a gene
+
+
+def observed_view(values: MapValues) -> View:
+    """Return a view of observed values, standardised: of the regulators ``(B, R)`` and of all genes ``(B, G)``."""
+
+    def observed(log_expr: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        standardised = values.scale.standardise(log_expr)
+        return standardised[:, values.regulator_index], standardised
+
+    return observed
+
+
 @torch.no_grad()
 def fit_values(
     values: MapValues,
@@ -40,7 +58,7 @@ def fit_values(
     embedding: ExpressionEmbedding,
     batches: Iterable[MapCells],
     settings: MapSettings,
-) -> CellSample:
+) -> FittedValues:
     """Learn the scale of the values, the bins of the expression states, the share of visible regulators, and the mixture.
 
     Parameters
@@ -51,26 +69,21 @@ def fit_values(
         Minibatches of the cells, those of validation included; they are read twice.
     settings
         Tuned numbers.
-
-    Returns
-    -------
-    The cells from which all but mean and spread was learnt.
     """
     scale, regulators = values.scale, values.regulator_index
-
-    def observed(log_expr: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        standardised = scale.standardise(log_expr)
-        return standardised[:, regulators], standardised
-
     sample = CellSample(settings.moment_cells)
     values.fit_scale(sample.filled_by(batches), embedding, sample)
-    moments = collect_moments(values, sample, observed)
+    halves = collect_halves(values, sample, observed_view(values))
+    moments = halves[0].joined(halves[1])
     gram, cross = moments.partial()
     hiding.adapt(shared_information(gram, moments.n_cells))
     standardised = (scale.standardise(values.log_expr(cells)) for cells in sample)
     over_noise = correlation_over_noise(cross, regulators, moments.n_cells)
     values.mixture.fit(standardised, n_cells=moments.n_cells, over_noise=over_noise)
-    return sample
+    target = evenly_ranked(cross.square().sum(0), settings.deciding_targets)
+    penalty = max(hiding.penalty, settings.smallest_penalty)
+    is_sparse = prefers_sparse(halves, target, regulators, penalty=penalty, n_effects=settings.n_effects)
+    return FittedValues(sample, is_sparse)
 
 
 @torch.no_grad()
@@ -96,7 +109,7 @@ def start_moments(values: MapValues, batches: Iterable[MapCells]) -> Moments:
 def linear_start(
     values: MapValues,
     batches: Iterable[MapCells],
-    sample: Iterable[MapCells],
+    fitted: FittedValues,
     *,
     penalty: float,
     min_cells: int,
@@ -112,8 +125,8 @@ def linear_start(
         Values whose scale and mixture have been learnt.
     batches
         Minibatches of the cells, which tell how many express both genes of a pair; they are read once.
-    sample
-        Minibatches of the cells that tell all else, in one order; they are read twice.
+    fitted
+        The cells that tell all else, which are read two or three times, and whether few regulators decide a gene.
     penalty
         Ridge penalty that hiding amounts to.
     min_cells
@@ -121,7 +134,7 @@ def linear_start(
     settings
         Tuned numbers.
     """
-    counts = CountRange(values.scale.mean)
+    counts, sample = CountRange(values.scale.mean), fitted.sample
     moments = start_moments(values, counts.passing(sample))
     regulators = slice(values.n_regulators)
     gram, cross = moments.partial_gram()[regulators, regulators], moments.partial_cross(regulators)
@@ -136,5 +149,11 @@ def linear_start(
     n_cells = cells_with_both(values, batches)
     varies, regulator_index = counts.varies(), values.regulator_index
     is_seen = (n_cells[regulator_index].diagonal() >= min_cells) & varies[regulator_index] & varies[:, None]  # (G, R)
-    found = posterior_map(weight * is_seen, variance, gram, cross.T, penalty=penalty, least_share=settings.least_share)
+    estimate, sparse = weight * is_seen, None
+    if fitted.is_sparse:
+        observed = collect_moments(values, sample, observed_view(values))
+        sparse = sparse_map(observed, is_pair=estimate != 0, n_effects=settings.n_effects)
+    found = posterior_map(
+        estimate, variance, gram, cross.T, penalty=penalty, least_share=settings.least_share, sparse=sparse
+    )
     return LinearStart(weight, variance, effects, found, n_cells)
