@@ -53,6 +53,16 @@ def test_moments_are_those_of_the_residuals_of_least_squares(
     np.testing.assert_allclose(moments.gene_std(), np.sqrt((genes.numpy() ** 2).mean(axis=0)))
 
 
+def test_moments_of_some_cells_and_of_others_are_those_of_all(covariates: torch.Tensor, genes: torch.Tensor) -> None:
+    joined = moments_of(covariates[:70], genes[:70]).joined(moments_of(covariates[70:], genes[70:]))
+    whole = moments_of(covariates, genes)
+    assert joined.n_cells == N
+    for found, expected in zip(
+        (*joined.partial(), joined.variance()), (*whole.partial(), whole.variance()), strict=True
+    ):
+        torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.parametrize("gene", [2, 3], ids=["regulator", "target"])
 def test_what_covariates_explain_but_for_rounding_does_not_vary(
     covariates: torch.Tensor, genes: torch.Tensor, gene: int

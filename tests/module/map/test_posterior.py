@@ -78,6 +78,27 @@ def test_precise_estimates_are_kept_and_vague_ones_shrunk(
     assert (vague.weight.abs() < precise.weight.abs()).all()
 
 
+def test_a_sparse_regression_counts_as_much_as_the_other_and_is_shrunk_alike(
+    products: tuple[torch.Tensor, torch.Tensor], rng: np.random.Generator
+) -> None:
+    gram, cross = products
+    estimate = torch.linalg.solve(gram + torch.eye(N_REGULATORS), cross.T).T
+    estimate[3, 4] = 0
+    variance = torch.tensor(rng.uniform(0.001, 0.1, size=cross.shape))
+    sparse = torch.tensor(rng.normal(size=cross.shape))
+    given = {"penalty": 1.0, "least_share": 0.3}
+    without = posterior_map(estimate, variance, gram, cross, **given)
+    found = posterior_map(estimate, variance, gram, cross, **given, sparse=sparse)
+    share = without.sd.square() / variance  # what errors leave of a weight
+    torch.testing.assert_close(found.weight, (without.weight + share * sparse) / 2)
+    torch.testing.assert_close(found.sd, without.sd)
+    torch.testing.assert_close(found.z, without.z)
+    turned = (found.weight.sign() != without.weight.sign()) & (estimate != 0)
+    assert turned.any()
+    torch.testing.assert_close(found.support[turned], 1 - without.support[turned])
+    torch.testing.assert_close(found.support[~turned], without.support[~turned])
+
+
 def test_the_order_of_genes_does_not_matter(
     products: tuple[torch.Tensor, torch.Tensor], rng: np.random.Generator
 ) -> None:

@@ -12,13 +12,12 @@ import torch
 
 from scdual.module.map._adaptive_ridge import adaptive_ridge
 from scdual.module.map._blocks import row_blocks
-from scdual.module.map._moments import ROUNDING, Moments
+from scdual.module.map._moments import Moments
 
 _FIRST_VARIANCE = 0.2  # of an effect, share of the target's variance, before the data say more; susieR's
 _LEAST_NOISE = 0.01  # share of a target's variance: in what regulators explain whole, nothing would be uncertain
 _TOLERANCE = 1e-3  # of the coefficients, in units of the target's standard deviation
 _MAX_STEPS = 50
-_FEWEST_CELLS = 2  # of a half, to vary at all
 _TINY = 1e-30
 
 
@@ -92,8 +91,6 @@ def prefers_sparse(
     n_effects
         Number ``L`` of effects.
     """
-    if min(half.n_cells for half in halves) < _FEWEST_CELLS:
-        return False
     products = [Products.of(half).of_targets(target) for half in halves]
     is_pair = target[:, None] != regulator_index
     by_sparse = by_ridge = 0.0
@@ -174,7 +171,7 @@ def _solve(
     none = cross.new_zeros(n_effects, *cross.shape)
     first = cross.new_full((n_effects, len(cross)), _FIRST_VARIANCE)
     effects = _Effects(none, none, torch.zeros_like(first), first, cross.new_ones(len(cross)))
-    prior = torch.where(is_pair & (gram.diagonal() > ROUNDING), 0.0, -torch.inf).to(cross)
+    prior = torch.where(is_pair, 0.0, -torch.inf).to(cross)
     prior -= prior.logsumexp(1, keepdim=True).clamp_min(0)  # a target without a regulator has none to choose
     for _ in range(_MAX_STEPS):
         effects = _step(gram, cross[places], prior[places], n_cells, effects)
