@@ -102,7 +102,8 @@ def posterior_map(
     least_share
         Share a of a pair's variance that is the same for all pairs.
     sparse
-        Coefficients if few regulators decide a gene, shape ``(G, R)``; the mean of W and these takes the place of W.
+        Coefficients if few regulators decide a gene, shape ``(G, R)``: the mean of W and these takes the place of W, and
+        the standard deviation tells how far apart they are.
     """
     found = Posterior(*(torch.zeros_like(estimate) for _ in Posterior._fields))
     if not estimate.any():
@@ -117,17 +118,16 @@ def posterior_map(
         size = shared.of(shrunken).abs()
         by_target = least_share + (1 - least_share) * size / size.mean(1, keepdim=True).clamp_min(_TINY)
         refit = adaptive_ridge(gram, cross[rows].double(), penalty / by_target, start=shrunken, is_pair=is_pair)
-        if sparse is not None:
-            refit = (refit + sparse[rows]) / 2
+        apart = torch.zeros_like(refit) if sparse is None else (refit - sparse[rows]) / 2
         relative = (least_share + (1 - least_share) * size / shared.mean_size.clamp_min(_TINY)) / (
             least_share + (1 - least_share) * shared.mean_size / shared.mean_size.clamp_min(_TINY)
         )
         prior = mean_variance * relative
         share = prior / (prior + noise + _TINY) * is_pair
-        right = signs.right(own, noise)
-        found.weight[rows] = (share * refit).to(estimate.dtype)
-        found.sd[rows] = (share * noise).sqrt().to(estimate.dtype)
-        found.support[rows] = (torch.where(refit.sign() == own.sign(), right, 1 - right) * is_pair).to(estimate.dtype)
+        right, mean = signs.right(own, noise), refit - apart
+        found.weight[rows] = (share * mean).to(estimate.dtype)
+        found.sd[rows] = (share * noise + (share * apart).square()).sqrt().to(estimate.dtype)
+        found.support[rows] = (torch.where(mean.sign() == own.sign(), right, 1 - right) * is_pair).to(estimate.dtype)
         found.z[rows] = (own / (noise + _TINY).sqrt()).to(estimate.dtype)
     return found
 
