@@ -6,10 +6,12 @@ Dimension key
 
 from collections.abc import Iterable, Iterator
 
+import numpy as np
 import torch
 from scipy import sparse
 
 from scdual.module.map._values import MapCells
+from scdual.nn import positions
 
 _N_PER_BATCH = 512
 # Odd numbers of 64 bits whose products scatter the bits of a number (the finaliser of MurmurHash3), as signed integers.
@@ -19,8 +21,10 @@ _SCATTER = (-49064778989728563, -4265267296055464877)
 class CellSample:
     """The cells with the smallest hashes of what is known about them: a random choice that is always the same.
 
-    Neither the order of the cells nor the size of the minibatches changes which cells these are, or their order. So it does not
-    matter that a file has one batch after the other, and memory does not grow with the number of cells.
+    Neither the order of the cells, nor that of the genes, nor the size of the minibatches changes which cells these are, or
+    their order; but of cells that differ in nothing but which genes have their counts, the order of the genes decides which
+    is first. So it does not matter that a file has one batch after the other, and memory does not grow with the number
+    of cells.
 
     Parameters
     ----------
@@ -30,7 +34,7 @@ class CellSample:
 
     def __init__(self, n_cells: int) -> None:
         self.n_cells, self.n_seen = n_cells, 0
-        self._hash = torch.empty(0, dtype=torch.int64)
+        self._hash = torch.empty(0, 2, dtype=torch.int64)
         self._counts: list[sparse.csr_matrix] = []
         self._others: list[MapCells] = []  # the same cells, without their counts
         self._device = torch.device("cpu")
@@ -44,7 +48,7 @@ class CellSample:
         hashes = row_hashes(cells).cpu()
         self.n_seen, self._device = self.n_seen + len(hashes), cells.counts.device
         if len(self._hash) >= self.n_cells:
-            kept = (hashes <= self._hash.kthvalue(self.n_cells).values).nonzero()[:, 0]
+            kept = (hashes[:, 0] <= self._hash[:, 0].kthvalue(self.n_cells).values).nonzero()[:, 0]
         else:
             kept = torch.arange(len(hashes))
         if not len(kept):
@@ -71,8 +75,8 @@ class CellSample:
 
     def _settle(self) -> None:
         """Drop what no longer belongs to the sample, and join what is left."""
-        self._hash, order = self._hash.sort(stable=True)
-        self._hash, order = self._hash[: self.n_cells], order[: self.n_cells]
+        order = torch.from_numpy(np.lexsort(self._hash.T.flip(0).numpy())[: self.n_cells])
+        self._hash = self._hash[order]
         self._counts = [sparse.vstack(self._counts, format="csr")[order.numpy()]]
         size = [part.size_factor for part in self._others if part.size_factor is not None]
         covariates = torch.cat([part.covariates for part in self._others])[order]
@@ -102,19 +106,37 @@ class FillingBatches:
 
 
 def row_hashes(cells: MapCells) -> torch.Tensor:
-    r"""Return a hash of each cell's counts, covariates and size factor, shape ``(B,)``, signed integers of 64 bits.
+    r"""Return two hashes of each cell, shape ``(B, 2)``, signed integers of 64 bits; the first does not know the genes.
 
-    .. math:: h_b = \mathrm{scatter}\left(\sum_g w_g \, \mathrm{bits}(x_{bg}) \mod 2^{64}\right)
+    .. math::
+        h_b = \mathrm{scatter}\left(\sum_g \mathrm{scatter}(\mathrm{bits}(x_{bg})) + o_b \mod 2^{64}\right), \qquad
+        h'_b = \mathrm{scatter}\left(\sum_g w_g \, \mathrm{bits}(x_{bg}) + o_b \mod 2^{64}\right)
 
-    with a random odd number w for each column. Integers do not round, so a cell has the same hash in any minibatch.
+    with o the same as the second sum over covariates and size factor, and a random odd number w for each column. Integers do
+    not round, so a cell has the same hashes in any minibatch.
     """
-    parts = [cells.counts, cells.covariates, *([] if cells.size_factor is None else [cells.size_factor])]
+    counts = cells.counts.float().contiguous()
+    others = cells.covariates if cells.size_factor is None else torch.cat([cells.covariates, cells.size_factor], dim=1)
+    place = positions(counts != 0)
+    bits, row = _bits(counts.flatten()[place]), place // counts.shape[1]
+    terms = torch.stack([_scatter(bits), bits * _weights(counts)[place % counts.shape[1]]], dim=1)
+    of_counts = torch.zeros(len(counts), 2, dtype=torch.int64, device=counts.device).index_add_(0, row, terms)
+    return _scatter(of_counts + (_bits(others) * _weights(others)).sum(1, keepdim=True))
+
+
+def _bits(values: torch.Tensor) -> torch.Tensor:
+    """Return the bits of numbers as integers; 0 has none."""
+    return values.float().contiguous().view(torch.int32).long()
+
+
+def _weights(values: torch.Tensor) -> torch.Tensor:
+    """Return a random odd number for each column."""
     generator = torch.Generator().manual_seed(0)
-    total = torch.zeros(len(cells.counts), dtype=torch.int64, device=cells.counts.device)
-    for part in parts:
-        weight = torch.randint(-(2**62), 2**62, (part.shape[1],), generator=generator) * 2 + 1
-        bits = part.float().contiguous().view(torch.int32).long()
-        total += bits.mul_(weight.to(total.device)).sum(1)
+    return (torch.randint(-(2**62), 2**62, (values.shape[1],), generator=generator) * 2 + 1).to(values.device)
+
+
+def _scatter(total: torch.Tensor) -> torch.Tensor:
+    """Return integers whose bits depend on all bits of the given ones; 0 stays 0."""
     for factor in _SCATTER:
         total = (total ^ ((total >> 33) & (2**31 - 1))) * factor  # the mask makes the shift one of unsigned integers
     return total ^ ((total >> 33) & (2**31 - 1))
