@@ -117,3 +117,15 @@ def test_what_a_map_learns_from_a_part_of_the_cells_does_not_depend_on_their_ord
         maps[-1].fit(batches)
     for (name, expected), found in zip(maps[0].state_dict().items(), maps[1].state_dict().values(), strict=True):
         assert torch.allclose(found, expected, rtol=1e-5, atol=1e-7), name
+
+
+def test_what_a_map_learns_from_a_part_of_the_cells_does_not_depend_on_the_order_of_genes(cells: MapCells) -> None:
+    few = MapSettings(moment_cells=200, pca_cells=100, pca_chunk=50, n_knot_cells=150, n_components=4)
+    genes = torch.randperm(G)
+    moved = cells._replace(counts=cells.counts[:, genes])
+    found = []
+    for given, regulators in ((cells, range(5)), (moved, [int((genes == i).nonzero()) for i in range(5)])):
+        found.append(RegulationMap(G, regulators=regulators, n_categories=[U], n_embed=8, settings=few))
+        found[-1].fit(split(given, 100))
+    torch.testing.assert_close(found[1].known.weight, found[0].known.weight[genes], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(found[1].known.sd, found[0].known.sd[genes], rtol=1e-3, atol=1e-4)
