@@ -19,15 +19,32 @@ DATA = Path(os.environ.get("SCDUAL_DATA", Path(__file__).parents[2] / "shared" /
 RESULTS = Path(__file__).parent / "results"
 
 
-def arguments(doc: str, sets: Sequence[str], methods: Iterable[str]) -> argparse.Namespace:
-    """Return sets, methods, seeds and folder asked for; stop with one sentence if the data are missing."""
+def parser_of(
+    doc: str | None,
+    sets: Sequence[str],
+    methods: Iterable[str] = (),
+    *,
+    usual_sets: Iterable[str] = (),
+    usual_methods: Iterable[str] = (),
+) -> argparse.ArgumentParser:
+    """Return a parser that knows sets, methods if there are any, and folder; all are run unless some are the usual ones."""
     methods = list(methods)
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", nargs="+", choices=sets, default=list(sets), metavar="SET", help=", ".join(sets))
-    methods_help = ", ".join(map(repr, methods))
-    parser.add_argument("--methods", nargs="+", choices=methods, default=methods, metavar="METHOD", help=methods_help)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    usual = list(usual_sets or sets)
+    parser.add_argument("--sets", nargs="+", choices=sets, default=usual, metavar="SET", help=", ".join(sets))
+    if methods:
+        usual = list(usual_methods or methods)
+        on_request = ", ".join(repr(method) for method in methods if method not in usual)
+        told = ", ".join(map(repr, usual)) + (f"; only if named: {on_request}" if on_request else "")
+        parser.add_argument("--methods", nargs="+", choices=methods, default=usual, metavar="METHOD", help=told)
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the tables")
+    return parser
+
+
+def arguments(doc: str, sets: Sequence[str], methods: Iterable[str]) -> argparse.Namespace:
+    """Return sets, methods, seeds and folder asked for; stop with one sentence if the data are missing."""
+    parser = parser_of(doc, sets, methods)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     chosen = parser.parse_args()
     check_data()
     return chosen

@@ -7,14 +7,12 @@ random halves of the cells have in common. `share` is that of the variance which
 Usage: python benchmarks/axis.py [--sets beeline_mESC ...] [--out benchmarks/results]
 """
 
-import argparse
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scvi
-from _cells import RESULTS, apart, check_data
+from _cells import apart, check_data, parser_of
 from _grn_data import DataSet, load
 from _tables import markdown, merge, number, write_report
 from anndata import AnnData
@@ -72,10 +70,7 @@ def overlap(first: np.ndarray, second: np.ndarray) -> float:
 
 def main() -> None:
     """Run, merge and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(USUAL), metavar="SET", help=", ".join(SETS))
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of axis.csv, axis.md")
-    chosen = parser.parse_args()
+    chosen = parser_of(__doc__, SETS, usual_sets=USUAL).parse_args()
     check_data()
     for name in chosen.sets:
         keys = ["set", "network", "axis_out"]

@@ -12,11 +12,10 @@ Usage: python benchmarks/embedding.py [--sets pbmc3k ...] [--methods scdual ...]
 
 import argparse
 import warnings
-from pathlib import Path
 
 import _embedding_report
 import numpy as np
-from _cells import RESULTS, apart, check_data, load, measured
+from _cells import apart, check_data, load, measured, parser_of
 from _depth import depth_share, mixing, movement, thinned
 from _tables import merge
 
@@ -66,13 +65,8 @@ def score(name: str, embeddings: dict[str, np.ndarray]) -> dict[str, dict[str, f
 def arguments() -> argparse.Namespace:
     from _embedding_methods import METHODS
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), metavar="SET", help=", ".join(SETS))
-    on_request = ", ".join(repr(name) for name in METHODS if name not in USUAL)
-    methods_help = f"{', '.join(USUAL)}; only if named: {on_request}"
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=USUAL, metavar="METHOD", help=methods_help)
+    parser = parser_of(__doc__, SETS, METHODS, usual_methods=USUAL)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the tables")
     return parser.parse_args()
 
 

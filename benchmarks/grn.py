@@ -24,13 +24,12 @@ import os
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import _grn_report
 import numpy as np
 from _ablations import ABLATIONS
-from _cells import DATA, RESULTS, measured
+from _cells import check_data, measured, parser_of
 from _grn_data import DataSet, load
 from _grn_report import ABUNDANCE, PERMUTED
 from _tables import merge
@@ -101,21 +100,16 @@ def available(methods: list[str]) -> list[str]:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), metavar="SET", help=", ".join(SETS))
     usual = [method for method in METHODS if method not in ON_REQUEST]
-    methods_help = f"{', '.join(usual)}; only if named: {', '.join(map(repr, ON_REQUEST))}"
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=usual, metavar="METHOD", help=methods_help)
+    parser = parser_of(__doc__, SETS, METHODS, usual_methods=usual)
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, which share the cores")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of grn.csv, grn.md")
     return parser.parse_args()
 
 
 def main() -> None:
     """Run, merge and report."""
     chosen = arguments()
-    if not (DATA / "grn").is_dir():
-        sys.exit(f"{DATA / 'grn'} is missing: set SCDUAL_DATA to the folder that holds grn/ and cells/.")
+    check_data()
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // chosen.jobs)))  # read by each process
     spawn = multiprocessing.get_context("spawn")
     methods = available(chosen.methods)

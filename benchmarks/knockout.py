@@ -13,15 +13,13 @@ and observed log changes of all genes. Error: of the log changes, over that of p
 Usage: python benchmarks/knockout.py [--sets mixture ... thp1 ...] [--seeds 10 11 12] [--out benchmarks/results]
 """
 
-import argparse
-from pathlib import Path
 from typing import Any
 
 import anndata
 import numpy as np
 import pandas as pd
 import scvi
-from _cells import DATA, RESULTS, apart, check_data, measured
+from _cells import DATA, apart, check_data, measured, parser_of
 from _grn_data import HUMAN_TFS, listed_genes
 from _knockouts import CONTROL, knockout_cells
 from _learners import read_counts
@@ -156,10 +154,8 @@ def report(table: pd.DataFrame) -> str:
 def main() -> None:
     """Run, merge and report."""
     sets = (*SIMULATED, *REAL)
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", nargs="+", choices=sets, default=list(sets), metavar="SET", help=", ".join(sets))
+    parser = parser_of(__doc__, sets)
     parser.add_argument("--seeds", nargs="+", type=int, default=[10, 11, 12], help="of the simulated sets")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of knockout.csv, knockout.md")
     chosen = parser.parse_args()
     if set(chosen.sets) & set(REAL):
         check_data()

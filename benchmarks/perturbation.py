@@ -11,14 +11,12 @@ by their mean expression alone; it knows no regulator.
 Usage: python benchmarks/perturbation.py [--sets kang_ifnb ...] [--methods pearson ...] [--out benchmarks/results]
 """
 
-import argparse
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from _cells import DATA, RESULTS, apart, check_data, measured
+from _cells import DATA, apart, check_data, measured, parser_of
 from _grn_data import SIGNATURE_FILE, SIGNATURES, DataSet, load, read_reference
 from _learners import all_genes, available, learn, read_counts
 from _tables import markdown, merge, number
@@ -123,11 +121,7 @@ def report(table: pd.DataFrame) -> str:
 
 def main() -> None:
     """Run, merge and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), metavar="SET", help=", ".join(SETS))
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(USUAL), metavar="METHOD")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of perturbation.csv, perturbation.md")
-    chosen = parser.parse_args()
+    chosen = parser_of(__doc__, SETS, METHODS, usual_methods=USUAL).parse_args()
     check_data()
     for name in chosen.sets:
         for method in available(chosen.methods):

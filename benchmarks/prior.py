@@ -8,17 +8,14 @@ the prior gives their regulator, without any data. One seed.
 Usage: python benchmarks/prior.py [--sets simulated_0 sergio_400 ...] [--out benchmarks/results]
 """
 
-import argparse
-import sys
 import warnings
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import grn
 import numpy as np
 import pandas as pd
-from _cells import DATA, RESULTS
+from _cells import check_data, parser_of
 from _grn_data import DataSet, load
 from _grn_scdual import build, weight
 from _tables import markdown, merge, number, write_report
@@ -108,12 +105,8 @@ def report(table: pd.DataFrame) -> str:
 
 def main() -> None:
     """Run, merge and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), metavar="SET", help=", ".join(SETS))
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of prior.csv, prior.md")
-    chosen = parser.parse_args()
-    if not (DATA / "grn").is_dir():
-        sys.exit(f"{DATA / 'grn'} is missing: set SCDUAL_DATA to the folder that holds grn/ and cells/.")
+    chosen = parser_of(__doc__, SETS).parse_args()
+    check_data()
     warnings.simplefilter("ignore")
     order = {"set": SETS, "prior": PRIORS}
     for name in chosen.sets:

@@ -8,13 +8,11 @@ are left out: the map without a prior does not depend on them.
 Usage: python benchmarks/sensitivity.py [--sets sergio_100 ...] [--out benchmarks/results]
 """
 
-import argparse
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from _cells import RESULTS, apart, check_data
+from _cells import apart, check_data, parser_of
 from _grn_data import load
 from _grn_report import LARGEST_DENSITY
 from _grn_scdual import scdual_map
@@ -65,10 +63,7 @@ def report(table: pd.DataFrame) -> str:
 
 def main() -> None:
     """Run, merge and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), metavar="SET", help=", ".join(SETS))
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of sensitivity.csv, sensitivity.md")
-    chosen = parser.parse_args()
+    chosen = parser_of(__doc__, SETS).parse_args()
     check_data()
     for name in chosen.sets:
         order = {"set": SETS, "setting": ("none", *VARIED)}

@@ -9,15 +9,13 @@ Listed human transcription factors are the regulators; of pbmc3k the 1,000 most 
 Usage: python benchmarks/stability.py [--sets pbmc68k] [--methods pearson scdual] [--changes one_cell seed] [--draws 20]
 """
 
-import argparse
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from _cells import RESULTS, apart, check_data, measured
+from _cells import apart, check_data, measured, parser_of
 from _grn_data import DataSet, load
 from _learners import all_genes, available, learn
 from _tables import markdown, mean_and_spread, merge
@@ -111,12 +109,9 @@ def report(table: pd.DataFrame) -> str:
 
 def main() -> None:
     """Run, merge and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), metavar="SET", help=", ".join(SETS))
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
+    parser = parser_of(__doc__, SETS, METHODS)
     parser.add_argument("--changes", nargs="+", choices=CHANGES, default=list(CHANGES), metavar="CHANGE")
     parser.add_argument("--draws", type=int, default=20, help="of each change")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of stability.csv, stability.md")
     chosen = parser.parse_args()
     check_data()
     order = {"set": SETS, "change": tuple(CHANGES), "method": METHODS}

@@ -10,13 +10,11 @@ right sign; and the first edges by name.
 Usage: python benchmarks/top_edges.py [--sets kang_ifnb ...] [--methods pearson ...] [--out benchmarks/results]
 """
 
-import argparse
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from _cells import DATA, RESULTS, apart, check_data, measured
+from _cells import DATA, apart, check_data, measured, parser_of
 from _grn_data import DataSet, read_reference
 from _learners import all_genes, available, expressing, learn, read_counts
 from _tables import markdown, merge, number
@@ -106,11 +104,7 @@ def report(table: pd.DataFrame) -> str:
 
 def main() -> None:
     """Run, merge and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), metavar="SET", help=", ".join(SETS))
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of top_edges.csv, top_edges.md")
-    chosen = parser.parse_args()
+    chosen = parser_of(__doc__, list(SETS), METHODS).parse_args()
     check_data()
     for name in chosen.sets:
         for method in available(chosen.methods):
