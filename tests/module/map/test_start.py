@@ -42,8 +42,12 @@ def split(cells: MapCells, n_per_batch: int, order: torch.Tensor | None = None) 
 
 
 def fitted(cells: MapCells, **kwargs: Any) -> RegulationMap:
+    return fitted_to(split(cells, 128), **kwargs)
+
+
+def fitted_to(batches: list[MapCells], **kwargs: Any) -> RegulationMap:
     module = build_map(**kwargs)
-    module.fit(split(cells, 128))
+    module.fit(batches)
     return module.eval()
 
 
@@ -276,3 +280,12 @@ def test_a_gene_with_the_same_count_in_all_cells_has_no_edges(cells: MapCells, g
         assert not values[gene].any()
         assert gene not in REGULATORS or not values[:, REGULATORS.index(gene)].any()
     assert known.support.any()
+
+
+def test_what_depth_and_covariates_explain_whole_has_no_edges(cells: MapCells) -> None:
+    three = MapCells(
+        cells.counts[:3], torch.ones(3, N_BATCH) * torch.tensor([1.0, 0.0])
+    )  # as many as there are columns
+    known = fitted_to([three], min_cells=1).known
+    for values in (known.weight, known.sd, known.support, known.z):
+        assert not values.any()

@@ -117,7 +117,8 @@ def linear_start(
 ) -> LinearStart:
     """Return the best linear prediction between the values of the map, with its errors and what they leave of it.
 
-    Of a gene with the same count in all cells nothing is known: its values follow depth alone.
+    Of a gene with the same count in all cells nothing is known: its values follow depth alone. Nor is of one that depth and
+    covariates explain but for rounding, as they do in three cells.
 
     Parameters
     ----------
@@ -142,12 +143,12 @@ def linear_start(
     penalty = max(penalty, settings.smallest_penalty)
     exact = leave_one_out_ridge(gram, cross, values.regulator_index, penalty=penalty)
     effects = moments.effects(exact)
+    varies, regulator_index = moments.varies()[1] & counts.varies(), values.regulator_index
     weight = exact.to(torch.float32, memory_format=torch.contiguous_format)  # the one copy that stays
     del exact
     variance = squared_errors(values, sample, moments, weight, penalty=penalty)
     del moments
     n_cells = cells_with_both(values, batches)
-    varies, regulator_index = counts.varies(), values.regulator_index
     is_seen = (n_cells[regulator_index].diagonal() >= min_cells) & varies[regulator_index] & varies[:, None]  # (G, R)
     estimate, sparse = weight * is_seen, None
     if fitted.is_sparse:
