@@ -191,6 +191,16 @@ def test_many_chunks_of_cells_agree_with_one(values: torch.Tensor) -> None:
         assert np.corrcoef(found[:, i], expected[:, i])[0, 1] > 0.98
 
 
+@pytest.mark.parametrize("n_more", [1, 90, 400], ids=["one", "fewer than half a chunk", "of another kind"])
+def test_the_last_cells_count_where_they_are_no_chunk_of_their_own(values: torch.Tensor, n_more: int) -> None:
+    others = standardise(torch.randn(400, 2) @ torch.randn(2, G) + 0.1 * torch.randn(400, G))[:n_more]
+    all_cells = torch.cat([values, values, values[:224], others])  # 1,024 and more
+    found = mix(fit_mixture(all_cells.split(512), n_cells=len(all_cells)), values)
+    torch.testing.assert_close(
+        found, mix(fit_mixture([all_cells], n_cells=len(all_cells)), values), rtol=1e-4, atol=1e-4
+    )
+
+
 def test_order_of_genes_does_not_matter(values: torch.Tensor) -> None:
     order = torch.randperm(G)
     expected = fit_mixture([values])

@@ -162,17 +162,24 @@ class ValueMixture(nn.Module):
 
 
 def _chunks(batches: Iterable[torch.Tensor], *, at_least: int, n_enough: int) -> Iterable[np.ndarray]:
-    """Yield minibatches joined to chunks of at least so many cells, up to a total that settles the components."""
+    """Yield minibatches joined to chunks of at least so many cells, up to a total that settles the components.
+
+    What is left at the end and too small for a chunk of its own joins the last one.
+    """
+    last: list[torch.Tensor] = []
     waiting: list[torch.Tensor] = []
     n_seen = 0
     for values in batches:
         waiting.append(values.cpu())
+        n_seen += len(values)
         if sum(map(len, waiting)) >= at_least:
-            yield torch.cat(waiting).numpy()
-            n_seen += sum(map(len, waiting))
-            waiting = []
-        if n_seen >= n_enough:
-            return
-    rest = torch.cat(waiting).numpy() if waiting else np.empty((0, 0), dtype=np.float32)
-    if len(rest) >= at_least // 2 or (n_seen == 0 and len(rest) > 1):
-        yield rest
+            if last:
+                yield torch.cat(last).numpy()
+            last, waiting = waiting, []
+            if n_seen >= n_enough:
+                break
+    if sum(map(len, waiting)) < at_least // 2:
+        last, waiting = last + waiting, []
+    for chunk in (last, waiting):
+        if sum(map(len, chunk)) > 1:
+            yield torch.cat(chunk).numpy()
