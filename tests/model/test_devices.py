@@ -125,7 +125,7 @@ def test_two_processes_without_a_seed_share_their_split(tmp_path: Path) -> None:
 
 
 CLUSTER = """
-import hashlib, sys, warnings
+import hashlib, os, sys, warnings
 warnings.simplefilter("ignore")
 import scvi, torch
 from scdual.datasets import simulate
@@ -139,7 +139,8 @@ if __name__ == "__main__":
     num_nodes, devices = map(int, sys.argv[1:])
     model.train(2, accelerator="cpu", num_nodes=num_nodes, devices=devices, batch_size=30, enable_progress_bar=False)
     state = b"".join(values.numpy().tobytes() for values in model.module.state_dict().values())
-    print("steps", model.trainer.global_step, "weights", hashlib.sha256(state).hexdigest())
+    line = f"steps {model.trainer.global_step} weights {hashlib.sha256(state).hexdigest()}\\n"
+    os.write(1, line.encode())  # in one piece: another process may write at the same moment
 """
 
 
